@@ -1,0 +1,2 @@
+//! The `cargo-migrate` binary.
+fn main() {}
