@@ -1,2 +1,6 @@
 //! All that can be known of migrations from files alone.
+pub mod checksum;
+pub mod migration;
 pub mod problem;
+pub mod revision;
+pub mod token;

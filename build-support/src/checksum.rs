@@ -1,0 +1,245 @@
+//! The two hashes of a revision and its seal. `sha2` is named in this module alone.
+//!
+//! Each value carries the name of what it is when it is written down (`sha256:`, `statements:`, `seal:`), so that
+//! another algorithm can stand beside today's one day.
+//!
+//! *Length-prefixed* means: the length in bytes as eight bytes, least significant first, then the bytes.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::revision::RevisionId;
+use crate::token::Token;
+
+/// SHA-256 over parts, for the few things besides revisions that need a hash (a schema as it stands).
+#[derive(Clone, Default)]
+pub struct Digest(Sha256);
+
+impl Digest {
+    /// Starts with a word that keeps hashes of different things apart.
+    #[must_use]
+    pub fn new(purpose: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(purpose.as_bytes());
+        hasher.update(b"\n");
+        Self(hasher)
+    }
+
+    /// Adds bytes, length-prefixed, so that no two lists of parts give the same input.
+    pub fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The hash of all parts so far, as 64 hexadecimal digits.
+    #[must_use]
+    pub fn finish(self) -> String {
+        Hex(&self.0.finalize().into()).to_string()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
+struct Hex<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0_u8; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+macro_rules! hash_type {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// What stands before the 64 hexadecimal digits when the value is written down.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Reads what `Display` wrote; `None` where it is anything else.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                parse_hex(text.strip_prefix($prefix)?).map(Self)
+            }
+
+            /// The first eight hexadecimal digits, enough to tell two values apart in a message.
+            #[must_use]
+            pub fn short(&self) -> String {
+                Hex(&self.0).to_string()[..8].to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), Hex(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+    };
+}
+
+hash_type!(
+    /// SHA-256 of a migration file's normalised text: CRLF read as LF, a leading byte order mark dropped.
+    /// For a file that has neither, `sha256sum` prints the same digits.
+    Checksum, "sha256:"
+);
+hash_type!(
+    /// SHA-256 of what an upgrade does: the tokens of the up section and the directives that change how it runs.
+    ///
+    /// The bytes: `cargo-migrate statements 1` and a line feed; one byte, 1 for `no-transaction` plus 2 for
+    /// `foreign-keys on`; then each token that is neither white space nor a comment, length-prefixed.
+    StatementsHash, "statements:"
+);
+hash_type!(
+    /// A hash that covers a revision and all its ancestors: equal seals mean that the same history ran.
+    ///
+    /// The bytes: `cargo-migrate seal 1` and a line feed; the id, length-prefixed; the 32 bytes of the statements
+    /// hash; the number of parents as eight bytes and each parent's seal, as the header lists them; the number of
+    /// dependencies as eight bytes and for each, as the header lists them, a byte 0 and its seal where it is in the
+    /// same package, or a byte 1 and the text `PACKAGE/ID`, length-prefixed.
+    Seal, "seal:"
+);
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
+}
+
+impl Checksum {
+    /// The checksum of a normalised text.
+    #[must_use]
+    pub fn of(normalised: &str) -> Self {
+        Self(Sha256::digest(normalised.as_bytes()).into())
+    }
+}
+
+impl StatementsHash {
+    /// The hash of an up section's tokens and the two directives that change how they run.
+    #[must_use]
+    pub fn of<'a>(
+        text: &str,
+        tokens: impl IntoIterator<Item = &'a Token>,
+        no_transaction: bool,
+        foreign_keys_on: bool,
+    ) -> Self {
+        let mut digest = Digest::new("cargo-migrate statements 1");
+        digest.0.update([u8::from(no_transaction) | u8::from(foreign_keys_on) << 1]);
+        for token in tokens.into_iter().filter(|token| token.kind.counts()) {
+            digest.part(text[token.span.clone()].as_bytes());
+        }
+        Self(digest.0.finalize().into())
+    }
+}
+
+/// A dependency as the seal sees it.
+#[derive(Clone, Debug)]
+pub enum SealedDependency<'a> {
+    /// A revision of the same package, by its seal.
+    Here(Seal),
+    /// A revision of another package, by the text `PACKAGE/ID` alone: a macro cannot see another package's files.
+    Elsewhere(&'a str),
+}
+
+impl Seal {
+    /// The seal of a revision over its parents and dependencies.
+    #[must_use]
+    pub fn of<'a>(
+        id: &RevisionId,
+        statements: &StatementsHash,
+        parents: impl ExactSizeIterator<Item = Self>,
+        depends: impl ExactSizeIterator<Item = SealedDependency<'a>>,
+    ) -> Self {
+        let mut digest = Digest::new("cargo-migrate seal 1");
+        digest.part(id.as_str().as_bytes());
+        digest.0.update(statements.0);
+        digest.0.update((parents.len() as u64).to_le_bytes());
+        for parent in parents {
+            digest.0.update(parent.0);
+        }
+        digest.0.update((depends.len() as u64).to_le_bytes());
+        for dependency in depends {
+            match dependency {
+                SealedDependency::Here(seal) => {
+                    digest.0.update([0]);
+                    digest.0.update(seal.0);
+                }
+                SealedDependency::Elsewhere(text) => {
+                    digest.0.update([1]);
+                    digest.part(text.as_bytes());
+                }
+            }
+        }
+        Self(digest.0.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_what_sha256sum_prints() {
+        // `printf 'abc' | sha256sum`
+        let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Checksum::of("abc").to_string(), format!("sha256:{digits}"));
+        assert_eq!(Checksum::parse(&format!("sha256:{digits}")), Some(Checksum::of("abc")));
+        assert_eq!(Checksum::of("abc").short(), "ba7816bf");
+    }
+
+    #[test]
+    fn what_is_no_hash_is_not_read_as_one() {
+        let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for bad in ["", "sha256:", digits, &format!("seal:{digits}"), &format!("sha256:{}", digits.to_uppercase()), "sha256:é"] {
+            assert_eq!(Checksum::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_seal_changes_with_each_thing_that_it_covers() {
+        let id = RevisionId::new("a").unwrap();
+        let (one, two) = (StatementsHash([1; 32]), StatementsHash([2; 32]));
+        let (up, down) = (Seal([3; 32]), Seal([4; 32]));
+        let base = Seal::of(&id, &one, [up].into_iter(), [].into_iter());
+        let others = [
+            Seal::of(&RevisionId::new("b").unwrap(), &one, [up].into_iter(), [].into_iter()),
+            Seal::of(&id, &two, [up].into_iter(), [].into_iter()),
+            Seal::of(&id, &one, [down].into_iter(), [].into_iter()),
+            Seal::of(&id, &one, [up, down].into_iter(), [].into_iter()),
+            Seal::of(&id, &one, [].into_iter(), [SealedDependency::Here(up)].into_iter()),
+            Seal::of(&id, &one, [up].into_iter(), [SealedDependency::Elsewhere("accounts/x")].into_iter()),
+        ];
+        for (i, other) in others.iter().enumerate() {
+            assert_ne!(&base, other, "case {i}");
+        }
+    }
+}
