@@ -1,0 +1,369 @@
+//! Which database a command works on.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use build_support::problem::{Code, Place, Problem, nearest, printable};
+
+use super::manifest::Section;
+use super::settings::{BackupPolicy, DatabaseSetting, Settings};
+use super::url::{self, Reference};
+pub use super::url::{DatabaseUrl, Location, SqliteMode};
+use super::variables::Variables;
+
+/// The variable that chooses a database, by its name or as a URL.
+pub const CHOICE_VARIABLE: &str = "CARGO_MIGRATE_DATABASE";
+/// The variable that many tools take the database's URL from.
+pub const URL_VARIABLE: &str = "DATABASE_URL";
+
+const NO_DATABASE: Code = Code("no-database");
+const UNKNOWN_DATABASE: Code = Code("unknown-database");
+const MISSING_VARIABLE: Code = Code("missing-variable");
+
+/// A database that a command works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// Its name in the configuration; `None` where it was given as a URL.
+    pub name: Option<String>,
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Whether it is thrown away after use: it is never written in a lock file.
+    pub scratch: bool,
+    /// Whether a person is asked before it is written.
+    pub protected: bool,
+    /// Whether others use it too: it is written in `migrate.lock`, not in `migrate.local`.
+    pub shared: bool,
+    /// When a run makes a backup first.
+    pub backup: BackupPolicy,
+}
+
+impl Database {
+    /// The name that it has in a lock file: its own, or `url`.
+    #[must_use]
+    pub fn lock_name(&self) -> &str {
+        self.name.as_deref().unwrap_or("url")
+    }
+
+    /// Whether `upgrade` creates a missing file without `--create`.
+    #[must_use]
+    pub fn may_be_created(&self) -> bool {
+        self.name.is_some()
+            && !self.protected
+            && !matches!(self.url.mode(), Some(SqliteMode::ReadOnly | SqliteMode::ReadWrite))
+    }
+}
+
+impl fmt::Display for Database {
+    /// Its name, or its URL with the password masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => self.url.fmt(f),
+        }
+    }
+}
+
+/// What a choice is made from.
+pub(super) struct Databases<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) variables: Variables<'a>,
+    pub(super) root: &'a Path,
+    pub(super) workspace_root: &'a Path,
+    pub(super) working_directory: &'a Path,
+    pub(super) manifest: Option<&'a Path>,
+}
+
+/// Who gave a URL. It decides the folder of a relative path, and who else may use such a database.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// `-d URL`: relative to the working directory, and another person's for all that is known.
+    CommandLine(&'a Path),
+    /// The manifest, the environment or a `.env`: a relative path is this checkout's own database.
+    Configuration(&'a Path),
+}
+
+impl Databases<'_> {
+    /// The database of a choice made with `-d`, else of what the environment and the configuration say.
+    pub(super) fn choose(&self, choice: Option<&str>, chooser: Option<&str>) -> Result<Database, Problem> {
+        if let Some(choice) = choice {
+            return self.named_or_url(choice, Origin::CommandLine(self.working_directory));
+        }
+        if let Some(choice) = chooser {
+            return self
+                .named_or_url(choice, Origin::Configuration(self.root))
+                .map_err(|problem| problem.note(format!("the choice comes from the variable `{CHOICE_VARIABLE}`")));
+        }
+        if let Some(name) = &self.settings.database {
+            return self.configured(name);
+        }
+        if let Some(found) = self.variables.find(URL_VARIABLE)? {
+            let base = found.folder.as_deref().unwrap_or(self.root);
+            return url::parse(&found.value)
+                .and_then(|reference| reference.resolve(base))
+                .map(|url| self.given(url, Origin::Configuration(base)))
+                .map_err(|problem| without_value(problem, URL_VARIABLE));
+        }
+        match self.settings.databases.as_slice() {
+            [only] => self.database(only),
+            several => Err(self.no_choice(several)),
+        }
+    }
+
+    /// A configured database.
+    pub(super) fn configured(&self, name: &str) -> Result<Database, Problem> {
+        match self.settings.configured(name) {
+            Some(setting) => self.database(setting),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    fn named_or_url(&self, choice: &str, origin: Origin<'_>) -> Result<Database, Problem> {
+        let (Origin::CommandLine(base) | Origin::Configuration(base)) = origin;
+        if self.settings.configured(choice).is_some() || !(choice.is_empty() || url::looks_like_url_or_path(choice)) {
+            return self.configured(choice);
+        }
+        let url = self.resolve(url::parse(choice)?, base, None)?;
+        Ok(self.given(url, origin))
+    }
+
+    /// A URL's database, which is the configured one where both mean the same file.
+    fn given(&self, url: DatabaseUrl, origin: Origin<'_>) -> Database {
+        let file = identity(url.path());
+        let configured = self.settings.databases.iter().filter_map(|setting| self.database(setting).ok());
+        if let Some(same) = configured.into_iter().find(|configured| identity(configured.url.path()) == file) {
+            return Database { url: same.url.clone().opened_as(&url), ..same };
+        }
+        let shared = match origin {
+            Origin::CommandLine(_) => true,
+            Origin::Configuration(_) => !url.is_relative(),
+        };
+        let backup = self.settings.backup;
+        Database { name: None, url, scratch: false, protected: false, shared, backup }
+    }
+
+    fn database(&self, setting: &DatabaseSetting) -> Result<Database, Problem> {
+        let base = match setting.section {
+            Section::Package => self.root,
+            Section::Workspace => self.workspace_root,
+        };
+        let reference = setting.url.clone().map_err(|problem| problem.at(setting.place.clone()))?;
+        let url = self.resolve(reference, base, Some(&setting.place))?;
+        Ok(Database {
+            name: Some(setting.name.clone()),
+            scratch: setting.scratch,
+            protected: setting.protected,
+            shared: setting.shared.unwrap_or(!url.is_relative()),
+            backup: setting.backup.unwrap_or(self.settings.backup),
+            url,
+        })
+    }
+
+    /// Looks up a variable where the URL is in one. A relative path in a `.env` is relative to its folder.
+    fn resolve(&self, reference: Reference, base: &Path, place: Option<&Place>) -> Result<DatabaseUrl, Problem> {
+        let here = |problem: Problem| match place {
+            Some(place) => problem.at(place.clone()),
+            None => problem,
+        };
+        let Reference::Variable(name) = reference else { return reference.resolve(base).map_err(here) };
+        let Some(found) = self.variables.find(&name)? else {
+            return Err(here(
+                Problem::new(MISSING_VARIABLE, format!("the environment variable `{name}` is not set"))
+                    .help(format!("set it: `{name}=sqlite:FILE`, in the environment or in a `.env` file")),
+            ));
+        };
+        let base = found.folder.as_deref().unwrap_or(base);
+        url::parse(&found.value)
+            .and_then(|reference| reference.resolve(base))
+            .map_err(|problem| here(without_value(problem, &name)))
+    }
+
+    fn names(&self) -> String {
+        self.settings.databases.iter().map(|database| database.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn unknown(&self, name: &str) -> Problem {
+        let shown = printable(name);
+        let problem = Problem::new(UNKNOWN_DATABASE, format!("no database is named `{shown}`"));
+        let names = self.settings.databases.iter().map(|database| database.name.as_str());
+        let problem = match self.settings.databases.is_empty() {
+            true => problem.note("no databases are configured"),
+            false => problem.note(format!("the configured databases are {}", self.names())),
+        };
+        match nearest(name, names) {
+            Some(near) => problem.help(format!("write `{near}`")),
+            None => problem.help(format!("a database that is not configured is given by its URL: `-d sqlite:{shown}`")),
+        }
+    }
+
+    fn no_choice(&self, configured: &[DatabaseSetting]) -> Problem {
+        let problem = Problem::new(NO_DATABASE, "no database is chosen");
+        let problem = match self.manifest {
+            Some(manifest) => problem.in_file(manifest),
+            None => problem,
+        };
+        let Some(first) = configured.first() else {
+            let problem = problem.note(format!("no databases are configured and `{URL_VARIABLE}` is not set"));
+            return match self.manifest {
+                Some(_) => {
+                    problem.help("add to the manifest:\n[package.metadata.migrate.databases]\ndev = \"sqlite:FILE\"")
+                }
+                None => problem,
+            }
+            .help("or give one for this command: `-d sqlite:FILE`");
+        };
+        let name = &first.name;
+        problem
+            .note(format!("the configured databases are {}", self.names()))
+            .help(format!("choose one for this command: `-d {name}`"))
+            .help(format!("or for all: `database = \"{name}\"` in `[package.metadata.migrate]`"))
+    }
+}
+
+/// A problem of a URL that came out of a variable. What is no URL at all may be a secret that was put into the
+/// wrong variable, so nothing of it is repeated.
+fn without_value(problem: Problem, variable: &str) -> Problem {
+    if problem.code() != url::INVALID {
+        return problem.note(format!("the URL comes from the variable `{variable}`"));
+    }
+    Problem::new(url::INVALID, format!("the value of the variable `{variable}` is not a database URL"))
+        .note("the value is not shown, since it may be a secret")
+        .help(format!("write `{variable}=sqlite:FILE`; another `env:` is not followed"))
+}
+
+/// What two paths of one file have in common: the canonical path where the file or its folder exists, else the
+/// path with `..` taken out of its text.
+fn identity(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    if let (Some(folder), Some(name)) = (path.parent().and_then(|folder| folder.canonicalize().ok()), path.file_name())
+    {
+        return folder.join(name);
+    }
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Project;
+    use super::super::tests::{World, problem_of};
+    use super::*;
+
+    const MANIFEST: &str = "[package]\nname = 'todo'\nedition = '2024'\n\
+        [package.metadata.migrate.databases]\ndev = 'sqlite:todo.db'\ntest = { url = 'sqlite:t.db', scratch = true }\n\
+        prod = { url = 'env:PROD_URL', protected = true, backup = 'always' }\npg = 'postgres://me:secret@h/db'\n";
+
+    fn todo() -> (World, Project) {
+        let world = World::new();
+        world.package("", MANIFEST);
+        let project = world.open("").unwrap();
+        (world, project)
+    }
+
+    #[test]
+    fn a_name_chooses_the_configured_database_below_the_package() {
+        let (world, project) = todo();
+        let dev = project.database(&world.context("src"), Some("dev")).unwrap();
+        assert_eq!(dev.url.path(), world.path("todo.db"));
+        assert_eq!((dev.lock_name(), dev.shared, dev.may_be_created()), ("dev", false, true));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_names_there_are() {
+        let (world, project) = todo();
+        let shown = problem_of(project.database(&world.context(""), Some("dve")));
+        assert!(shown.contains("[unknown-database]") && shown.contains("dev, test, prod, pg"), "{shown}");
+        assert!(shown.contains("write `dev`"), "{shown}");
+    }
+
+    #[test]
+    fn a_url_on_the_command_line_is_relative_to_the_working_directory_and_shared() {
+        let (world, project) = todo();
+        let given = project.database(&world.context("src"), Some("sqlite:x.db")).unwrap();
+        assert_eq!(given.url.path(), world.path("src/x.db"));
+        assert_eq!((given.name.as_deref(), given.lock_name()), (None, "url"));
+        assert!(given.shared && !given.may_be_created());
+    }
+
+    #[test]
+    fn a_url_of_a_configured_database_is_that_database() {
+        let (world, project) = todo();
+        let same = project.database(&world.context("src"), Some("sqlite:../todo.db?mode=ro")).unwrap();
+        assert_eq!((same.lock_name(), same.url.mode()), ("dev", Some(SqliteMode::ReadOnly)));
+        std::fs::write(world.path("todo.db"), "").unwrap();
+        let absolute = format!("sqlite://{}", world.path("src/../todo.db").display());
+        assert_eq!(project.database(&world.context("src"), Some(&absolute)).unwrap().lock_name(), "dev");
+    }
+
+    #[test]
+    fn without_a_choice_the_variables_are_asked_in_their_order() {
+        let (world, project) = todo();
+        let shown = problem_of(project.database(&world.context(""), None));
+        assert!(shown.contains("[no-database]") && shown.contains("`-d dev`"), "{shown}");
+
+        std::fs::write(world.path(".env"), "DATABASE_URL=sqlite:env.db\n").unwrap();
+        let from_file = project.database(&world.context("src"), None).unwrap();
+        assert_eq!((from_file.url.path(), from_file.shared), (world.path("env.db").as_path(), false));
+
+        let context = world.context_with("", &[("DATABASE_URL", "sqlite:///srv/x.db")]);
+        assert!(project.database(&context, None).unwrap().shared);
+        let context = world.context_with("", &[("DATABASE_URL", "sqlite:a.db"), (CHOICE_VARIABLE, "test")]);
+        assert!(project.database(&context, None).unwrap().scratch);
+        let context = world.context_with("", &[(CHOICE_VARIABLE, "tset")]);
+        assert!(problem_of(project.database(&context, None)).contains(CHOICE_VARIABLE));
+    }
+
+    #[test]
+    fn a_url_in_a_variable_is_looked_up_and_never_repeated() {
+        let (world, project) = todo();
+        let shown = problem_of(project.configured_database(&world.context(""), "prod"));
+        assert!(shown.contains("[missing-variable]") && shown.contains("`PROD_URL`"), "{shown}");
+        assert!(shown.contains("Cargo.toml:7"), "{shown}");
+
+        let context = world.context_with("", &[("PROD_URL", "sqlite:///srv/prod.db")]);
+        let prod = project.configured_database(&context, "prod").unwrap();
+        assert!(prod.protected && prod.shared && prod.backup == BackupPolicy::Always && !prod.may_be_created());
+
+        for secret in ["env:SECRET", "sqllite://u:SECRET@h", "SECRET", "sqlite:a?SECRET=1", "mysql://u:SECRET@h/d"] {
+            let shown =
+                problem_of(project.configured_database(&world.context_with("", &[("PROD_URL", secret)]), "prod"));
+            assert!(shown.contains("`PROD_URL`"), "{shown}");
+            assert!(!shown.contains("SECRET"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_broken_env_file_matters_only_where_a_variable_is_needed() {
+        let (world, project) = todo();
+        std::fs::write(world.path(".env"), "what is this\n").unwrap();
+        assert!(project.database(&world.context(""), Some("dev")).is_ok());
+        let shown = problem_of(project.database(&world.context(""), None));
+        assert!(shown.contains("[invalid-env-file]") && shown.contains("line 1"), "{shown}");
+    }
+
+    #[test]
+    fn an_unsupported_database_is_told_when_it_is_used() {
+        let (world, project) = todo();
+        let failure = project.database(&world.context(""), Some("pg")).unwrap_err();
+        assert!(problem_of::<()>(Err(failure.clone())).contains("[unsupported-database]"));
+        assert!(!format!("{:?}", failure.problems()[0].places()).contains("secret"));
+    }
+
+    #[test]
+    fn the_only_database_needs_no_choice() {
+        let world = World::new();
+        world.package("", "[package]\nname = 'a'\n[package.metadata.migrate.databases]\nmine = 'sqlite:a.db'\n");
+        let project = world.open("").unwrap();
+        assert_eq!(project.database(&world.context(""), None).unwrap().to_string(), "mine");
+    }
+}

@@ -1,0 +1,312 @@
+//! Database URLs: read once, here, into a location; shown with their passwords masked.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use build_support::problem::{Code, Problem, nearest, printable};
+
+/// A database URL that has been read: where the database is, and the URL in a form that may be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    shown: String,
+    location: Location,
+    relative: bool,
+}
+
+/// Where a database is. Closed on purpose: a new kind of database has to be met in every `match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite file.
+    Sqlite {
+        /// The file, absolute where the folder that it was joined to is.
+        path: PathBuf,
+        /// How the URL says to open it; `None` where it doesn't say.
+        mode: Option<SqliteMode>,
+    },
+}
+
+/// `?mode=` as sqlx and SQLite write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqliteMode {
+    /// `ro`: only read.
+    ReadOnly,
+    /// `rw`: read and write, and never create the file.
+    ReadWrite,
+    /// `rwc`: read and write, and create the file where it is missing.
+    ReadWriteCreate,
+}
+
+impl DatabaseUrl {
+    /// Where the database is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The SQLite file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        let Location::Sqlite { path, .. } = &self.location;
+        path
+    }
+
+    /// How the URL says to open the SQLite file; `None` where it doesn't say.
+    #[must_use]
+    pub fn mode(&self) -> Option<SqliteMode> {
+        let Location::Sqlite { mode, .. } = &self.location;
+        *mode
+    }
+
+    /// Whether the URL gave the file by a relative path.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        self.relative
+    }
+
+    /// The same database opened in the mode that another URL of it asks for, where that one asks for one.
+    pub(super) fn opened_as(mut self, other: &Self) -> Self {
+        let Location::Sqlite { mode, .. } = &mut self.location;
+        *mode = other.mode().or(*mode);
+        self
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({})", self.shown)
+    }
+}
+
+/// A URL whose text has been understood and whose path has not been joined to a folder yet.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Reference {
+    /// `env:NAME`: the URL is the value of a variable.
+    Variable(String),
+    /// A SQLite file.
+    Sqlite { shown: String, path: PathBuf, mode: Option<SqliteMode> },
+}
+
+impl Reference {
+    /// Joins a relative path to a folder; a reference to a variable is a problem here.
+    pub(super) fn resolve(self, base: &Path) -> Result<DatabaseUrl, Problem> {
+        match self {
+            Self::Sqlite { shown, path, mode } => Ok(DatabaseUrl {
+                shown,
+                relative: path.is_relative(),
+                // `join` keeps `./`, the components do not.
+                location: Location::Sqlite { path: base.join(path).components().collect(), mode },
+            }),
+            Self::Variable(name) => Err(Problem::new(
+                INVALID,
+                format!("the environment variable `{name}` stands where the URL itself should be"),
+            )
+            .help("write the URL into the first variable: `env:` does not lead on to another `env:`")),
+        }
+    }
+}
+
+pub(super) const INVALID: Code = Code("invalid-database-url");
+pub(super) const UNSUPPORTED: Code = Code("unsupported-database");
+const MEMORY: Code = Code("memory-database");
+
+const SCHEMES: [&str; 8] = ["sqlite", "postgres", "postgresql", "mysql", "mariadb", "mssql", "sqlserver", "env"];
+
+/// Reads the text of a URL. No message repeats more of it than its scheme, a file name or a parameter's name.
+pub(super) fn parse(text: &str) -> Result<Reference, Problem> {
+    if text.chars().any(char::is_control) {
+        return Err(Problem::new(INVALID, "the database URL has control characters in it")
+            .help("write it without line feeds, tabs and NUL characters"));
+    }
+    let text = text.trim();
+    let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| !is_drive(scheme)) else {
+        return Err(bare_path(text));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "sqlite" => sqlite(text, rest),
+        "env" => variable(rest),
+        "file" => Err(Problem::new(INVALID, "`file:` is not a database URL")
+            .help(format!("write `sqlite:{}`", printable(rest.trim_start_matches("//"))))),
+        known if SCHEMES.contains(&known) => Err(Problem::new(
+            UNSUPPORTED,
+            format!("`{known}:` databases are not supported by this version of cargo migrate"),
+        )
+        .help("use a SQLite database: `sqlite:FILE`")),
+        _ => Err(unknown_scheme(scheme, rest)),
+    }
+}
+
+fn unknown_scheme(scheme: &str, rest: &str) -> Problem {
+    let named = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) && !scheme.is_empty();
+    // With an `@` behind it this may be `user:password@host`: then nothing of it is repeated.
+    if !named || (rest.contains('@') && !rest.starts_with('/')) {
+        return Problem::new(INVALID, "this is not a database URL").help("write `sqlite:FILE`, or `env:VARIABLE`");
+    }
+    let problem = Problem::new(INVALID, format!("`{scheme}:` is not a database URL's scheme"));
+    match nearest(&scheme.to_ascii_lowercase(), SCHEMES) {
+        Some("env") => problem.help("write `env:VARIABLE`"),
+        Some("sqlite") if !rest.contains('@') => problem.help(format!("write `sqlite:{}`", printable(rest))),
+        Some(near) => problem.help(format!("write `{near}:`")),
+        None => problem.help("write `sqlite:FILE`, or `env:VARIABLE`"),
+    }
+}
+
+fn bare_path(text: &str) -> Problem {
+    if text.is_empty() {
+        return Problem::new(INVALID, "the database URL is empty").help("write `sqlite:FILE`, or `env:VARIABLE`");
+    }
+    if text.contains('@') {
+        return Problem::new(INVALID, "this is not a database URL").help("write `sqlite:FILE`, or `env:VARIABLE`");
+    }
+    let shown = printable(text);
+    Problem::new(INVALID, format!("`{shown}` is a path and not a database URL")).help(format!("write `sqlite:{shown}`"))
+}
+
+/// Whether a word that is no configured database's name was meant as a path or a URL.
+pub(super) fn looks_like_url_or_path(text: &str) -> bool {
+    let endings = [".db", ".db3", ".sqlite", ".sqlite3", ".s3db"];
+    text.contains([':', '/', '\\', '@']) || endings.iter().any(|end| text.to_ascii_lowercase().ends_with(end))
+}
+
+fn variable(name: &str) -> Result<Reference, Problem> {
+    let mut characters = name.chars();
+    let starts = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if starts && characters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Ok(Reference::Variable(name.to_owned()));
+    }
+    Err(Problem::new(INVALID, "`env:` is not followed by the name of an environment variable")
+        .help("write the variable's name alone, such as `env:PROD_DATABASE_URL`"))
+}
+
+/// The forms that sqlx reads: `sqlite:path`, `sqlite://path`, `sqlite:///absolute/path`, each with `?mode=`.
+fn sqlite(text: &str, rest: &str) -> Result<Reference, Problem> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path == ":memory:" {
+        return Err(in_memory());
+    }
+    let mode = mode(query)?;
+    let path = decoded(path)?;
+    if path.chars().any(char::is_control) {
+        return Err(Problem::new(INVALID, "the database's path has control characters in it")
+            .help("look for `%00`, `%0A` and the like in the URL"));
+    }
+    // What `sqlite:///C:/todo.db` means: a drive has no folder above it.
+    let path = match path.strip_prefix('/') {
+        Some(rest) if cfg!(windows) && rest.split_once(':').is_some_and(|(drive, _)| is_drive(drive)) => rest,
+        _ => path.as_str(),
+    };
+    if path.is_empty() || path == ":memory:" {
+        return Err(if path.is_empty() {
+            Problem::new(INVALID, "the database URL names no file").help("write `sqlite:FILE`")
+        } else {
+            in_memory()
+        });
+    }
+    if path.starts_with("file:") {
+        return Err(Problem::new(INVALID, "`sqlite:` is followed by another scheme, `file:`")
+            .help("write the path alone: `sqlite:FILE`"));
+    }
+    if path.ends_with(['/', '\\']) || Path::new(path).file_name().is_none() {
+        return Err(Problem::new(INVALID, format!("`{}` is a folder and not a file", printable(path)))
+            .help("write the path of the database's file: `sqlite:FILE`"));
+    }
+    Ok(Reference::Sqlite { shown: printable(&mask(text)), path: PathBuf::from(path), mode })
+}
+
+fn in_memory() -> Problem {
+    Problem::new(MEMORY, "a database in memory is gone when the command ends")
+        .note("nothing that is done to it would be kept")
+        .help("name a file: `sqlite:FILE`")
+}
+
+fn mode(query: &str) -> Result<Option<SqliteMode>, Problem> {
+    let mut mode = None;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=').unwrap_or((parameter, "")) {
+            ("mode", "ro") => mode = Some(SqliteMode::ReadOnly),
+            ("mode", "rw") => mode = Some(SqliteMode::ReadWrite),
+            ("mode", "rwc") => mode = Some(SqliteMode::ReadWriteCreate),
+            ("mode", "memory") => return Err(in_memory()),
+            ("mode", _) => {
+                return Err(Problem::new(INVALID, "the URL's parameter `mode` has a value that is not known")
+                    .help("write `mode=ro`, `mode=rw` or `mode=rwc`"));
+            }
+            (name, _) => {
+                return Err(Problem::new(
+                    INVALID,
+                    format!("the parameter `{}` of a SQLite URL is not understood", printable(name)),
+                )
+                .help("take it out; `mode` is the one that is understood")
+                .help("a question mark in a file's name is written `%3F`"));
+            }
+        }
+    }
+    Ok(mode)
+}
+
+/// Percent signs that start no escape stand for themselves, as they do for sqlx.
+fn decoded(path: &str) -> Result<String, Problem> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = path.as_bytes();
+    let (mut decoded, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(&byte) = bytes.get(at) {
+        let escape = (byte == b'%').then(|| Some((digit(bytes.get(at + 1))?, digit(bytes.get(at + 2))?))).flatten();
+        match escape.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
+            Some(value) => {
+                decoded.push(value);
+                at += 3;
+            }
+            None => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| {
+        Problem::new(INVALID, "the percent escapes of the database's path are not UTF-8")
+            .help("write the path's letters as they are; only `%`, `?` and `#` need an escape")
+    })
+}
+
+/// `C:` and the like: a Windows path, not a scheme.
+fn is_drive(scheme: &str) -> bool {
+    scheme.len() == 1 && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// Line feeds stay, so that the lines of a manifest keep their numbers.
+fn hide(secret: &mut [u8]) {
+    secret.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+}
+
+/// The text with what may be a password replaced by as many bytes of `*`, so that spans in it still hold.
+pub(super) fn mask(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    if let (Some(scheme), Some(at)) = (text.find(':'), text.rfind('@')) {
+        let mut user = scheme + 1;
+        while bytes.get(user) == Some(&b'/') {
+            user += 1;
+        }
+        // `user:password@`; where there is no user, everything up to the `@` may be the secret.
+        if user < at {
+            let secret = text[user..at].find(':').map_or(user, |colon| user + colon + 1);
+            hide(&mut bytes[secret..at]);
+        }
+    }
+    for word in ["password=", "passwd=", "pwd=", "token=", "key="] {
+        for (found, _) in text.to_ascii_lowercase().match_indices(word) {
+            let start = found + word.len();
+            let end = text[start..].find(['&', '"', '\'']).map_or(text.len(), |end| start + end);
+            hide(&mut bytes[start..end]);
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(text.len()))
+}
+
+#[cfg(test)]
+mod tests;
