@@ -1,6 +1,31 @@
-//! All that can be known of migrations from files alone.
+//! All that can be known of migrations from files alone: no database library, no C.
+//!
+//! The ground floor of cargo-migrate. The command, the runtime, the macros and the build-script guard read
+//! migrations through this crate, so that they cannot disagree about a folder.
+//!
+//! In reading order:
+//!
+//! - [`problem`]: what went wrong, as a value.
+//! - [`revision`]: ids and names.
+//! - [`token`]: SQL as tokens, for sections, hashes and statements.
+//! - [`checksum`]: checksum, statements hash, seal.
+//! - [`migration`]: a file's header and sections.
+//! - [`graph`]: which revision follows which.
+//! - [`target`]: `head`, `ID-1`, `LABEL@head`.
+//! - [`lock`]: `migrate.lock` and `migrate.local` as text.
+//! - [`directory`]: the one module that reads and writes the migrations folder.
+//! - [`verify`]: the files against the locks.
+//!
+//! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, and
+//! asks neither the environment nor the clock.
+
 pub mod checksum;
+pub mod directory;
+pub mod graph;
+pub mod lock;
 pub mod migration;
 pub mod problem;
 pub mod revision;
+pub mod target;
 pub mod token;
+pub mod verify;

@@ -1,1 +1,2 @@
 //! Plans and runs migrations.
+pub mod history;

@@ -1,0 +1,330 @@
+//! The migrations folder: the one module that reads and writes it.
+//!
+//! Files are written through a temporary file in the same folder and a rename, so that a crash tears none; the lock
+//! files change only under an operating-system lock on the folder, which the kernel lets go when a process dies.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::checksum::Checksum;
+use crate::lock::Lock;
+use crate::migration::{Migration, normalise};
+use crate::problem::{Code, Problem};
+use crate::revision::RevisionId;
+
+/// A file or folder that cannot be read or written.
+pub const FILE_ACCESS: Code = Code("file-access");
+/// There is no migrations folder.
+pub const NO_FOLDER: Code = Code("no-migrations");
+/// A file is larger than a migration can be.
+pub const TOO_LARGE: Code = Code("too-large");
+/// A file changed while a command was at work.
+pub const FILE_MOVED: Code = Code("file-moved");
+
+/// The committed lock's file name.
+pub const LOCK_FILE: &str = "migrate.lock";
+/// The file name of the lock of this checkout's own databases.
+pub const LOCAL_FILE: &str = "migrate.local";
+/// The largest migration file that is read, in bytes.
+pub const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+/// The largest number of files in a folder.
+pub const MOST_FILES: usize = 100_000;
+
+/// A migrations folder and the way it is shown to people.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+    shown: PathBuf,
+}
+
+/// What a folder's two lock files say.
+#[derive(Clone, Debug, Default)]
+pub struct Locks {
+    /// `migrate.lock`, committed.
+    pub shared: Lock,
+    /// `migrate.local`, of this checkout alone.
+    pub local: Lock,
+}
+
+impl Directory {
+    /// Names a folder; nothing is looked at yet. `shown` is how messages name it.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, shown: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), shown: shown.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder as messages name it.
+    #[must_use]
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Reads all migrations, in the order of their ids.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the files.
+    pub fn read(&self) -> Result<Vec<Migration>, Vec<Problem>> {
+        let entries = fs::read_dir(&self.path).map_err(|error| {
+            vec![match error.kind() {
+                io::ErrorKind::NotFound => Problem::new(NO_FOLDER, "there is no migrations folder here")
+                    .in_file(&self.shown)
+                    .help("run `cargo migrate init`, or name the folder with `--migrations DIR`"),
+                _ => cannot("read", &self.shown, &error),
+            }]
+        })?;
+        let mut migrations = Vec::new();
+        let mut problems = Vec::new();
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Err(vec![cannot("read", &self.shown, &error)]),
+            };
+            let shown = self.shown.join(entry.file_name());
+            let id = match RevisionId::of_file(&shown) {
+                None => continue,
+                Some(Ok(id)) => id,
+                Some(Err(problem)) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            if migrations.len() == MOST_FILES {
+                return Err(vec![Problem::new(TOO_LARGE, format!("this folder has more than {MOST_FILES} migrations")).in_file(&self.shown)]);
+            }
+            match read_text(&entry.path(), &shown).map_err(|problem| vec![problem]).and_then(|text| Migration::parse(id, &shown, &text)) {
+                Ok(migration) => migrations.push(migration),
+                Err(found) => problems.extend(found),
+            }
+        }
+        migrations.sort_by(|a, b| a.id.cmp(&b.id));
+        if problems.is_empty() { Ok(migrations) } else { Err(problems) }
+    }
+
+    /// Reads the normalised text of one migration again, for its sections.
+    ///
+    /// # Errors
+    /// [`FILE_MOVED`] where the file is not what it was when it was read first; [`FILE_ACCESS`].
+    pub fn text(&self, migration: &Migration) -> Result<String, Problem> {
+        let name = migration.path.file_name().unwrap_or_default();
+        let text = read_text(&self.path.join(name), &migration.path)?;
+        if Checksum::of(&text) == migration.checksum {
+            return Ok(text);
+        }
+        Err(Problem::new(FILE_MOVED, "this file was changed while the command was at work")
+            .in_file(&migration.path)
+            .help("run the command again"))
+    }
+
+    /// Where a revision's file stands.
+    #[must_use]
+    pub fn file(&self, id: &RevisionId) -> PathBuf {
+        self.path.join(id.file_name())
+    }
+
+    /// Reads the two lock files; one that is not there is empty.
+    ///
+    /// # Errors
+    /// What [`Lock::parse`] finds; [`FILE_ACCESS`].
+    pub fn read_locks(&self) -> Result<Locks, Vec<Problem>> {
+        Ok(Locks { shared: self.read_lock(LOCK_FILE, Lock::parse)?, local: self.read_lock(LOCAL_FILE, Lock::parse)? })
+    }
+
+    /// Reads the lock files as they are after a merge, conflict markers and all.
+    ///
+    /// # Errors
+    /// What [`Lock::parse_conflicted`] finds; [`FILE_ACCESS`].
+    pub fn read_conflicted_locks(&self) -> Result<Locks, Vec<Problem>> {
+        let shared = self.read_lock(LOCK_FILE, Lock::parse_conflicted)?;
+        Ok(Locks { shared, local: self.read_lock(LOCAL_FILE, Lock::parse)? })
+    }
+
+    fn read_lock(&self, name: &str, parse: fn(&Path, &str) -> Result<Lock, Vec<Problem>>) -> Result<Lock, Vec<Problem>> {
+        let path = self.path.join(name);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::default()),
+            _ => {}
+        }
+        let shown = self.shown.join(name);
+        let text = read_text(&path, &shown).map_err(|problem| vec![problem])?;
+        parse(&shown, &text)
+    }
+
+    /// Writes a new migration file; it is whole when it appears.
+    ///
+    /// # Errors
+    /// [`FILE_ACCESS`], also where there is a file of that name already.
+    pub fn create(&self, id: &RevisionId, text: &str) -> Result<(), Problem> {
+        let (path, shown) = (self.file(id), self.shown.join(id.file_name()));
+        let temporary = self.write_temporary(text).map_err(|error| cannot("write", &shown, &error))?;
+        // A hard link fails where the name is taken, which a rename does not.
+        let linked = fs::hard_link(&temporary, &path).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Err(error),
+            // A file system without hard links: look first, then rename.
+            _ if path.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+            _ => fs::rename(&temporary, &path),
+        });
+        let _ = fs::remove_file(&temporary);
+        linked.map_err(|error| cannot("write", &shown, &error))?;
+        sync_folder(&self.path);
+        Ok(())
+    }
+
+    /// Replaces a file of the folder with another text, all at once.
+    ///
+    /// # Errors
+    /// [`FILE_ACCESS`]
+    pub fn replace(&self, name: &str, text: &str) -> Result<(), Problem> {
+        let path = self.path.join(name);
+        // A link is written through, not replaced.
+        let path = fs::canonicalize(&path).unwrap_or(path);
+        let write = || -> io::Result<()> {
+            if fs::metadata(&path).is_ok_and(|found| found.permissions().readonly()) {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            let temporary = self.write_temporary(text)?;
+            fs::rename(&temporary, &path).inspect_err(|_| {
+                let _ = fs::remove_file(&temporary);
+            })
+        };
+        write().map_err(|error| cannot("write", &self.shown.join(name), &error))?;
+        sync_folder(&self.path);
+        Ok(())
+    }
+
+    /// Removes a migration's file.
+    ///
+    /// # Errors
+    /// [`FILE_ACCESS`]
+    pub fn remove(&self, migration: &Migration) -> Result<(), Problem> {
+        let name = migration.path.file_name().unwrap_or_default();
+        fs::remove_file(self.path.join(name)).map_err(|error| cannot("remove", &migration.path, &error))?;
+        sync_folder(&self.path);
+        Ok(())
+    }
+
+    /// Changes the lock files under the folder's lock: they are read, `change` edits them, and each is written where
+    /// its bytes are other than before. Gives whether anything was written.
+    ///
+    /// # Errors
+    /// What reading finds; [`FILE_ACCESS`].
+    pub fn update_locks(&self, change: impl FnOnce(&mut Locks)) -> Result<bool, Vec<Problem>> {
+        self.update(Self::read_locks, change)
+    }
+
+    /// The same as [`Directory::update_locks`] for a lock with git's conflict markers in it.
+    ///
+    /// # Errors
+    /// What reading finds; [`FILE_ACCESS`].
+    pub fn settle_locks(&self, change: impl FnOnce(&mut Locks)) -> Result<bool, Vec<Problem>> {
+        self.update(Self::read_conflicted_locks, change)
+    }
+
+    fn update(
+        &self,
+        read: fn(&Self) -> Result<Locks, Vec<Problem>>,
+        change: impl FnOnce(&mut Locks),
+    ) -> Result<bool, Vec<Problem>> {
+        let _held = self.hold().map_err(|error| vec![cannot("lock", &self.shown, &error)])?;
+        let mut locks = read(self)?;
+        change(&mut locks);
+        let shared = self.write_lock(LOCK_FILE, &locks.shared.to_text(false), true);
+        let empty = locks.local.entries().is_empty();
+        let local = self.write_lock(LOCAL_FILE, &locks.local.to_text(true), !empty);
+        match (shared, local) {
+            (Ok(shared), Ok(local)) => Ok(shared || local),
+            (shared, local) => Err(shared.err().into_iter().chain(local.err()).collect()),
+        }
+    }
+
+    /// Writes a lock file where its bytes change; one that is not there is made only where `make` says so.
+    fn write_lock(&self, name: &str, text: &str, make: bool) -> Result<bool, Problem> {
+        match fs::read(self.path.join(name)) {
+            Ok(old) if old == text.as_bytes() => return Ok(false),
+            // A checkout with CRLF endings is the same file.
+            Ok(old) if normalise(Path::new(name), old.clone()).is_ok_and(|old| old == text) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !make => return Ok(false),
+            _ => {}
+        }
+        self.replace(name, text).map(|()| true)
+    }
+
+    fn write_temporary(&self, text: &str) -> io::Result<PathBuf> {
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for attempt in 0..100_u32 {
+            let path = self.path.join(format!(".cargo-migrate-{}-{attempt}.tmp", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(mut file) => {
+                    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+                    return match written {
+                        Ok(()) => Ok(path),
+                        Err(error) => {
+                            let _ = fs::remove_file(&path);
+                            Err(error)
+                        }
+                    };
+                }
+                Err(error) => last = error,
+            }
+            if last.kind() != io::ErrorKind::AlreadyExists {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// Holds the folder's lock until the value is dropped.
+    fn hold(&self) -> io::Result<File> {
+        // A folder can be locked itself where the system is a Unix; elsewhere a file in it stands for it.
+        #[cfg(unix)]
+        let file = File::open(&self.path)?;
+        #[cfg(not(unix))]
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(self.path.join(".cargo-migrate.tmp"))?;
+        file.lock()?;
+        Ok(file)
+    }
+}
+
+/// Makes a rename last through a power cut; where the system cannot, the rename still is whole or not there.
+fn sync_folder(path: &Path) {
+    if let Ok(folder) = File::open(path) {
+        let _ = folder.sync_all();
+    }
+}
+
+fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
+    let read = || -> io::Result<Result<Vec<u8>, Problem>> {
+        // Asked before opening: opening a pipe would wait for its other end.
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Ok(Err(Problem::new(FILE_ACCESS, "this is not a file").in_file(shown).help("move it out of the migrations folder")));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST_FILE)).unwrap_or(0));
+        File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST_FILE {
+            return Ok(Err(Problem::new(TOO_LARGE, "this file is larger than 64 MiB")
+                .in_file(shown)
+                .help("load data of that size with a program of its own, not with a migration")));
+        }
+        Ok(Ok(bytes))
+    };
+    match read() {
+        Ok(bytes) => normalise(shown, bytes?),
+        Err(error) => Err(cannot("read", shown, &error)),
+    }
+}
+
+fn cannot(verb: &str, shown: &Path, error: &io::Error) -> Problem {
+    let problem = Problem::new(FILE_ACCESS, format!("cannot {verb} this: {error}")).in_file(shown);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => problem.help("see who may read and write it"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => problem.help("make room on the disk and run the command again"),
+        _ => problem,
+    }
+}

@@ -1,0 +1,356 @@
+//! `migrate.lock` and `migrate.local`: text in, text out.
+//!
+//! ```text
+//! # Written by cargo migrate. Commit it with the migrations; do not edit it by hand.
+//! format 1
+//! 2025_02_19_001_create_todos  sha256:…  statements:…  seal:…  prod,released
+//! 2025_02_20_001_add_priority  draft
+//! ```
+//!
+//! The same history always gives the same bytes: lines stand in the order of the ids, names in the order of their
+//! letters, and there is neither a time nor a path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::checksum::{Checksum, Seal, StatementsHash};
+use crate::problem::{Code, Place, Problem};
+use crate::revision::{RevisionId, check_name};
+
+/// A lock that cannot be read.
+pub const LOCK_SYNTAX: Code = Code("lock-syntax");
+/// A lock with git's conflict markers in it.
+pub const LOCK_CONFLICT: Code = Code("lock-conflict");
+/// A lock of another format.
+pub const LOCK_FORMAT: Code = Code("lock-format");
+
+/// The name that `seal` writes: users' databases, which no command sees, have the revision.
+pub const RELEASED: &str = "released";
+/// The name for a database that was given as a URL.
+pub const URL: &str = "url";
+
+/// What a sealed revision was when it was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// The file's checksum.
+    pub checksum: Checksum,
+    /// What its upgrade does.
+    pub statements: StatementsHash,
+    /// The history that it stands on.
+    pub seal: Seal,
+}
+
+/// A line of the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Free to edit: applied to no database that counts.
+    Draft,
+    /// Applied: fixed, with the names of the databases that have it.
+    Sealed(Hashes, BTreeSet<String>),
+}
+
+/// A lock file's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    entries: BTreeMap<RevisionId, Entry>,
+}
+
+impl Lock {
+    /// The lines.
+    #[must_use]
+    pub fn entries(&self) -> &BTreeMap<RevisionId, Entry> {
+        &self.entries
+    }
+
+    /// A revision's line.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    /// What a revision is sealed as, where it is.
+    #[must_use]
+    pub fn sealed(&self, id: &str) -> Option<(&Hashes, &BTreeSet<String>)> {
+        match self.entries.get(id) {
+            Some(Entry::Sealed(hashes, names)) => Some((hashes, names)),
+            _ => None,
+        }
+    }
+
+    /// Adds a draft line; a sealed line stays.
+    pub fn add_draft(&mut self, id: RevisionId) {
+        self.entries.entry(id).or_insert(Entry::Draft);
+    }
+
+    /// Notes that a database has a revision.
+    pub fn seal(&mut self, id: RevisionId, hashes: Hashes, name: &str) {
+        match self.entries.entry(id).or_insert(Entry::Draft) {
+            Entry::Sealed(known, names) => {
+                *known = hashes;
+                names.insert(name.to_owned());
+            }
+            entry @ Entry::Draft => *entry = Entry::Sealed(hashes, BTreeSet::from([name.to_owned()])),
+        }
+    }
+
+    /// Notes that a database no longer has a revision; gives whether its line said so. A line without a name left
+    /// is a draft again.
+    pub fn unseal(&mut self, id: &str, name: &str) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        let Entry::Sealed(_, names) = entry else { return false };
+        let was = names.remove(name);
+        if names.is_empty() {
+            *entry = Entry::Draft;
+        }
+        was
+    }
+
+    /// Takes a line out.
+    pub fn remove(&mut self, id: &str) {
+        self.entries.remove(id);
+    }
+
+    /// Takes out the draft lines that `keep` does not want.
+    pub fn retain_drafts(&mut self, keep: impl Fn(&RevisionId) -> bool) {
+        self.entries.retain(|id, entry| *entry != Entry::Draft || keep(id));
+    }
+
+    /// Writes the lock. `local` says whose header it gets.
+    #[must_use]
+    pub fn to_text(&self, local: bool) -> String {
+        let mut text = String::from(if local {
+            "# Written by cargo migrate: what this checkout's own databases have. Not to be committed.\n"
+        } else {
+            "# Written by cargo migrate. Commit it with the migrations; do not edit it by hand.\n"
+        });
+        text.push_str("format 1\n");
+        for (id, entry) in &self.entries {
+            // Writing to a String cannot fail.
+            let _ = match entry {
+                Entry::Draft => writeln!(text, "{id}  draft"),
+                Entry::Sealed(hashes, names) => {
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    writeln!(text, "{id}  {}  {}  {}  {}", hashes.checksum, hashes.statements, hashes.seal, names.join(","))
+                }
+            };
+        }
+        text
+    }
+
+    /// Reads a lock's normalised text.
+    ///
+    /// # Errors
+    /// [`LOCK_CONFLICT`], [`LOCK_FORMAT`], or [`LOCK_SYNTAX`] at each line that is not one.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        if let Some(marker) = conflict_marker(text) {
+            return Err(vec![
+                Problem::new(LOCK_CONFLICT, "this file holds a merge conflict")
+                    .at(Place::span(path, text, marker))
+                    .help("run `cargo migrate lock`: it settles the conflict where both sides agree on what is sealed"),
+            ]);
+        }
+        Self::parse_lines(path, text, false)
+    }
+
+    /// Reads both sides of a conflict at once: lines that stand on one side alone are kept, a sealed line goes before
+    /// a draft, and names are joined.
+    ///
+    /// # Errors
+    /// As [`Lock::parse`]; two sealed lines of one revision that do not agree are [`LOCK_CONFLICT`].
+    pub fn parse_conflicted(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        // With diff3 conflicts the common ancestor stands between `|||||||` and `=======`; it is no side.
+        let mut ancestor = false;
+        let mut kept = String::new();
+        for line in text.split_inclusive('\n') {
+            match line.get(..7) {
+                Some("|||||||") => ancestor = true,
+                Some("=======" | "<<<<<<<" | ">>>>>>>") => ancestor = false,
+                _ if ancestor => {}
+                _ => kept.push_str(line),
+            }
+        }
+        Self::parse_lines(path, &kept, true)
+    }
+
+    fn parse_lines(path: &Path, text: &str, merge: bool) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut lock = Self::default();
+        let mut format_seen = false;
+        let mut offset = 0;
+        for line in text.split_inclusive('\n') {
+            let span = offset..offset + line.trim_end().len();
+            offset += line.len();
+            let place = || Place::span(path, text, span.clone());
+            if !line.ends_with('\n') {
+                problems.push(damaged("this file ends in the middle of a line").at(place()));
+                break;
+            }
+            let line = line.trim_end();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(format) = line.strip_prefix("format ") {
+                if format != "1" {
+                    let newer = Problem::new(LOCK_FORMAT, "this lock is of a format that this version does not know");
+                    return Err(vec![newer.at(place()).help("install a newer cargo-migrate")]);
+                }
+                format_seen = true;
+                continue;
+            }
+            if !format_seen {
+                problems.push(damaged("the line `format 1` is missing before this one").at(place()));
+                break;
+            }
+            match parse_line(line) {
+                Ok((id, entry)) => {
+                    if let Err(problem) = lock.insert(id, entry, merge) {
+                        problems.push(problem.at(place()));
+                    }
+                }
+                Err(why) => problems.push(damaged(why).at(place())),
+            }
+        }
+        if !format_seen && problems.is_empty() {
+            problems.push(damaged("this file is empty: not even the line `format 1` is there").in_file(path));
+        }
+        if problems.is_empty() { Ok(lock) } else { Err(problems) }
+    }
+
+    fn insert(&mut self, id: RevisionId, entry: Entry, merge: bool) -> Result<(), Problem> {
+        let merged = match (self.entries.remove(&id), entry) {
+            (None, entry) => entry,
+            (Some(_), _) if !merge => return Err(damaged(format!("`{id}` has two lines"))),
+            (Some(Entry::Draft), entry) | (Some(entry), Entry::Draft) => entry,
+            (Some(Entry::Sealed(ours, mut names)), Entry::Sealed(theirs, more)) => {
+                if ours != theirs {
+                    return Err(Problem::new(LOCK_CONFLICT, format!("the two sides have sealed different texts of `{id}`"))
+                        .help("one of them was edited after it was applied: put its file back, and give the change a new revision"));
+                }
+                names.extend(more);
+                Entry::Sealed(ours, names)
+            }
+        };
+        self.entries.insert(id, merged);
+        Ok(())
+    }
+}
+
+fn damaged(message: impl Into<String>) -> Problem {
+    Problem::new(LOCK_SYNTAX, message)
+        .help("put the file back as git has it: `git checkout -- migrate.lock` in the migrations folder")
+        .help("or, where git has none, remove the file and run `cargo migrate lock`, then `upgrade` on each database")
+}
+
+fn parse_line(line: &str) -> Result<(RevisionId, Entry), String> {
+    let mut words = line.split_ascii_whitespace();
+    let id = RevisionId::new(words.next().unwrap_or_default()).map_err(|problem| problem.message().to_owned())?;
+    let rest: Vec<&str> = words.collect();
+    match rest[..] {
+        ["draft"] => Ok((id, Entry::Draft)),
+        [checksum, statements, seal, names] => {
+            let (Some(checksum), Some(statements), Some(seal)) =
+                (Checksum::parse(checksum), StatementsHash::parse(statements), Seal::parse(seal))
+            else {
+                return Err(format!("the hashes of `{id}` are not whole"));
+            };
+            let mut all = BTreeSet::new();
+            for name in names.split(',') {
+                check_name(name, "a database's name").map_err(|problem| problem.message().to_owned())?;
+                all.insert(name.to_owned());
+            }
+            Ok((id, Entry::Sealed(Hashes { checksum, statements, seal }, all)))
+        }
+        _ => Err(format!("the line of `{id}` is neither a draft's nor a sealed revision's")),
+    }
+}
+
+fn conflict_marker(text: &str) -> Option<std::ops::Range<usize>> {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        if matches!(line.get(..7), Some("<<<<<<<" | "=======" | ">>>>>>>" | "|||||||")) {
+            return Some(offset..offset + line.trim_end().len());
+        }
+        offset += line.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashes(byte: &str) -> Hashes {
+        let hex = byte.repeat(64);
+        Hashes {
+            checksum: Checksum::parse(&format!("sha256:{hex}")).unwrap(),
+            statements: StatementsHash::parse(&format!("statements:{hex}")).unwrap(),
+            seal: Seal::parse(&format!("seal:{hex}")).unwrap(),
+        }
+    }
+
+    fn id(text: &str) -> RevisionId {
+        RevisionId::new(text).unwrap()
+    }
+
+    fn sample() -> Lock {
+        let mut lock = Lock::default();
+        lock.add_draft(id("b"));
+        lock.seal(id("a"), hashes("1"), "prod");
+        lock.seal(id("a"), hashes("1"), RELEASED);
+        lock
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let text = sample().to_text(false);
+        assert_eq!(Lock::parse(Path::new("l"), &text).unwrap(), sample());
+        assert!(text.ends_with("  prod,released\nb  draft\n"));
+    }
+
+    #[test]
+    fn a_cut_lock_is_refused_wherever_it_is_cut_inside_a_line() {
+        let text = sample().to_text(false);
+        for at in 0..text.len() {
+            let whole_lines = text[..at].ends_with('\n') && text[..at].contains("format 1\n");
+            assert_eq!(Lock::parse(Path::new("l"), &text[..at]).is_ok(), whole_lines, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_found_and_settled_where_both_sides_agree() {
+        let mut other = sample();
+        other.seal(id("a"), hashes("1"), "staging");
+        other.add_draft(id("c"));
+        let lines = |lock: &Lock| lock.to_text(false).lines().skip(2).fold(String::new(), |all, line| all + line + "\n");
+        let text = format!("format 1\n<<<<<<< HEAD\n{}||||||| base\nz  draft\n=======\n{}>>>>>>> theirs\n", lines(&sample()), lines(&other));
+        assert_eq!(Lock::parse(Path::new("l"), &text).unwrap_err()[0].code(), LOCK_CONFLICT);
+        let settled = Lock::parse_conflicted(Path::new("l"), &text).unwrap();
+        assert_eq!(settled, other);
+
+        let mut edited = Lock::default();
+        edited.seal(id("a"), hashes("2"), "prod");
+        let text = format!("format 1\n<<<<<<< HEAD\n{}=======\n{}>>>>>>> theirs\n", lines(&sample()), lines(&edited));
+        assert_eq!(Lock::parse_conflicted(Path::new("l"), &text).unwrap_err()[0].code(), LOCK_CONFLICT);
+    }
+
+    #[test]
+    fn a_revision_is_a_draft_again_when_no_name_is_left() {
+        let mut lock = sample();
+        assert!(lock.unseal("a", "prod"));
+        assert!(lock.sealed("a").is_some());
+        assert!(lock.unseal("a", RELEASED));
+        assert_eq!(lock.get("a"), Some(&Entry::Draft));
+        assert!(!lock.unseal("a", "prod"));
+    }
+
+    #[test]
+    fn another_format_and_damaged_lines_say_so() {
+        let code = |text: &str| Lock::parse(Path::new("l"), text).unwrap_err()[0].code();
+        assert_eq!(code("format 2\n"), LOCK_FORMAT);
+        assert_eq!(code("a  draft\n"), LOCK_SYNTAX);
+        assert_eq!(code("format 1\n../a  draft\n"), LOCK_SYNTAX);
+        assert_eq!(code("format 1\na  sha256:12  x  y  dev\n"), LOCK_SYNTAX);
+        assert_eq!(code("format 1\na  draft\na  draft\n"), LOCK_SYNTAX);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a database says of itself: the rows of its version table.
+
+use build_support::checksum::{Checksum, Seal, StatementsHash};
+use build_support::migration::Directives;
+use build_support::revision::RevisionId;
+
+/// How far a revision's application went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is applied.
+    Applied,
+    /// A `no-transaction` revision under way, or one that was interrupted.
+    Running,
+}
+
+/// A row of the version table, without the stored down text, which is read when it is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedRevision {
+    /// The key of the package that the revision belongs to.
+    pub package: String,
+    /// The revision.
+    pub id: RevisionId,
+    /// Its place in the order of application, over all packages, from 1.
+    pub sequence: i64,
+    /// The file's checksum when it was applied.
+    pub checksum: Checksum,
+    /// What its upgrade did.
+    pub statements: StatementsHash,
+    /// The history that it stands on.
+    pub seal: Seal,
+    /// Its parents.
+    pub parents: Vec<RevisionId>,
+    /// Its dependencies, as `ID` or `PACKAGE/ID`.
+    pub depends: Vec<String>,
+    /// How it ran.
+    pub directives: Directives,
+    /// What it is for.
+    pub message: String,
+    /// How many revisions of the package were applied with it; kept true for the package's newest row.
+    pub applied_count: i64,
+    /// Whether it is applied or under way.
+    pub state: State,
+    /// When it was applied: UTC, RFC 3339.
+    pub applied_at: String,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: i64,
+    /// The version of the tool that applied it.
+    pub tool_version: String,
+    /// The hash of the schema after the run, on the newest row.
+    pub schema_hash: Option<String>,
+}
+
+/// A database's rows, in the order of application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    rows: Vec<AppliedRevision>,
+}
+
+impl History {
+    /// Takes rows in any order.
+    #[must_use]
+    pub fn new(mut rows: Vec<AppliedRevision>) -> Self {
+        rows.sort_by_key(|row| row.sequence);
+        Self { rows }
+    }
+
+    /// All rows, the first applied first.
+    #[must_use]
+    pub fn rows(&self) -> &[AppliedRevision] {
+        &self.rows
+    }
+
+    /// The rows of one package, the first applied first.
+    pub fn of<'a>(&'a self, package: &'a str) -> impl DoubleEndedIterator<Item = &'a AppliedRevision> {
+        self.rows.iter().filter(move |row| row.package == package)
+    }
+
+    /// A package's row of a revision.
+    #[must_use]
+    pub fn find(&self, package: &str, id: &RevisionId) -> Option<&AppliedRevision> {
+        self.rows.iter().find(|row| row.package == package && row.id == *id)
+    }
+}
