@@ -1,0 +1,105 @@
+//! The commands that run: `upgrade`, `downgrade`, `stamp`, `ensure-version`, `reset`.
+
+use clap::{Args, ValueEnum};
+
+/// Where the statements that take a migration back are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DownFrom {
+    /// Those that the database stored when the migration was applied.
+    Stored,
+    /// Those in the file now.
+    File,
+}
+
+/// `upgrade`: apply pending migrations.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate upgrade
+  cargo migrate upgrade +1 --dry-run
+  cargo migrate upgrade --sql > pending.sql")]
+pub struct UpgradeArgs {
+    /// How far to go: a migration, `head`, `heads`, +N; with --sql also A:B
+    #[arg(value_name = "TARGET", default_value = "head", allow_hyphen_values = true, value_parser = super::target)]
+    pub target: String,
+    /// Print the statements instead of running them
+    #[arg(long)]
+    pub sql: bool,
+    /// Run, check, and roll back
+    #[arg(long, conflicts_with = "sql")]
+    pub dry_run: bool,
+    /// Commit after each migration instead of once at the end
+    #[arg(long, conflicts_with = "dry_run")]
+    pub per_revision: bool,
+    /// Create the database where there is none
+    #[arg(long, conflicts_with = "sql")]
+    pub create: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `downgrade`: take applied migrations back.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate downgrade -1
+  cargo migrate downgrade base --dry-run
+  cargo migrate downgrade 3f2a --sql")]
+pub struct DowngradeArgs {
+    /// Where to stop: a migration that stays, `base`, -N; with --sql also A:B
+    #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = super::target)]
+    pub target: String,
+    /// Print the statements instead of running them
+    #[arg(long)]
+    pub sql: bool,
+    /// Run, check, and roll back
+    #[arg(long, conflicts_with = "sql")]
+    pub dry_run: bool,
+    /// Commit after each migration instead of once at the end
+    #[arg(long, conflicts_with = "dry_run")]
+    pub per_revision: bool,
+    /// Take back with the stored statements or the file's
+    #[arg(long, value_enum, value_name = "stored|file", hide_possible_values = true)]
+    pub down_from: Option<DownFrom>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `stamp`: record migrations as applied without running them.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate stamp head
+  cargo migrate stamp base --purge")]
+pub struct StampArgs {
+    /// The migrations that the database is at
+    #[arg(value_name = "REV", required = true)]
+    pub revisions: Vec<String>,
+    /// Empty the recorded history first
+    #[arg(long)]
+    pub purge: bool,
+    /// Print the statements instead of running them
+    #[arg(long)]
+    pub sql: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `ensure-version`: create the version table and nothing else.
+#[derive(Clone, Debug, Args)]
+pub struct EnsureVersionArgs {
+    /// Print the statements instead of running them
+    #[arg(long)]
+    pub sql: bool,
+}
+
+/// `reset`: empty a scratch database and apply everything again.
+#[derive(Clone, Debug, Args)]
+pub struct ResetArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}

@@ -1,0 +1,42 @@
+//! The commands that keep trust: `verify`, `seal`, `lock`, `repair`.
+
+use clap::Args;
+
+/// `verify`: check the database against its history.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {}
+
+/// `seal`: forbid changes to migrations from now on.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate seal
+  cargo migrate seal 3f2a --undo")]
+pub struct SealArgs {
+    /// The migrations to seal; without any, all
+    #[arg(value_name = "REV")]
+    pub revisions: Vec<String>,
+    /// Break the seal instead
+    #[arg(long)]
+    pub undo: bool,
+}
+
+/// `lock`: write migrate.lock from the files.
+#[derive(Clone, Debug, Args)]
+pub struct LockArgs {}
+
+/// `repair`: settle a migration that was interrupted. Exactly one of the two is given.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+#[command(after_help = "\
+Examples:
+  cargo migrate repair --finished 3f2a
+  cargo migrate repair --not-applied 3f2a")]
+pub struct RepairArgs {
+    /// Record the migration as applied: its work is in the database
+    #[arg(long, value_name = "REV")]
+    pub finished: Option<String>,
+    /// Forget the migration: nothing of it is in the database
+    #[arg(long, value_name = "REV")]
+    pub not_applied: Option<String>,
+}

@@ -1,0 +1,100 @@
+//! The commands that write: `revision`, `edit`, `merge`, `delete`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::DownFrom;
+
+/// `revision`: write a new migration.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate revision -m \"add users\"
+  cargo migrate revision -m \"index mail\" --edit
+  cargo migrate revision -m \"start billing\" --head base --branch-label billing")]
+pub struct RevisionArgs {
+    /// Say what the migration does; its file is named after it
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "rev_id")]
+    pub message: Option<String>,
+    /// Follow this migration instead of the head; repeat to follow several
+    #[arg(long, value_name = "REV")]
+    pub head: Vec<String>,
+    /// Allow a migration that is not a head to be followed
+    #[arg(long)]
+    pub splice: bool,
+    /// Give the branch a label; repeat for several
+    #[arg(long, value_name = "LABEL")]
+    pub branch_label: Vec<String>,
+    /// Use this id instead of a new one
+    #[arg(long, value_name = "ID")]
+    pub rev_id: Option<String>,
+    /// Require another migration to be applied first; repeat for several
+    #[arg(long, value_name = "REV")]
+    pub depends_on: Vec<String>,
+    /// Write the file into this folder
+    #[arg(long, value_name = "DIR")]
+    pub version_path: Option<PathBuf>,
+    /// Print the file instead of writing it
+    #[arg(long, conflicts_with = "edit")]
+    pub sql: bool,
+    /// Open the file in the editor
+    #[arg(long)]
+    pub edit: bool,
+}
+
+/// `edit`: open a migration in the editor.
+#[derive(Clone, Debug, Args)]
+pub struct EditArgs {
+    /// The migration to open
+    #[arg(value_name = "REV", allow_hyphen_values = true, value_parser = super::target)]
+    pub revision: String,
+}
+
+/// `merge`: join branches with a merge migration.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate merge heads -m \"join billing\"
+  cargo migrate merge 3f2a 91bc")]
+pub struct MergeArgs {
+    /// The migrations to join, or `heads`
+    #[arg(value_name = "REV", required = true)]
+    pub revisions: Vec<String>,
+    /// Say what is joined
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Give the branch a label; repeat for several
+    #[arg(long, value_name = "LABEL")]
+    pub branch_label: Vec<String>,
+    /// Use this id instead of a new one
+    #[arg(long, value_name = "ID")]
+    pub rev_id: Option<String>,
+    /// Allow migrations that are not heads to be joined
+    #[arg(long)]
+    pub splice: bool,
+}
+
+/// `delete`: delete migrations that no database needs.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate delete head
+  cargo migrate delete 3f2a:91bc --downgrade")]
+pub struct DeleteArgs {
+    /// The migrations to delete: REV, or a range A:B
+    #[arg(value_name = "REV|A:B", required = true)]
+    pub revisions: Vec<String>,
+    /// Take them back from the chosen database first
+    #[arg(long)]
+    pub downgrade: bool,
+    /// Let what follows them follow what they followed
+    #[arg(long)]
+    pub splice: bool,
+    /// Take back with the stored statements or the file's
+    #[arg(long, value_enum, value_name = "stored|file", hide_possible_values = true, requires = "downgrade")]
+    pub down_from: Option<DownFrom>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}

@@ -1,0 +1,509 @@
+//! The one place that prints: talk to standard error, results to standard output, as cargo does.
+//!
+//! Text that may come from a file or a database has its control characters replaced before it is shown. A
+//! stream that is gone is no panic: the first failure is remembered ([`Shell::output_failed`]) and the rest is
+//! not written.
+
+use std::fmt::Display;
+use std::io::{self, BufRead, Read, Write};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use build_support::problem::{Place, Problem, Severity, printable, printable_block};
+use serde_json::{Value, json};
+
+use crate::args::Color;
+
+const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
+const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
+const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
+const HELP: Style = AnsiColor::BrightCyan.on_default().bold();
+
+/// How far into a line a place is still drawn with its line; beyond, it is only named.
+const LINE_BEFORE: usize = 4096;
+/// How much of the text from a place on is drawn.
+const TEXT_AFTER: usize = 4096;
+/// How much of the last line is drawn behind a place.
+const LINE_AFTER: usize = 256;
+/// How many lines of a place are drawn.
+const LINES: usize = 6;
+/// The longest answer to a question.
+const ANSWER: u64 = 4096;
+
+/// Where a command's words go.
+pub struct Shell {
+    streams: Mutex<Streams>,
+    quiet: bool,
+    verbose: u8,
+}
+
+struct Streams {
+    out: Box<dyn Write + Send>,
+    err: AutoStream<Box<dyn Write + Send>>,
+    input: Box<dyn BufRead + Send>,
+    failed: Option<io::ErrorKind>,
+}
+
+impl std::fmt::Debug for Shell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shell").field("quiet", &self.quiet).field("verbose", &self.verbose).finish_non_exhaustive()
+    }
+}
+
+impl Shell {
+    /// The process's own streams.
+    #[must_use]
+    pub fn new(color: Color, quiet: bool, verbose: u8) -> Self {
+        let choice = match color {
+            Color::Auto => AutoStream::choice(&io::stderr()),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        Self::with_streams(
+            Box::new(io::stdout()),
+            Box::new(io::stderr()),
+            Box::new(io::BufReader::new(io::stdin())),
+            choice,
+            quiet,
+            verbose,
+        )
+    }
+
+    fn with_streams(
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+        input: Box<dyn BufRead + Send>,
+        choice: ColorChoice,
+        quiet: bool,
+        verbose: u8,
+    ) -> Self {
+        let err = AutoStream::new(err, choice);
+        Self { streams: Mutex::new(Streams { out, err, input, failed: None }), quiet, verbose }
+    }
+
+    /// Whether only warnings, errors and results are wanted.
+    #[must_use]
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// How often `-v` was given.
+    #[must_use]
+    pub fn verbose(&self) -> u8 {
+        self.verbose
+    }
+
+    /// A step that is done or under way, as cargo says it: the verb in the margin. Silent under `--quiet`.
+    pub fn status(&self, verb: &str, message: impl Display) {
+        if !self.quiet {
+            let (verb, message) = (printable(verb), printable(&message.to_string()));
+            self.talk(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n"));
+        }
+    }
+
+    /// Something to know that does not stop the work.
+    pub fn warning(&self, message: impl Display) {
+        self.line(WARNING, "warning", &message);
+    }
+
+    /// A fact on the side. Silent under `--quiet`.
+    pub fn note(&self, message: impl Display) {
+        if !self.quiet {
+            self.line(NOTE, "note", &message);
+        }
+    }
+
+    /// What to type next. Silent under `--quiet`.
+    pub fn help(&self, message: impl Display) {
+        if !self.quiet {
+            self.line(HELP, "help", &message);
+        }
+    }
+
+    /// A problem, drawn as rustc draws its own, with the lines of the files that it is about.
+    pub fn problem(&self, problem: &Problem) {
+        let mut text = draw(problem);
+        text.push_str("\n\n");
+        self.talk(&text);
+    }
+
+    /// A result for a person, ended with a line feed where it has none.
+    pub fn out(&self, text: impl Display) {
+        let mut text = printable_block(&text.to_string());
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.raw(&text);
+    }
+
+    /// A result for a program: the document, indented, and a line feed.
+    pub fn json(&self, value: &Value) {
+        self.raw(&format!("{}\n", ascii_controls(&format!("{value:#}"))));
+    }
+
+    /// A result that is printed byte for byte, such as SQL.
+    pub fn raw(&self, text: &str) {
+        let mut streams = self.streams();
+        if streams.failed.is_none()
+            && let Err(error) = streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush())
+        {
+            streams.failed = Some(error.kind());
+        }
+    }
+
+    /// Why results could not be written, where one could not; a pipe whose reader left is `BrokenPipe`.
+    #[must_use]
+    pub fn output_failed(&self) -> Option<io::ErrorKind> {
+        self.streams().failed
+    }
+
+    /// A problem's fields for a program.
+    #[must_use]
+    pub fn json_problem(problem: &Problem) -> Value {
+        let places: Vec<Value> = problem
+            .places()
+            .iter()
+            .map(|place| {
+                let (line, column) = place.line_column().unzip();
+                json!({ "path": place.path.to_string_lossy(), "line": line, "column": column, "label": place.label })
+            })
+            .collect();
+        json!({
+            "code": problem.code().0,
+            "severity": match problem.severity() {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "message": problem.message(),
+            "places": places,
+            "notes": problem.notes(),
+            "help": problem.helps(),
+        })
+    }
+
+    /// Asks and reads a line, without the white space around it. Whether somebody is there to answer is for the
+    /// caller to know.
+    ///
+    /// # Errors
+    /// When standard input cannot be read, or has ended.
+    pub fn ask(&self, question: &str) -> io::Result<String> {
+        self.talk(&format!("{} ", printable_block(question)));
+        let mut answer = String::new();
+        if self.streams().input.by_ref().take(ANSWER).read_line(&mut answer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(answer.trim().to_owned())
+    }
+
+    /// Asks for a yes; anything but `y` and `yes` is a no.
+    ///
+    /// # Errors
+    /// As [`Shell::ask`].
+    pub fn confirm(&self, question: &str) -> io::Result<bool> {
+        let answer = self.ask(&format!("{question} [y/N]"))?;
+        Ok(answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"))
+    }
+
+    fn line(&self, style: Style, word: &str, message: &dyn Display) {
+        let message = printable_block(&message.to_string());
+        self.talk(&format!("{style}{word}{style:#}: {message}\n"));
+    }
+
+    /// Writes to standard error. Where that is gone there is nobody left to tell.
+    fn talk(&self, text: &str) {
+        let mut streams = self.streams();
+        let _ = streams.err.write_all(text.as_bytes()).and_then(|()| streams.err.flush());
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// JSON text with the characters that could drive a terminal written as escapes. They only stand in strings.
+fn ascii_controls(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        let plain = c == '\n' || c.is_ascii() && !c.is_ascii_control();
+        if plain || printable(c.encode_utf8(&mut [0; 4])).starts_with(c) {
+            text.push(c);
+        } else {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        }
+    }
+    text
+}
+
+/// A problem as rustc would draw it, with colour and without a line feed at the end.
+fn draw(problem: &Problem) -> String {
+    let level = match problem.severity() {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group: Group<'_> =
+        Group::with_title(level.primary_title(printable(problem.message())).id(problem.code().0));
+    let mut with_lines = false;
+    for (index, place) in problem.places().iter().enumerate() {
+        let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+        let elements = draw_place(place, kind);
+        with_lines |= elements.iter().any(|element| matches!(element, Element::Cause(_)));
+        group = group.elements(elements);
+    }
+    group = group.elements(problem.notes().iter().map(|note| Level::NOTE.message(printable_block(note))));
+    group = group.elements(problem.helps().iter().map(|help| Level::HELP.message(printable_block(help))));
+    let text = Renderer::styled().render(&[group]);
+    // Without a line number there is no margin to hang the arrow in; rustc keeps one all the same.
+    if with_lines { text } else { text.trim_end().replace('\n', "\n ") }
+}
+
+/// The lines of a place with its label; the place by its numbers where it is too far into a line to be drawn.
+fn draw_place(place: &Place, kind: AnnotationKind) -> Vec<Element<'static>> {
+    let path = printable(&place.path.to_string_lossy());
+    let label = (!place.label.is_empty()).then(|| printable(&place.label));
+    let named = |origin: Origin<'static>| {
+        let label = label.clone().map(|label| Level::NOTE.message(label).into());
+        std::iter::once(origin.into()).chain(label).collect()
+    };
+    let (Some((text, span)), Some((line, column))) = (&place.span, place.line_column()) else {
+        return named(Origin::path(path));
+    };
+    let Some((source, span)) = window(text, span) else {
+        return named(Origin::path(path).line(line).char_column(column));
+    };
+    vec![Snippet::source(source).line_start(line).path(path).annotation(kind.span(span).label(label)).into()]
+}
+
+/// The lines that a span is in, printable and cut to what can be looked at, and the span in them. Nothing where
+/// the span starts too far into its line: the columns are counted from the line's start.
+fn window(text: &str, span: &Range<usize>) -> Option<(String, Range<usize>)> {
+    let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    if span.start - start > LINE_BEFORE {
+        return None;
+    }
+    // The end of the last line that is drawn.
+    let limit = floor_boundary(text, span.start.saturating_add(TEXT_AFTER));
+    let span_end = span.end.min(limit);
+    let lines_end = text[span.start..limit].match_indices('\n').nth(LINES - 1).map_or(limit, |(at, _)| span.start + at);
+    let span_end = span_end.min(lines_end);
+    // An end just behind a line feed is the end of that line, not the start of the next.
+    let last = if span_end > span.start && text[..span_end].ends_with('\n') { span_end - 1 } else { span_end };
+    let end = text[last..].find('\n').map_or(text.len(), |at| last + at);
+    let end = floor_boundary(text, end.min(last.saturating_add(LINE_AFTER)));
+
+    let before = printable_block(&text[start..span.start]);
+    let inside = printable_block(&text[span.start..last]);
+    let after = printable_block(&text[last..end]);
+    let drawn = before.len()..before.len() + inside.len();
+    Some((before + &inside + &after, drawn))
+}
+
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let mut at = offset.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+#[cfg(test)]
+pub(crate) mod capture {
+    //! A shell whose words a test can read.
+
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// What has been written to one stream.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Captured {
+        /// All of it so far.
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Shell {
+        /// A shell without colour or input, and what it writes: standard output, standard error.
+        pub(crate) fn capturing() -> (Self, Captured, Captured) {
+            Self::capturing_with("", false)
+        }
+
+        /// The same, with answers to read and with `--quiet`.
+        pub(crate) fn capturing_with(answers: &'static str, quiet: bool) -> (Self, Captured, Captured) {
+            let (out, err) = (Captured::default(), Captured::default());
+            let input = Box::new(answers.as_bytes());
+            let choice = ColorChoice::Never;
+            let shell = Self::with_streams(Box::new(out.clone()), Box::new(err.clone()), input, choice, quiet, 0);
+            (shell, out, err)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use build_support::problem::Code;
+
+    use super::*;
+
+    fn drawn(problem: &Problem) -> String {
+        let (shell, _, err) = Shell::capturing();
+        shell.problem(problem);
+        err.text()
+    }
+
+    #[test]
+    fn a_problem_is_drawn_as_rustc_draws_it() {
+        let place = Place::span("m/a.sql", "one\ntwo three\nfour\n", 8..13).label("here");
+        let other = Place::span("m/b.sql", "x\n", 0..1).label("and there");
+        let text =
+            drawn(&Problem::new(Code("bad-word"), "no such word").at(place).at(other).note("a fact").help("type it"));
+        let expected = "\
+error[bad-word]: no such word
+ --> m/a.sql:2:5
+  |
+2 | two three
+  |     ^^^^^ here
+  |
+ ::: m/b.sql:1:1
+  |
+1 | x
+  | - and there
+  |
+  = note: a fact
+  = help: type it
+
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_problem_without_a_span_is_a_header_a_path_and_its_notes() {
+        let text = drawn(&Problem::warning(Code("c"), "message").in_file("a.sql").help("do"));
+        assert!(text.starts_with("warning[c]: message\n --> a.sql\n"), "{text}");
+        assert!(text.contains("= help: do"), "{text}");
+        let text = drawn(&Problem::new(Code("c"), "message").note("n"));
+        assert!(text.starts_with("error[c]: message\n") && text.contains("= note: n"), "{text}");
+        assert_eq!(drawn(&Problem::new(Code("c"), "message")), "error[c]: message\n\n");
+    }
+
+    #[test]
+    fn odd_places_are_drawn_without_a_panic_and_briefly() {
+        let huge = format!("{}\nselect é;\n{}", "x".repeat(1 << 20), "é\n".repeat(1 << 20));
+        let line = (1 << 20) + 1;
+        for span in [
+            0..0,
+            0..huge.len(),
+            4000..5000,
+            9000..9001,
+            line..line,
+            line..line + 7,
+            line - 1..line,
+            line..huge.len(),
+            huge.len()..huge.len(),
+        ] {
+            let text =
+                drawn(&Problem::new(Code("c"), "m").at(Place::span("a.sql", huge.as_str(), span.clone()).label("l")));
+            assert!(text.contains("a.sql:") && text.len() < 20_000, "{span:?} {}", text.len());
+        }
+        assert!(drawn(&Problem::new(Code("c"), "m").at(Place::span("a.sql", "", 0..0))).contains("a.sql:1:1"));
+        let far = drawn(&Problem::new(Code("c"), "m").at(Place::span("a.sql", huge.as_str(), 9000..9001).label("l")));
+        assert!(far.contains("a.sql:1:9001") && far.contains("note: l"), "{far}");
+    }
+
+    #[test]
+    fn nothing_that_is_shown_drives_the_terminal() {
+        let bad = "a\u{1b}[31m\u{9b}\u{202e}b";
+        let (shell, out, err) = Shell::capturing();
+        shell.status("Applied", bad);
+        shell.warning(bad);
+        shell.problem(&Problem::new(Code("c"), bad).at(Place::span(bad, bad, 1..2).label(bad)).note(bad).help(bad));
+        shell.out(bad);
+        shell.json(&json!({ bad: bad }));
+        for text in [out.text(), err.text()] {
+            assert_eq!(printable_block(&text), text);
+        }
+        let json = out.text();
+        let json: Value = serde_json::from_str(json.split_once('\n').unwrap().1).unwrap();
+        assert_eq!(json[bad], bad);
+    }
+
+    #[test]
+    fn verbs_stand_in_the_margin_and_quiet_is_quiet() {
+        let (shell, _, err) = Shell::capturing();
+        shell.status("Applied", "1 migration");
+        shell.warning("w");
+        assert_eq!(err.text(), "     Applied 1 migration\nwarning: w\n");
+        let (shell, out, err) = Shell::capturing_with("", true);
+        shell.status("Applied", "1 migration");
+        shell.note("n");
+        shell.warning("w");
+        shell.out("result");
+        assert_eq!((out.text().as_str(), err.text().as_str()), ("result\n", "warning: w\n"));
+    }
+
+    #[test]
+    fn questions_are_answered_by_a_line() {
+        let (shell, out, err) = Shell::capturing_with("Yes\nno\n name \n", false);
+        assert!(shell.confirm("Sure?").unwrap());
+        assert!(!shell.confirm("Sure?").unwrap());
+        assert_eq!(shell.ask("Name:").unwrap(), "name");
+        assert_eq!(shell.ask("Name:").unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(out.text().is_empty());
+        assert_eq!(err.text(), "Sure? [y/N] Sure? [y/N] Name: Name: ");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_remembered() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let shell = Shell::with_streams(
+            Box::new(Closed),
+            Box::new(Closed),
+            Box::new(io::empty()),
+            ColorChoice::Never,
+            false,
+            0,
+        );
+        shell.out("a");
+        shell.warning("b");
+        assert_eq!(shell.output_failed(), Some(io::ErrorKind::BrokenPipe));
+    }
+
+    #[test]
+    fn a_problem_keeps_its_fields_in_json() {
+        let problem =
+            Problem::new(Code("c"), "m").at(Place::span("a", "x\nyz", 3..4).label("l")).in_file("b").help("h");
+        let expected = json!({
+            "code": "c", "severity": "error", "message": "m",
+            "places": [
+                { "path": "a", "line": 2, "column": 2, "label": "l" },
+                { "path": "b", "line": null, "column": null, "label": "" },
+            ],
+            "notes": [], "help": ["h"],
+        });
+        assert_eq!(Shell::json_problem(&problem), expected);
+    }
+}

@@ -1,0 +1,112 @@
+//! What the runner asks of a database. A dialect, or a script instead of a database, is a driver; the runner is one.
+
+pub mod sqlite;
+
+use std::time::Duration;
+
+use build_support::revision::RevisionId;
+
+use crate::connection::DatabaseError;
+use crate::history::{AppliedRevision, History};
+use crate::sqlite::StoreError;
+
+/// How the statements of a part of a run are held together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// Foreign keys are not enforced while the statements run; they are checked before the commit.
+    Deferred,
+    /// Foreign keys are enforced, so that deletes cascade (`-- migrate:foreign-keys on`).
+    Immediate,
+}
+
+/// A database as the runner sees it.
+pub trait Driver {
+    /// Starts a transaction that no other runner can share, waiting for one that is under way.
+    ///
+    /// # Errors
+    /// A busy database after `wait`, or what the database says.
+    fn begin(&mut self, enforcement: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError>;
+
+    /// Keeps what the transaction did.
+    ///
+    /// # Errors
+    /// What the database says; the transaction is then still open.
+    fn commit(&mut self, wait: Duration) -> Result<(), DatabaseError>;
+
+    /// Takes back what the transaction did, where one is open. It never fails: a connection that cannot even do
+    /// this is closed by its owner, which has the same effect.
+    fn rollback(&mut self);
+
+    /// Whether the runner's transaction is open.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn in_transaction(&mut self) -> Result<bool, DatabaseError>;
+
+    /// Reads the version table; a database without one has an empty history.
+    ///
+    /// # Errors
+    /// What the database says, and damaged rows.
+    fn history(&mut self) -> Result<History, StoreError>;
+
+    /// Makes the version table where it is not there.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn ensure_table(&mut self) -> Result<(), StoreError>;
+
+    /// The down text that was stored when a revision was applied.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn stored_down(&mut self, package: &str, id: &RevisionId) -> Result<Option<String>, StoreError>;
+
+    /// Runs one statement of a migration.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn execute(&mut self, statement: &str) -> Result<(), DatabaseError>;
+
+    /// Runs one query of a verify section; gives the value that was not true, as text, where one was not.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError>;
+
+    /// Records a revision.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError>;
+
+    /// Says of a recorded `no-transaction` revision how it stands.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError>;
+
+    /// Removes a revision's record.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError>;
+
+    /// Brings the newest row's count and schema hash up to date.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn finish(&mut self, package: &str) -> Result<(), StoreError>;
+
+    /// Looks, once, at the foreign keys that are broken already, before statements that may break more. `rows` says
+    /// whether rows have to be looked at, or the tables' definitions alone.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn look_at_keys(&mut self, rows: bool) -> Result<usize, StoreError>;
+
+    /// The foreign keys that are broken and were not when they were looked at first, a line each.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError>;
+}

@@ -1,0 +1,233 @@
+//! SQLite: `BEGIN IMMEDIATE`, foreign keys switched off outside the transaction and checked before its commit.
+//!
+//! `PRAGMA foreign_keys` has no effect inside a transaction (<https://www.sqlite.org/pragma.html#pragma_foreign_keys>),
+//! and with enforcement on a `DROP TABLE` first deletes the table's rows, with what cascades from them
+//! (<https://www.sqlite.org/lang_droptable.html>); so enforcement is decided before each transaction.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use build_support::problem::printable;
+use build_support::revision::RevisionId;
+
+use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
+use crate::driver::{Driver, Enforcement};
+use crate::history::{AppliedRevision, History};
+use crate::sqlite::{Store, StoreError, Violations};
+
+/// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
+#[derive(Debug)]
+pub struct SqliteDriver<'c> {
+    store: Store<'c>,
+    table: String,
+    foreign_keys: Option<bool>,
+    references: Option<BTreeSet<String>>,
+    violations: Option<Violations>,
+    last: Option<(i64, i64)>,
+}
+
+impl<'c> SqliteDriver<'c> {
+    /// Drives a connection whose version table has this name, a plain identifier.
+    #[must_use]
+    pub fn new(connection: &'c mut dyn Connection, table: &str) -> Self {
+        Self { store: Store::new(connection, table), table: table.to_owned(), foreign_keys: None, references: None, violations: None, last: None }
+    }
+
+    /// The version table and the schema, for looking.
+    pub fn store(&mut self) -> &mut Store<'c> {
+        &mut self.store
+    }
+
+    /// The largest sequence number of all packages, and how many revisions of this one are applied.
+    fn last_numbers(&mut self, package: &str) -> Result<(i64, i64), DatabaseError> {
+        let table = &self.table;
+        let sql = format!(
+            "SELECT (SELECT coalesce(max(sequence), 0) FROM \"{table}\"), (SELECT count(*) FROM \"{table}\" WHERE package = ?1)"
+        );
+        let mut last = (0, 0);
+        self.store.connection().query(&sql, &[package.into()], &mut |row| {
+            let number = |at: usize| row.get(at).and_then(Value::as_i64).unwrap_or(0);
+            last = (number(0), number(1));
+            ControlFlow::Break(())
+        })?;
+        Ok(last)
+    }
+
+    fn enforced(&mut self) -> Result<bool, DatabaseError> {
+        let mut on = false;
+        self.store.connection().query("PRAGMA foreign_keys", &[], &mut |row| {
+            on = row.first().and_then(Value::as_i64) == Some(1);
+            ControlFlow::Break(())
+        })?;
+        Ok(on)
+    }
+
+    fn enforce(&mut self, on: bool) -> Result<(), DatabaseError> {
+        self.store.connection().execute(if on { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" }, &[])
+    }
+}
+
+/// Tries again while the database is busy, until the time is over.
+fn patiently(
+    wait: Duration,
+    waiting: &mut dyn FnMut(),
+    mut attempt: impl FnMut() -> Result<(), DatabaseError>,
+) -> Result<(), DatabaseError> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    let mut told = false;
+    loop {
+        match attempt() {
+            Err(error) if error.kind == ErrorKind::Busy && start.elapsed() < wait => {
+                if !told && start.elapsed() > Duration::from_secs(1) {
+                    waiting();
+                    told = true;
+                }
+                std::thread::sleep(pause.min(wait.saturating_sub(start.elapsed())));
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            done => return done,
+        }
+    }
+}
+
+impl Driver for SqliteDriver<'_> {
+    fn begin(&mut self, enforcement: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError> {
+        if self.foreign_keys.is_none() {
+            self.foreign_keys = Some(self.enforced()?);
+        }
+        self.enforce(enforcement == Enforcement::Immediate)?;
+        (self.references, self.violations, self.last) = (None, None, None);
+        let connection = self.store.connection();
+        patiently(wait, waiting, || connection.execute("BEGIN IMMEDIATE", &[]))
+    }
+
+    fn commit(&mut self, wait: Duration) -> Result<(), DatabaseError> {
+        let connection = self.store.connection();
+        patiently(wait, &mut || {}, || connection.execute("COMMIT", &[]))
+    }
+
+    fn rollback(&mut self) {
+        let connection = self.store.connection();
+        if connection.in_transaction().unwrap_or(false) {
+            let _ = connection.execute("ROLLBACK", &[]);
+        }
+    }
+
+    fn in_transaction(&mut self) -> Result<bool, DatabaseError> {
+        self.store.connection().in_transaction()
+    }
+
+    fn history(&mut self) -> Result<History, StoreError> {
+        self.store.read_history()
+    }
+
+    fn ensure_table(&mut self) -> Result<(), StoreError> {
+        self.store.ensure_table()
+    }
+
+    fn stored_down(&mut self, package: &str, id: &RevisionId) -> Result<Option<String>, StoreError> {
+        self.store.stored_down(package, id)
+    }
+
+    fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
+        self.store.connection().execute(statement, &[])
+    }
+
+    fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
+        let mut wrong = None;
+        self.store.connection().query(query, &[], &mut |row| {
+            let value = row.first().unwrap_or(&Value::Null);
+            let holds = match value {
+                Value::Integer(number) => *number != 0,
+                Value::Real(number) => *number != 0.0,
+                Value::Null | Value::Text(_) | Value::Blob(_) => false,
+            };
+            if holds {
+                return ControlFlow::Continue(());
+            }
+            wrong = Some(match value {
+                Value::Null => "NULL".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Real(number) => number.to_string(),
+                Value::Text(text) => format!("'{}'", printable(text).chars().take(80).collect::<String>()),
+                Value::Blob(_) => "a blob".to_owned(),
+            });
+            ControlFlow::Break(())
+        })?;
+        Ok(wrong)
+    }
+
+    fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
+        let (sequence, count) = match self.last {
+            Some(last) => last,
+            None => self.last_numbers(&row.package)?,
+        };
+        let numbered = AppliedRevision { sequence: sequence + 1, applied_count: count + 1, ..row.clone() };
+        self.store.insert(&numbered, down)?;
+        self.last = Some((sequence + 1, count + 1));
+        Ok(())
+    }
+
+    fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError> {
+        let sql = format!("UPDATE \"{}\" SET state = ?3, elapsed_ms = ?4 WHERE package = ?1 AND revision = ?2", self.table);
+        let state = if running { "running" } else { "applied" };
+        let params = [package.into(), id.as_str().into(), state.into(), elapsed_ms.into()];
+        Ok(self.store.connection().execute(&sql, &params)?)
+    }
+
+    fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
+        self.last = None;
+        self.store.delete(package, id)
+    }
+
+    fn finish(&mut self, package: &str) -> Result<(), StoreError> {
+        self.store.finish(package)
+    }
+
+    fn look_at_keys(&mut self, rows: bool) -> Result<usize, StoreError> {
+        if self.references.is_none() {
+            let any = self.store.has_foreign_keys()?;
+            self.references = Some(if any { self.store.broken_references()? } else { BTreeSet::new() });
+        }
+        if rows && self.violations.is_none() {
+            let any = self.store.has_foreign_keys()?;
+            let found = if any { self.store.violations()? } else { Violations::default() };
+            self.violations = Some(found);
+        }
+        Ok(self.violations.as_ref().map_or(0, |violations| violations.found.len()))
+    }
+
+    fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError> {
+        if !self.store.has_foreign_keys()? {
+            return Ok(Vec::new());
+        }
+        let mut broken = Vec::new();
+        if let Some(before) = &self.references {
+            let now = self.store.broken_references()?;
+            broken.extend(now.difference(before).map(|reference| format!("{}, which is not there or not unique", printable(reference))));
+        }
+        if let Some(before) = &self.violations {
+            let now = self.store.violations()?;
+            broken.extend(now.found.difference(&before.found).map(|violation| {
+                let row = violation.rowid.map_or_else(|| "a row".to_owned(), |rowid| format!("row {rowid}"));
+                printable(&format!("{row} of `{}` ({}) points to no row of `{}`", violation.table, violation.columns, violation.parent))
+            }));
+            if now.truncated && !before.truncated {
+                broken.push("and more".to_owned());
+            }
+        }
+        Ok(broken)
+    }
+}
+
+impl Drop for SqliteDriver<'_> {
+    fn drop(&mut self) {
+        self.rollback();
+        if let Some(on) = self.foreign_keys {
+            // Nothing can be told from here; a connection that cannot take a PRAGMA is of no more use to its owner.
+            let _ = self.enforce(on);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What a run tells its observer: the command's status lines, an application's log.
+
+use std::time::Duration;
+
+use crate::plan::Step;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// Another runner holds the database; this one waits.
+    Waiting,
+    /// The history has been read and the plan made, under the lock.
+    Planned(&'a [Step]),
+    /// A step begins.
+    Started(&'a Step),
+    /// A step's statements have run; they count only once `Committed` follows.
+    Finished(&'a Step, Duration),
+    /// What has run so far is kept.
+    Committed,
+    /// Rows that broke a foreign key before the run still do; how many.
+    BrokenBefore(usize),
+}
