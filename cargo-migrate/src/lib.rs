@@ -1,5 +1,67 @@
 //! The `cargo migrate` subcommand as a library, so that its parts can be tested without a process.
+//!
+//! In reading order:
+//!
+//! - [`context`]: time, environment, working directory and terminal, as one argument.
+//! - [`args`]: the command line.
+//! - [`project`]: the configuration: packages, databases, settings.
+//! - [`app`]: what every command starts from.
+//! - [`live`]: databases as they are.
+//! - [`commands`]: the verbs.
+//! - [`report`]: what a person and a program get to see.
+//! - [`failure`], [`exit`]: how a command ends when it does not end well.
+//!
+//! It reads `Cargo.toml` through `cargo metadata`, `.env`, the migrations folder and the chosen database; it writes
+//! migration files, the two lock files and the chosen database, and `init` writes `Cargo.toml`, `.gitignore` and
+//! `.gitattributes`.
+
+pub mod app;
+pub mod args;
+pub mod commands;
 pub mod context;
 pub mod exit;
 pub mod failure;
+pub mod live;
 pub mod project;
+pub mod report;
+
+use std::ffi::OsString;
+
+use crate::app::App;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::report::shell::Shell;
+
+/// Runs the command line; gives the status that the process ends with.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match args::parse(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are "errors" of clap's that end well.
+            let misused = error.use_stderr();
+            let _ = error.print();
+            return if misused { Exit::Misused } else { Exit::Done };
+        }
+    };
+    let shell = Shell::new(cli.global.color, cli.global.quiet, cli.global.verbose);
+    let result = Context::of_process()
+        .map_err(|error| {
+            let message = format!("the working directory cannot be read: {error}");
+            Failure::from(build_support::problem::Problem::new(build_support::problem::Code("file-access"), message))
+        })
+        .and_then(|context| commands::execute(App { context: &context, shell: &shell, global: &cli.global }, &cli.command));
+    match result {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            if cli.global.format == args::Format::Json {
+                let problems: Vec<_> = failure.problems().iter().map(Shell::json_problem).collect();
+                shell.json(&serde_json::json!({ "problems": problems }));
+            }
+            for problem in failure.problems() {
+                shell.problem(problem);
+            }
+            failure.exit()
+        }
+    }
+}

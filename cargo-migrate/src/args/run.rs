@@ -16,23 +16,19 @@ pub enum DownFrom {
 #[command(after_help = "\
 Examples:
   cargo migrate upgrade
-  cargo migrate upgrade +1 --dry-run
-  cargo migrate upgrade --sql > pending.sql")]
+  cargo migrate upgrade +1 --dry-run")]
 pub struct UpgradeArgs {
-    /// How far to go: a migration, `head`, `heads`, +N; with --sql also A:B
+    /// How far to go: a migration, `head`, `heads`, +N
     #[arg(value_name = "TARGET", default_value = "head", allow_hyphen_values = true, value_parser = super::target)]
     pub target: String,
-    /// Print the statements instead of running them
-    #[arg(long)]
-    pub sql: bool,
     /// Run, check, and roll back
-    #[arg(long, conflicts_with = "sql")]
+    #[arg(long)]
     pub dry_run: bool,
     /// Commit after each migration instead of once at the end
     #[arg(long, conflicts_with = "dry_run")]
     pub per_revision: bool,
     /// Create the database where there is none
-    #[arg(long, conflicts_with = "sql")]
+    #[arg(long)]
     pub create: bool,
     /// Do not ask
     #[arg(long)]
@@ -44,17 +40,13 @@ pub struct UpgradeArgs {
 #[command(after_help = "\
 Examples:
   cargo migrate downgrade -1
-  cargo migrate downgrade base --dry-run
-  cargo migrate downgrade 3f2a --sql")]
+  cargo migrate downgrade base --dry-run")]
 pub struct DowngradeArgs {
-    /// Where to stop: a migration that stays, `base`, -N; with --sql also A:B
+    /// Where to stop: a migration that stays, `base`, -N
     #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = super::target)]
     pub target: String,
-    /// Print the statements instead of running them
-    #[arg(long)]
-    pub sql: bool,
     /// Run, check, and roll back
-    #[arg(long, conflicts_with = "sql")]
+    #[arg(long)]
     pub dry_run: bool,
     /// Commit after each migration instead of once at the end
     #[arg(long, conflicts_with = "dry_run")]
@@ -80,9 +72,6 @@ pub struct StampArgs {
     /// Empty the recorded history first
     #[arg(long)]
     pub purge: bool,
-    /// Print the statements instead of running them
-    #[arg(long)]
-    pub sql: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -94,12 +83,4 @@ pub struct EnsureVersionArgs {
     /// Print the statements instead of running them
     #[arg(long)]
     pub sql: bool,
-}
-
-/// `reset`: empty a scratch database and apply everything again.
-#[derive(Clone, Debug, Args)]
-pub struct ResetArgs {
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
 }

@@ -6,21 +6,6 @@ use clap::Args;
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {}
 
-/// `seal`: forbid changes to migrations from now on.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cargo migrate seal
-  cargo migrate seal 3f2a --undo")]
-pub struct SealArgs {
-    /// The migrations to seal; without any, all
-    #[arg(value_name = "REV")]
-    pub revisions: Vec<String>,
-    /// Break the seal instead
-    #[arg(long)]
-    pub undo: bool,
-}
-
 /// `lock`: write migrate.lock from the files.
 #[derive(Clone, Debug, Args)]
 pub struct LockArgs {}

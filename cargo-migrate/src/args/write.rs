@@ -1,4 +1,4 @@
-//! The commands that write: `revision`, `edit`, `merge`, `delete`.
+//! The commands that write: `revision`, `delete`.
 
 use std::path::PathBuf;
 
@@ -36,43 +36,8 @@ pub struct RevisionArgs {
     #[arg(long, value_name = "DIR")]
     pub version_path: Option<PathBuf>,
     /// Print the file instead of writing it
-    #[arg(long, conflicts_with = "edit")]
+    #[arg(long)]
     pub sql: bool,
-    /// Open the file in the editor
-    #[arg(long)]
-    pub edit: bool,
-}
-
-/// `edit`: open a migration in the editor.
-#[derive(Clone, Debug, Args)]
-pub struct EditArgs {
-    /// The migration to open
-    #[arg(value_name = "REV", allow_hyphen_values = true, value_parser = super::target)]
-    pub revision: String,
-}
-
-/// `merge`: join branches with a merge migration.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cargo migrate merge heads -m \"join billing\"
-  cargo migrate merge 3f2a 91bc")]
-pub struct MergeArgs {
-    /// The migrations to join, or `heads`
-    #[arg(value_name = "REV", required = true)]
-    pub revisions: Vec<String>,
-    /// Say what is joined
-    #[arg(short, long, value_name = "TEXT")]
-    pub message: Option<String>,
-    /// Give the branch a label; repeat for several
-    #[arg(long, value_name = "LABEL")]
-    pub branch_label: Vec<String>,
-    /// Use this id instead of a new one
-    #[arg(long, value_name = "ID")]
-    pub rev_id: Option<String>,
-    /// Allow migrations that are not heads to be joined
-    #[arg(long)]
-    pub splice: bool,
 }
 
 /// `delete`: delete migrations that no database needs.

@@ -1,0 +1,152 @@
+//! What every command starts from: the project, its folder, its graph and its locks.
+
+use build_support::directory::{Directory, Locks};
+use build_support::graph::RevisionGraph;
+use build_support::verify;
+use migrate_runtime::history::History;
+
+use crate::args::{Format, GlobalArgs};
+use crate::context::Context;
+use crate::failure::Result;
+use crate::live;
+use crate::project::{Database, Project, Selection};
+use crate::report::shell::Shell;
+
+/// A command's surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct App<'a> {
+    /// Time, environment, working directory, terminal.
+    pub context: &'a Context,
+    /// Where output goes.
+    pub shell: &'a Shell,
+    /// The flags that all commands have.
+    pub global: &'a GlobalArgs,
+}
+
+/// A project with its migrations read.
+#[derive(Debug)]
+pub struct Opened {
+    /// The configuration.
+    pub project: Project,
+    /// The migrations folder.
+    pub directory: Directory,
+    /// The graph of its files.
+    pub graph: RevisionGraph,
+    /// What the lock files say.
+    pub locks: Locks,
+}
+
+impl App<'_> {
+    /// Whether the report goes to a program.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.global.format == Format::Json
+    }
+
+    /// Finds the project that the command line and the working directory name.
+    ///
+    /// # Errors
+    /// No project, or a configuration that cannot be read.
+    pub fn project(&self) -> Result<Project> {
+        let global = self.global;
+        Project::open(
+            self.context,
+            &Selection {
+                manifest_path: global.manifest_path.clone(),
+                package: global.package.clone(),
+                migrations: global.migrations.clone(),
+                name: global.name.clone(),
+            },
+        )
+    }
+
+    /// Reads the project's migrations and locks.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn open(&self) -> Result<Opened> {
+        let project = self.project()?;
+        let directory = Directory::new(project.migrations(), project.migrations_shown());
+        let graph = RevisionGraph::new(project.key(), directory.read()?)?;
+        let locks = directory.read_locks()?;
+        Ok(Opened { project, directory, graph, locks })
+    }
+
+    /// The database that the command line, the environment or the configuration chooses.
+    ///
+    /// # Errors
+    /// None chosen, or a name or URL that is none.
+    pub fn database(&self, opened: &Opened) -> Result<Database> {
+        opened.project.database(self.context, self.global.database.as_deref())
+    }
+
+    /// How long to wait for another runner.
+    #[must_use]
+    pub fn wait(&self, opened: &Opened) -> std::time::Duration {
+        self.global.wait.unwrap_or(opened.project.settings().wait)
+    }
+
+    /// The command's time of start in UTC, RFC 3339, to the second.
+    #[must_use]
+    pub fn now(&self) -> String {
+        self.context.started().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+impl Opened {
+    /// Refuses where files and locks disagree.
+    ///
+    /// # Errors
+    /// What [`verify::verify`] finds.
+    pub fn verified(&self) -> Result<()> {
+        let problems = verify::verify(&self.graph, &self.locks, self.directory.shown());
+        if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+    }
+
+    /// A database's history, read without writing; a file that is not there has an empty one.
+    ///
+    /// # Errors
+    /// A database that cannot be read.
+    pub fn history(&self, database: &Database) -> Result<History> {
+        live::history(database, &self.project.settings().version_table)
+    }
+
+    /// Brings the lock files up to date with a database's history, and with the files.
+    ///
+    /// # Errors
+    /// Locks that cannot be read or written.
+    pub fn record(&self, database: Option<(&Database, &History)>) -> Result<bool> {
+        let key = self.project.key();
+        Ok(self.directory.update_locks(|locks| record(locks, &self.graph, key, database))?)
+    }
+}
+
+/// Edits the locks so that they say what the files and a database's history say.
+pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Option<(&Database, &History)>) {
+    use build_support::lock::{Entry, Hashes, RELEASED, URL};
+    if let Some((database, history)) = database.filter(|(database, _)| !database.scratch) {
+        let name = database.lock_name();
+        let lock = if database.shared { &mut locks.shared } else { &mut locks.local };
+        for row in history.of(key).filter(|row| graph.find(row.id.as_str()).is_some()) {
+            let hashes = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
+            if lock.sealed(row.id.as_str()).is_none_or(|(_, names)| !names.contains(name)) {
+                lock.seal(row.id.clone(), hashes, name);
+            }
+        }
+        if name != URL && name != RELEASED {
+            let gone: Vec<_> = lock.entries().keys().filter(|id| history.find(key, id).is_none()).cloned().collect();
+            for id in gone {
+                lock.unseal(id.as_str(), name);
+            }
+        }
+    }
+    for migration in graph.migrations() {
+        locks.shared.add_draft(migration.id.clone());
+    }
+    locks.shared.retain_drafts(|id| graph.find(id.as_str()).is_some());
+    let drafts: Vec<_> =
+        locks.local.entries().iter().filter(|(_, entry)| **entry == Entry::Draft).map(|(id, _)| id.clone()).collect();
+    for id in drafts {
+        locks.local.remove(id.as_str());
+    }
+}

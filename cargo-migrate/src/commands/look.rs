@@ -1,0 +1,393 @@
+//! The commands that only look: they never create a file or a table.
+
+use std::ops::ControlFlow;
+
+use build_support::migration::Migration;
+use build_support::problem::Problem;
+use build_support::target::{self, Resolved};
+use clap::CommandFactory as _;
+use migrate_runtime::connection::{Connection as _, Value};
+use migrate_runtime::history::History;
+use migrate_runtime::plan;
+use migrate_runtime::runner::database_problem;
+use serde_json::json;
+
+use crate::app::{App, Opened};
+use crate::args::{Cli, CompletionsArgs, CurrentArgs, HistoryArgs, ManArgs, SchemaArgs, ShowArgs};
+use crate::failure::{Failure, Result};
+use crate::live;
+
+/// `cargo migrate status`
+pub(super) fn status(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let history = opened.history(&database)?;
+    let key = opened.project.key();
+    let applied = plan::applied(key, opened.graph.lineage(), &history);
+    let order = opened.graph.lineage().order();
+    let pending: Vec<&Migration> = order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
+    let mut problems = build_support::verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
+    let mut found = plan::check_history(key, &opened.graph, &history, &format!("`{}`", database.lock_name()));
+    found.retain(|problem| !problems.iter().any(|known| known.code() == problem.code() && known.places().first() == problem.places().first()));
+    problems.extend(found);
+    let heads = heads_of(&opened);
+    let at = current_ids(&opened, &history);
+    if app.json() {
+        app.shell.json(&json!({
+            "command": "status",
+            "package": key,
+            "database": database.name,
+            "url": database.url.to_string(),
+            "exists": database.url.path().exists(),
+            "current": at,
+            "heads": heads,
+            "applied": history.of(key).count(),
+            "pending": pending.iter().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
+            "problems": problems.iter().map(crate::report::shell::Shell::json_problem).collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
+    let path = opened.project.show_path(database.url.path());
+    app.shell.out(format!("package   {key}"));
+    let there = if database.url.path().exists() { "" } else { ", not there yet" };
+    app.shell.out(format!("database  {}{there}", live::shown(&database, &path)));
+    app.shell.out(format!("current   {}", or_base(&at)));
+    app.shell.out(format!("head      {}", or_base(&heads)));
+    app.shell.out(format!("applied   {}", history.of(key).count()));
+    app.shell.out(format!("pending   {}", pending.len()));
+    for migration in &pending {
+        app.shell.out(format!("          {}  {}", migration.id, migration.message));
+    }
+    for problem in &problems {
+        app.shell.problem(problem);
+    }
+    Ok(())
+}
+
+fn or_base(ids: &[String]) -> String {
+    if ids.is_empty() { "base".to_owned() } else { ids.join(", ") }
+}
+
+fn heads_of(opened: &Opened) -> Vec<String> {
+    let lineage = opened.graph.lineage();
+    lineage.heads().into_iter().map(|at| lineage.id(at).to_string()).collect()
+}
+
+/// The applied revisions that no applied revision follows, by the database's own record.
+fn current_ids(opened: &Opened, history: &History) -> Vec<String> {
+    let key = opened.project.key();
+    let parents: std::collections::HashSet<_> = history.of(key).flat_map(|row| row.parents.iter()).collect();
+    let mut ids: Vec<String> = history.of(key).filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string()).collect();
+    ids.sort();
+    ids
+}
+
+/// `cargo migrate current`
+pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let history = opened.history(&database)?;
+    let at = current_ids(&opened, &history);
+    let heads = heads_of(&opened);
+    if app.json() {
+        app.shell.json(&json!({ "command": "current", "database": database.name, "current": at, "heads": heads, "at_head": at == heads }));
+    } else if at.is_empty() {
+        app.shell.out("base");
+    } else {
+        for id in &at {
+            let mark = if heads.contains(id) { " (head)" } else { "" };
+            app.shell.out(format!("{id}{mark}"));
+        }
+    }
+    if args.check_heads && at != heads {
+        let problem = Problem::new(build_support::problem::Code("not-at-head"), "the database is not at the heads")
+            .note(format!("it is at {}, and the heads are {}", or_base(&at), or_base(&heads)))
+            .help("`cargo migrate upgrade heads`");
+        return Err(problem.into());
+    }
+    Ok(())
+}
+
+/// `cargo migrate history`
+pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
+    let opened = app.open()?;
+    let lineage = opened.graph.lineage();
+    // The files' history needs no database; where one is chosen and can be read, applied revisions are marked.
+    let database = app.database(&opened).ok();
+    let history = match &database {
+        Some(database) => Some(opened.history(database)?),
+        None => None,
+    };
+    let applied = history.as_ref().map(|history| plan::applied(opened.project.key(), lineage, history));
+    let none = vec![false; lineage.len()];
+    let shown = range(&opened, args.rev_range.as_deref(), applied.as_ref().unwrap_or(&none))?;
+    let heads = lineage.heads();
+    let current = history.as_ref().map(|history| current_ids(&opened, history)).unwrap_or_default();
+    let newest_first: Vec<usize> = lineage.order().iter().rev().copied().filter(|at| shown[*at]).collect();
+    if app.json() {
+        let rows: Vec<_> = newest_first
+            .iter()
+            .map(|at| {
+                let migration = opened.graph.migration(*at);
+                json!({
+                    "revision": migration.id.as_str(),
+                    "message": migration.message,
+                    "parents": lineage.parents(*at).iter().map(|parent| lineage.id(*parent).as_str()).collect::<Vec<_>>(),
+                    "labels": migration.labels,
+                    "head": heads.contains(at),
+                    "applied": applied.as_ref().map(|applied| applied[*at]),
+                    "sealed": opened.locks.shared.sealed(migration.id.as_str()).is_some() || opened.locks.local.sealed(migration.id.as_str()).is_some(),
+                })
+            })
+            .collect();
+        app.shell.json(&json!({ "command": "history", "revisions": rows }));
+        return Ok(());
+    }
+    let mut lanes: Vec<usize> = Vec::new();
+    for at in newest_first {
+        let migration = opened.graph.migration(at);
+        let state = match &applied {
+            Some(applied) if applied[at] => "applied",
+            Some(_) => "pending",
+            None => "",
+        };
+        let mut marks: Vec<String> = migration.labels.clone();
+        if heads.contains(&at) {
+            marks.push("head".to_owned());
+        }
+        if args.indicate_current && current.contains(&migration.id.to_string()) {
+            marks.push("current".to_owned());
+        }
+        let marks = if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) };
+        let line = format!("{}{marks}  {state:<7}  {}", migration.id, migration.message);
+        if args.graph {
+            for drawn in draw(&mut lanes, at, lineage.parents(at), &line) {
+                app.shell.out(drawn);
+            }
+        } else {
+            let parents: Vec<&str> = lineage.parents(at).iter().map(|parent| lineage.id(*parent).as_str()).collect();
+            let parents = if parents.is_empty() { "base".to_owned() } else { parents.join(", ") };
+            app.shell.out(format!("{parents} -> {line}"));
+            if app.shell.verbose() > 0 {
+                app.shell.out(format!("    file  {}", migration.path.display()));
+                app.shell.out(format!("    seal  {}", opened.graph.seal(at)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Draws a revision in its lane, as `git log --graph` does: `lanes` holds the revision that each lane leads to.
+fn draw(lanes: &mut Vec<usize>, at: usize, parents: &[usize], line: &str) -> Vec<String> {
+    let mine: Vec<usize> = (0..lanes.len()).filter(|lane| lanes[*lane] == at).collect();
+    let lane = mine.first().copied().unwrap_or_else(|| {
+        lanes.push(at);
+        lanes.len() - 1
+    });
+    let mut drawn = Vec::new();
+    if mine.len() > 1 {
+        // Lanes that meet here close before the revision is drawn.
+        let closing: String = (0..lanes.len()).map(|at| if at > lane && mine.contains(&at) { "/ " } else { "| " }).collect();
+        drawn.push(closing.trim_end().to_owned());
+        let mut position = 0;
+        lanes.retain(|_| {
+            position += 1;
+            !mine[1..].contains(&(position - 1))
+        });
+    }
+    let row: String = (0..lanes.len()).map(|at| if at == lane { "* " } else { "| " }).collect();
+    drawn.push(format!("{row} {line}"));
+    match parents {
+        [] => {
+            lanes.remove(lane);
+        }
+        [first, others @ ..] => {
+            lanes[lane] = *first;
+            if !others.is_empty() {
+                lanes.extend(others);
+                let opening: String = (0..lanes.len()).map(|at| if at >= lanes.len() - others.len() { "\\ " } else { "| " }).collect();
+                drawn.push(opening.trim_end().to_owned());
+            }
+        }
+    }
+    drawn
+}
+
+/// The revisions of `A:B`: B and what it stands on, without what A stands on; A itself is shown.
+fn range(opened: &Opened, text: Option<&str>, applied: &[bool]) -> Result<Vec<bool>> {
+    let lineage = opened.graph.lineage();
+    let Some(text) = text else { return Ok(vec![true; lineage.len()]) };
+    let (start, end) = text.split_once(':').unwrap_or((text, text));
+    let find = |side: &str| -> Result<Vec<usize>> {
+        match target::resolve(side, lineage, applied)? {
+            Resolved::Revisions(found) => Ok(found),
+            Resolved::Base(_) => Ok(Vec::new()),
+            // `-3` and `+2` count from where the database is.
+            Resolved::Steps(..) => match target::resolve(&format!("current{side}"), lineage, applied)? {
+                Resolved::Revisions(found) => Ok(found),
+                _ => Ok(Vec::new()),
+            },
+        }
+    };
+    let upper = if end.is_empty() { vec![true; lineage.len()] } else { lineage.with_ancestors(&find(end)?) };
+    if start.is_empty() {
+        return Ok(upper);
+    }
+    let from = find(start)?;
+    let lower = if from.is_empty() { vec![true; lineage.len()] } else { lineage.with_descendants(&from) };
+    Ok(upper.iter().zip(&lower).map(|(upper, lower)| *upper && *lower).collect())
+}
+
+/// `cargo migrate heads`
+pub(super) fn heads(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    let lineage = opened.graph.lineage();
+    if app.json() {
+        app.shell.json(&json!({ "command": "heads", "heads": heads_of(&opened) }));
+        return Ok(());
+    }
+    for at in lineage.heads() {
+        let migration = opened.graph.migration(at);
+        app.shell.out(format!("{}  {}", migration.id, migration.message));
+    }
+    Ok(())
+}
+
+/// `cargo migrate branches`: where the history forks.
+pub(super) fn branches(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    let lineage = opened.graph.lineage();
+    let forks: Vec<usize> = lineage.order().iter().copied().filter(|at| lineage.children(*at).len() > 1).collect();
+    let children = |at: usize| lineage.children(at).iter().map(|child| lineage.id(*child).as_str()).collect::<Vec<_>>();
+    if app.json() {
+        let rows: Vec<_> = forks.iter().map(|at| json!({ "revision": lineage.id(*at).as_str(), "children": children(*at) })).collect();
+        app.shell.json(&json!({ "command": "branches", "branches": rows }));
+        return Ok(());
+    }
+    for at in forks {
+        app.shell.out(format!("{} (branch point)", lineage.id(at)));
+        for child in children(at) {
+            app.shell.out(format!("    -> {child}"));
+        }
+    }
+    Ok(())
+}
+
+/// `cargo migrate show`
+pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
+    let opened = app.open()?;
+    let lineage = opened.graph.lineage();
+    let database = app.database(&opened).ok();
+    let history = match &database {
+        Some(database) => opened.history(database)?,
+        None => History::default(),
+    };
+    let applied = plan::applied(opened.project.key(), lineage, &history);
+    let at = target::resolve_one(&args.revision, lineage, &applied)?;
+    let migration = opened.graph.migration(at);
+    let parents: Vec<&str> = lineage.parents(at).iter().map(|parent| lineage.id(*parent).as_str()).collect();
+    let row = history.find(opened.project.key(), &migration.id);
+    let text = opened.directory.text(migration)?;
+    if app.json() {
+        app.shell.json(&json!({
+            "command": "show",
+            "revision": migration.id.as_str(),
+            "message": migration.message,
+            "file": migration.path.to_string_lossy(),
+            "parents": parents,
+            "depends": migration.depends.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "labels": migration.labels,
+            "checksum": migration.checksum.to_string(),
+            "statements": migration.statements.to_string(),
+            "seal": opened.graph.seal(at).to_string(),
+            "applied_at": row.map(|row| row.applied_at.as_str()),
+            "text": text,
+        }));
+        return Ok(());
+    }
+    app.shell.out(format!("revision   {}", migration.id));
+    app.shell.out(format!("parents    {}", if parents.is_empty() { "base".to_owned() } else { parents.join(", ") }));
+    app.shell.out(format!("file       {}", migration.path.display()));
+    app.shell.out(format!("checksum   {}", migration.checksum));
+    app.shell.out(format!("seal       {}", opened.graph.seal(at)));
+    if let Some(row) = row {
+        app.shell.out(format!("applied    {} by cargo-migrate {}", row.applied_at, row.tool_version));
+    }
+    app.shell.out(format!("\n{text}"));
+    Ok(())
+}
+
+/// `cargo migrate schema`: the live database's schema as SQL, without the version table.
+pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let Some(mut connection) = live::open_for_reading(&database)? else {
+        let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database} yet"));
+        return Err(Failure::from(problem.help("`cargo migrate upgrade` makes it")));
+    };
+    let mut found: Vec<(String, String, String)> = Vec::new();
+    connection
+        .query(
+            "SELECT name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+             AND tbl_name <> ?1 COLLATE NOCASE \
+             ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, name",
+            &[opened.project.settings().version_table.as_str().into()],
+            &mut |row| {
+                let text = |at: usize| row.get(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+                found.push((text(0), text(1), text(2)));
+                ControlFlow::Continue(())
+            },
+        )
+        .map_err(|error| Failure::from(database_problem(&error)))?;
+    for wanted in &args.tables {
+        if !found.iter().any(|(name, table, _)| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted)) {
+            let problem = Problem::new(build_support::problem::Code("unknown-table"), format!("there is no table or view `{}`", build_support::problem::printable(wanted)));
+            let near = build_support::problem::nearest(wanted, found.iter().map(|(name, ..)| name.as_str()));
+            return Err(match near {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None => problem,
+            }
+            .into());
+        }
+    }
+    found.retain(|(name, table, _)| {
+        args.tables.is_empty() || args.tables.iter().any(|wanted| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted))
+    });
+    if app.json() {
+        let objects: Vec<_> = found.iter().map(|(name, table, sql)| json!({ "name": name, "table": table, "sql": sql })).collect();
+        app.shell.json(&json!({ "command": "schema", "objects": objects }));
+        return Ok(());
+    }
+    for (_, _, sql) in &found {
+        app.shell.out(format!("{sql};"));
+    }
+    Ok(())
+}
+
+/// `cargo migrate completions`
+pub(super) fn completions(app: App<'_>, args: &CompletionsArgs) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cargo-migrate", &mut script);
+    app.shell.raw(&String::from_utf8_lossy(&script));
+    Ok(())
+}
+
+/// `cargo migrate man`
+pub(super) fn man(app: App<'_>, args: &ManArgs) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Failure::from(Problem::new(build_support::problem::Code("file-access"), format!("the manual cannot be written: {error}")))
+    };
+    match &args.out {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+            clap_mangen::generate_to(Cli::command().name("cargo-migrate"), folder).map_err(failed)?;
+            app.shell.status("Written", format!("the manual pages in {}", folder.display()));
+        }
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+            app.shell.raw(&String::from_utf8_lossy(&page));
+        }
+    }
+    Ok(())
+}

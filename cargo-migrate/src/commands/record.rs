@@ -1,0 +1,159 @@
+//! Commands that change what the version table says without running a migration: `stamp`, `ensure-version`, `repair`;
+//! and `reset`, which starts a scratch database again.
+
+use std::time::Duration;
+
+use build_support::problem::{Code, Problem};
+use build_support::target;
+use migrate_runtime::driver::sqlite::SqliteDriver;
+use migrate_runtime::driver::{Driver as _, Enforcement};
+use migrate_runtime::history::{AppliedRevision, History, State};
+use migrate_runtime::plan;
+use migrate_runtime::runner::{database_problem, store_problem};
+use serde_json::json;
+
+use crate::app::{App, Opened};
+use crate::args::{EnsureVersionArgs, RepairArgs, StampArgs};
+use crate::commands::run;
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::project::Database;
+
+/// Runs `change` in one transaction of the runner's kind, then brings the locks up to date.
+fn change(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    yes: bool,
+    create: bool,
+    change: impl FnOnce(&mut SqliteDriver<'_>, &History) -> Result<usize>,
+) -> Result<usize> {
+    if database.protected && !yes {
+        let problem = Problem::new(run::NOT_CONFIRMED, format!("`{}` is protected", database.lock_name()));
+        return Err(problem.help("say `--yes` where this is meant").into());
+    }
+    let mut connection = live::open_for_writing(database, create)?;
+    let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
+    let wait: Duration = app.wait(opened);
+    let failed = |error: migrate_runtime::connection::DatabaseError| Failure::from(database_problem(&error));
+    driver.begin(Enforcement::Deferred, wait, &mut || app.shell.status("Waiting", "for another process that holds the database")).map_err(failed)?;
+    driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
+    let history = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
+    let changed = change(&mut driver, &history)?;
+    driver.finish(opened.project.key()).map_err(|error| Failure::from(store_problem(&error)))?;
+    let after = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
+    driver.commit(wait).map_err(failed)?;
+    run::record(app, opened, database, &after);
+    Ok(changed)
+}
+
+/// `cargo migrate stamp`
+pub(super) fn stamp(app: App<'_>, args: &StampArgs) -> Result<()> {
+    let opened = app.open()?;
+    opened.verified()?;
+    let database = app.database(&opened)?;
+    let key = opened.project.key();
+    let lineage = opened.graph.lineage();
+    let create = database.may_be_created();
+    let changed = change(app, &opened, &database, args.yes, create, |driver, history| {
+        let applied = plan::applied(key, lineage, history);
+        let mut targets = Vec::new();
+        for text in &args.revisions {
+            match target::resolve(text, lineage, &applied)? {
+                target::Resolved::Revisions(found) => targets.extend(found),
+                target::Resolved::Base(_) => {}
+                target::Resolved::Steps(..) => return Err(Failure::misused("`stamp` takes revisions, not steps")),
+            }
+        }
+        let wanted = lineage.with_ancestors(&targets);
+        let mut changed = 0;
+        // What is stamped is what the targets stand on; everything else of the package comes off the record.
+        for row in history.of(key) {
+            let stays = lineage.find(row.id.as_str()).is_some_and(|at| wanted[at]);
+            if args.purge || !stays {
+                driver.forget(key, &row.id).map_err(|error| Failure::from(store_problem(&error)))?;
+                changed += 1;
+            }
+        }
+        for &at in lineage.order() {
+            if !wanted[at] || (applied[at] && !args.purge) {
+                continue;
+            }
+            let migration = opened.graph.migration(at);
+            let step = plan::upgrade_step(&opened.graph, at);
+            let down = match &migration.down {
+                Some(span) => Some(opened.directory.text(migration)?[span.clone()].to_owned()),
+                None => None,
+            };
+            let row = AppliedRevision {
+                package: key.to_owned(),
+                id: step.id,
+                sequence: 0,
+                checksum: step.hashes.checksum,
+                statements: step.hashes.statements,
+                seal: step.hashes.seal,
+                parents: step.parents,
+                depends: step.depends,
+                directives: step.directives,
+                message: step.message,
+                applied_count: 0,
+                state: State::Applied,
+                applied_at: app.now(),
+                elapsed_ms: 0,
+                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+                schema_hash: None,
+            };
+            driver.record(&row, down.as_deref()).map_err(|error| Failure::from(store_problem(&error)))?;
+            changed += 1;
+        }
+        Ok(changed)
+    })?;
+    told(app, "stamp", changed);
+    Ok(())
+}
+
+/// `cargo migrate ensure-version`
+pub(super) fn ensure_version(app: App<'_>, args: &EnsureVersionArgs) -> Result<()> {
+    let opened = app.open()?;
+    if args.sql {
+        let sql = migrate_runtime::sqlite::create_table_sql(&opened.project.settings().version_table);
+        app.shell.raw(&format!("{sql};\n"));
+        return Ok(());
+    }
+    let database = app.database(&opened)?;
+    change(app, &opened, &database, false, database.may_be_created(), |_, _| Ok(0))?;
+    app.shell.status("Finished", format!("the version table is in {database}"));
+    Ok(())
+}
+
+/// `cargo migrate repair`
+pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let key = opened.project.key();
+    let (text, finished) = match (&args.finished, &args.not_applied) {
+        (Some(text), _) => (text, true),
+        (None, Some(text)) => (text, false),
+        (None, None) => return Err(Failure::misused("say `--finished REV` or `--not-applied REV`")),
+    };
+    let changed = change(app, &opened, &database, true, false, |driver, history| {
+        let row = history.of(key).find(|row| row.state == State::Running && row.id.as_str().contains(text.as_str()));
+        let Some(row) = row else {
+            let problem = Problem::new(Code("not-interrupted"), format!("no interrupted revision `{}` is recorded", build_support::problem::printable(text)));
+            return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
+        };
+        let done = if finished { driver.mark(key, &row.id, false, row.elapsed_ms) } else { driver.forget(key, &row.id) };
+        done.map_err(|error| Failure::from(store_problem(&error)))?;
+        Ok(1)
+    })?;
+    told(app, "repair", changed);
+    Ok(())
+}
+
+fn told(app: App<'_>, command: &str, changed: usize) {
+    if app.json() {
+        app.shell.json(&json!({ "command": command, "rows": changed }));
+    } else {
+        app.shell.status("Finished", format!("{command}: {changed} rows of the version table changed"));
+    }
+}

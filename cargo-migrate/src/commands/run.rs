@@ -1,0 +1,242 @@
+//! `upgrade` and `downgrade`.
+
+use std::time::Duration;
+
+use build_support::problem::{Code, Problem};
+use migrate_runtime::driver::sqlite::SqliteDriver;
+use migrate_runtime::event::Event;
+use migrate_runtime::history::History;
+use migrate_runtime::plan::{self, Direction, Plan, Step};
+use migrate_runtime::runner::{self, Files, Options, Report};
+use serde_json::json;
+
+use crate::app::{App, Opened};
+use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::project::Database;
+
+/// A protected database is written only after somebody has agreed.
+pub const NOT_CONFIRMED: Code = Code("not-confirmed");
+
+/// How a run was asked for.
+pub(super) struct Request {
+    pub(super) dry_run: bool,
+    pub(super) per_revision: bool,
+    pub(super) create: bool,
+    pub(super) yes: bool,
+    pub(super) down_from: Option<runner::DownFrom>,
+}
+
+/// `cargo migrate upgrade`
+pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
+    let opened = app.open()?;
+    opened.verified()?;
+    let database = app.database(&opened)?;
+    let request = Request {
+        dry_run: args.dry_run,
+        per_revision: args.per_revision,
+        create: args.create || database.may_be_created(),
+        yes: args.yes,
+        down_from: None,
+    };
+    let report = run(app, &opened, &database, &request, &upgrade_planner(&opened, &database, &args.target))?;
+    told(app, &opened, &database, &report, "upgrade", args.dry_run);
+    Ok(())
+}
+
+/// `cargo migrate downgrade`
+pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let request = Request {
+        dry_run: args.dry_run,
+        per_revision: args.per_revision,
+        create: false,
+        yes: args.yes,
+        down_from: args.down_from.map(down_from),
+    };
+    let key = opened.project.key();
+    let planner = |history: &History| plan::downgrade(key, &opened.graph, history, &args.target);
+    let report = run(app, &opened, &database, &request, &planner)?;
+    told(app, &opened, &database, &report, "downgrade", args.dry_run);
+    Ok(())
+}
+
+pub(super) fn down_from(from: DownFrom) -> runner::DownFrom {
+    match from {
+        DownFrom::Stored => runner::DownFrom::Stored,
+        DownFrom::File => runner::DownFrom::File,
+    }
+}
+
+fn upgrade_planner<'a>(
+    opened: &'a Opened,
+    database: &'a Database,
+    target: &'a str,
+) -> impl Fn(&History) -> std::result::Result<Plan, Vec<Problem>> + 'a {
+    let name = format!("`{}`", database.lock_name());
+    move |history| plan::upgrade(opened.project.key(), &opened.graph, history, target, &name)
+}
+
+/// Makes and carries out a plan on a database, then brings the locks up to date.
+pub(super) fn run(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    request: &Request,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+) -> Result<Report> {
+    // Looked at first without the lock: a mistake in the target is found before a file is made or a person asked.
+    let before = opened.history(database)?;
+    let first = planner(&before)?;
+    let confirmed = confirm(app, opened, database, request, &first)?.then_some(&first);
+    if first.is_split() {
+        app.shell.note("this run is made in several commits: a revision in it runs outside a transaction or on its own");
+    }
+    let (dry, mut connection);
+    if request.dry_run && !database.url.path().exists() {
+        connection = rusqlite::Connection::open_in_memory().map_err(|error| Problem::new(Code("database"), error.to_string()))?;
+        dry = true;
+    } else {
+        connection = live::open_for_writing(database, request.create)?;
+        dry = request.dry_run;
+    }
+    let now = || app.now();
+    let options = Options {
+        per_revision: request.per_revision || opened.project.settings().per_revision,
+        dry_run: dry,
+        wait: app.wait(opened),
+        expected: confirmed,
+        down_from: request.down_from,
+        now: &now,
+        tool_version: env!("CARGO_PKG_VERSION"),
+    };
+    let files = Files { graph: &opened.graph, directory: &opened.directory };
+    let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
+    let result = runner::run(&mut driver, files, planner, &options, &mut |event| observe(app, &event));
+    match result {
+        Ok(report) => {
+            if !request.dry_run {
+                record(app, opened, database, &report.history);
+            }
+            Ok(report)
+        }
+        Err(stopped) => {
+            if !stopped.kept.is_empty() {
+                let history = opened.history(database)?;
+                record(app, opened, database, &history);
+                let ids: Vec<&str> = stopped.kept.iter().map(|step| step.id.as_str()).collect();
+                app.shell.warning(format!("what was committed before is kept: {}", ids.join(", ")));
+            }
+            let problems = stopped.problems;
+            Err(problems.into())
+        }
+    }
+}
+
+/// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.
+pub(super) fn record(app: App<'_>, opened: &Opened, database: &Database, history: &History) {
+    if let Err(failure) = opened.record(Some((database, history))) {
+        app.shell.warning("the database is as it should be, but the lock could not be written");
+        for problem in failure.problems() {
+            app.shell.problem(problem);
+        }
+    }
+}
+
+/// Asks before a protected database is written; gives whether somebody was asked.
+fn confirm(app: App<'_>, opened: &Opened, database: &Database, request: &Request, plan: &Plan) -> Result<bool> {
+    if !database.protected || request.yes || request.dry_run || plan.steps.is_empty() {
+        return Ok(false);
+    }
+    let refuse = |why: &str| {
+        Failure::from(
+            Problem::new(NOT_CONFIRMED, format!("`{}` is protected, and {why}", database.lock_name()))
+                .help("look at what will run with `--dry-run`, then say `--yes`"),
+        )
+    };
+    if !app.context.interactive() {
+        return Err(refuse("nobody can be asked here"));
+    }
+    for step in &plan.steps {
+        app.shell.status(verb(step), step_line(step));
+    }
+    let path = opened.project.show_path(database.url.path());
+    let question = format!("write to {}?", live::shown(database, &path));
+    match app.shell.confirm(&question) {
+        Ok(true) => Ok(true),
+        _ => Err(refuse("nobody agreed")),
+    }
+}
+
+fn verb(step: &Step) -> &'static str {
+    match step.direction {
+        Direction::Upgrade => "Upgrade",
+        Direction::Downgrade => "Downgrade",
+    }
+}
+
+fn observe(app: App<'_>, event: &Event<'_>) {
+    match event {
+        Event::Waiting => app.shell.status("Waiting", "for another process that holds the database"),
+        Event::Started(step) => app.shell.status("Running", step_line(step)),
+        Event::BrokenBefore(count) => {
+            app.shell.warning(format!("{count} rows pointed to nothing before this run; it leaves them as they are"));
+        }
+        Event::Planned(_) | Event::Finished(..) | Event::Committed => {}
+    }
+}
+
+/// `upgrade A -> B, message`
+fn step_line(step: &Step) -> String {
+    let parents = if step.parents.is_empty() {
+        "base".to_owned()
+    } else {
+        step.parents.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    match step.direction {
+        Direction::Upgrade => format!("upgrade {parents} -> {}, {}", step.id, step.message),
+        Direction::Downgrade => format!("downgrade {} -> {parents}, {}", step.id, step.message),
+    }
+}
+
+fn told(app: App<'_>, opened: &Opened, database: &Database, report: &Report, what: &str, dry_run: bool) {
+    let path = opened.project.show_path(database.url.path());
+    let shown = live::shown(database, &path);
+    if app.json() {
+        let steps: Vec<_> = report
+            .done
+            .iter()
+            .map(|(step, elapsed)| json!({ "revision": step.id.as_str(), "message": step.message, "elapsed_ms": millis(*elapsed) }))
+            .collect();
+        app.shell.json(&json!({
+            "command": what,
+            "package": opened.project.key(),
+            "database": database.name,
+            "url": database.url.to_string(),
+            "dry_run": dry_run,
+            "steps": steps,
+        }));
+        return;
+    }
+    let total: Duration = report.done.iter().map(|(_, elapsed)| *elapsed).sum();
+    match (report.done.len(), dry_run) {
+        (0, _) => app.shell.status("Finished", format!("nothing to do on {shown}")),
+        (count, true) => {
+            for (step, elapsed) in &report.done {
+                app.shell.status("Tried", format!("{} in {} ms", step.id, millis(*elapsed)));
+            }
+            app.shell.status("Finished", format!("dry run of {} on {shown}: rolled back", revisions(count)));
+        }
+        (count, false) => app.shell.status("Finished", format!("{what} of {} on {shown} in {} ms", revisions(count), millis(total))),
+    }
+}
+
+fn revisions(count: usize) -> String {
+    if count == 1 { "1 revision".to_owned() } else { format!("{count} revisions") }
+}
+
+fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

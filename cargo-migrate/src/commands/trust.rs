@@ -1,0 +1,44 @@
+//! `verify` and `lock`.
+
+use build_support::directory::Directory;
+use build_support::graph::RevisionGraph;
+use migrate_runtime::plan;
+use serde_json::json;
+
+use crate::app::{self, App};
+use crate::failure::Result;
+
+/// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
+pub(super) fn verify(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    opened.verified()?;
+    let database = app.database(&opened)?;
+    let history = opened.history(&database)?;
+    let problems = plan::check_history(opened.project.key(), &opened.graph, &history, &format!("`{}`", database.lock_name()));
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    let count = opened.graph.migrations().len();
+    if app.json() {
+        app.shell.json(&json!({ "command": "verify", "revisions": count, "problems": [] }));
+    } else {
+        app.shell.status("Verified", format!("{count} files: they are what was applied"));
+    }
+    Ok(())
+}
+
+/// `cargo migrate lock`: settles a merge conflict and brings the draft lines up to date.
+pub(super) fn lock(app: App<'_>) -> Result<()> {
+    let project = app.project()?;
+    let directory = Directory::new(project.migrations(), project.migrations_shown());
+    let graph = RevisionGraph::new(project.key(), directory.read()?)?;
+    let changed = directory.settle_locks(|locks| app::record(locks, &graph, project.key(), None))?;
+    if app.json() {
+        app.shell.json(&json!({ "command": "lock", "changed": changed }));
+    } else if changed {
+        app.shell.status("Locked", format!("{}", project.migrations_shown().join("migrate.lock").display()));
+    } else {
+        app.shell.status("Finished", "the lock is up to date");
+    }
+    Ok(())
+}

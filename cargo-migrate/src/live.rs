@@ -1,0 +1,112 @@
+//! Databases as they are: opening them, for reading without a trace or for a run.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use build_support::problem::{Code, Problem};
+use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::history::History;
+use migrate_runtime::runner::{database_problem, store_problem};
+use migrate_runtime::sqlite::Store;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::failure::{Failure, Result};
+use crate::project::Database;
+use crate::project::database::SqliteMode;
+
+/// There is no database file.
+pub const NO_DATABASE_FILE: Code = Code("no-database-file");
+
+/// Opens a database for reading alone. `None` where its file is not there: reading never creates.
+///
+/// # Errors
+/// A file that is there and cannot be opened.
+pub fn open_for_reading(database: &Database) -> Result<Option<Connection>> {
+    if !exists(database)? {
+        return Ok(None);
+    }
+    let connection = open(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    Ok(Some(connection))
+}
+
+/// Opens a database for a run. Where its file is not there it is made only if `create` says so.
+///
+/// # Errors
+/// A file that is not there or cannot be opened.
+pub fn open_for_writing(database: &Database, create: bool) -> Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    if !exists(database)? {
+        if !create {
+            let problem = Problem::new(NO_DATABASE_FILE, format!("there is no database file for {database}"))
+                .in_file(database.url.path())
+                .help("see that the URL names the right file; `upgrade --create` makes a new one");
+            return Err(problem.into());
+        }
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    if database.url.mode() == Some(SqliteMode::ReadOnly) {
+        let problem = Problem::new(Code("database"), format!("{database} was given with `mode=ro`, so it is only read"))
+            .help("leave `?mode=ro` out of its URL");
+        return Err(problem.into());
+    }
+    open(database, flags)
+}
+
+fn exists(database: &Database) -> Result<bool> {
+    let path = database.url.path();
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(Problem::new(Code("database"), format!("{database} is not a file")).in_file(path).into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+                let problem = Problem::new(NO_DATABASE_FILE, format!("the folder of {database} is not there"))
+                    .in_file(parent)
+                    .help("make the folder, or mend the database's URL");
+                return Err(problem.into());
+            }
+            Ok(false)
+        }
+        Err(error) => Err(Problem::new(Code("database"), format!("cannot look at {database}: {error}")).in_file(path).into()),
+    }
+}
+
+fn open(database: &Database, flags: OpenFlags) -> Result<Connection> {
+    let path = database.url.path();
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error: rusqlite::Error| {
+        let kind = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => ErrorKind::NotADatabase,
+            Some(rusqlite::ErrorCode::DatabaseBusy) => ErrorKind::Busy,
+            _ => ErrorKind::CannotOpen,
+        };
+        Failure::from(database_problem(&DatabaseError { kind, message: error.to_string(), offset: None }).in_file(path))
+    };
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // The runner waits and tries again by itself; a reader waits this long for a writer that is committing.
+    connection.busy_timeout(Duration::from_millis(500)).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Reads a database's history without writing anything.
+///
+/// # Errors
+/// A database that cannot be read.
+pub fn history(database: &Database, table: &str) -> Result<History> {
+    match open_for_reading(database)? {
+        None => Ok(History::default()),
+        Some(mut connection) => Store::new(&mut connection, table)
+            .read_history()
+            .map_err(|error| Failure::from(store_problem(&error).in_file(database.url.path()))),
+    }
+}
+
+/// A database's name with its file, for a status line.
+#[must_use]
+pub fn shown(database: &Database, path: &Path) -> String {
+    match &database.name {
+        Some(name) => format!("{name} ({})", path.display()),
+        None => path.display().to_string(),
+    }
+}

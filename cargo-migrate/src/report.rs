@@ -1,0 +1,3 @@
+//! What a person and a program get to see.
+
+pub mod shell;
