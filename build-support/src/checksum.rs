@@ -219,7 +219,9 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_not_read_as_one() {
         let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        for bad in ["", "sha256:", digits, &format!("seal:{digits}"), &format!("sha256:{}", digits.to_uppercase()), "sha256:é"] {
+        for bad in
+            ["", "sha256:", digits, &format!("seal:{digits}"), &format!("sha256:{}", digits.to_uppercase()), "sha256:é"]
+        {
             assert_eq!(Checksum::parse(bad), None, "{bad}");
         }
     }

@@ -96,9 +96,15 @@ impl Directory {
                 }
             };
             if migrations.len() == MOST_FILES {
-                return Err(vec![Problem::new(TOO_LARGE, format!("this folder has more than {MOST_FILES} migrations")).in_file(&self.shown)]);
+                return Err(vec![
+                    Problem::new(TOO_LARGE, format!("this folder has more than {MOST_FILES} migrations"))
+                        .in_file(&self.shown),
+                ]);
             }
-            match read_text(&entry.path(), &shown).map_err(|problem| vec![problem]).and_then(|text| Migration::parse(id, &shown, &text)) {
+            match read_text(&entry.path(), &shown)
+                .map_err(|problem| vec![problem])
+                .and_then(|text| Migration::parse(id, &shown, &text))
+            {
                 Ok(migration) => migrations.push(migration),
                 Err(found) => problems.extend(found),
             }
@@ -145,7 +151,11 @@ impl Directory {
         Ok(Locks { shared, local: self.read_lock(LOCAL_FILE, Lock::parse)? })
     }
 
-    fn read_lock(&self, name: &str, parse: fn(&Path, &str) -> Result<Lock, Vec<Problem>>) -> Result<Lock, Vec<Problem>> {
+    fn read_lock(
+        &self,
+        name: &str,
+        parse: fn(&Path, &str) -> Result<Lock, Vec<Problem>>,
+    ) -> Result<Lock, Vec<Problem>> {
         let path = self.path.join(name);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::default()),
@@ -285,7 +295,8 @@ impl Directory {
         #[cfg(unix)]
         let file = File::open(&self.path)?;
         #[cfg(not(unix))]
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(self.path.join(".cargo-migrate.tmp"))?;
+        let file =
+            OpenOptions::new().create(true).write(true).truncate(false).open(self.path.join(".cargo-migrate.tmp"))?;
         file.lock()?;
         Ok(file)
     }
@@ -303,7 +314,9 @@ fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
         // Asked before opening: opening a pipe would wait for its other end.
         let metadata = fs::metadata(path)?;
         if !metadata.is_file() {
-            return Ok(Err(Problem::new(FILE_ACCESS, "this is not a file").in_file(shown).help("move it out of the migrations folder")));
+            return Ok(Err(Problem::new(FILE_ACCESS, "this is not a file")
+                .in_file(shown)
+                .help("move it out of the migrations folder")));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST_FILE)).unwrap_or(0));
         File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
@@ -323,8 +336,12 @@ fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
 fn cannot(verb: &str, shown: &Path, error: &io::Error) -> Problem {
     let problem = Problem::new(FILE_ACCESS, format!("cannot {verb} this: {error}")).in_file(shown);
     match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => problem.help("see who may read and write it"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => problem.help("make room on the disk and run the command again"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            problem.help("see who may read and write it")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            problem.help("make room on the disk and run the command again")
+        }
         _ => problem,
     }
 }

@@ -84,7 +84,8 @@ impl Lineage {
     fn sort(&mut self) -> Result<(), Vec<usize>> {
         let mut missing: Vec<usize> = (0..self.ids.len()).map(|at| self.needs(at).count()).collect();
         let ready = (0..self.ids.len()).filter(|at| missing[*at] == 0);
-        let mut heap: BinaryHeap<Reverse<(&RevisionId, usize)>> = ready.map(|at| Reverse((&self.ids[at], at))).collect();
+        let mut heap: BinaryHeap<Reverse<(&RevisionId, usize)>> =
+            ready.map(|at| Reverse((&self.ids[at], at))).collect();
         let mut order = Vec::with_capacity(self.ids.len());
         while let Some(Reverse((_, at))) = heap.pop() {
             order.push(at);
@@ -261,7 +262,8 @@ impl RevisionGraph {
                     Parents::Base => Vec::new(),
                     Parents::Implicit => at.checked_sub(1).map(|at| migrations[at].id.clone()).into_iter().collect(),
                 };
-                let depends = migration.depends.iter().filter(|on| is_here(package, on)).map(|on| on.id.clone()).collect();
+                let depends =
+                    migration.depends.iter().filter(|on| is_here(package, on)).map(|on| on.id.clone()).collect();
                 Node { id: migration.id.clone(), parents, depends, labels: migration.labels.clone() }
             })
             .collect();
@@ -344,15 +346,17 @@ fn missing(migrations: &[Migration], nodes: &[Node]) -> Vec<Problem> {
         for (word, ids) in [("parent", &node.parents), ("depends", &node.depends)] {
             for id in ids.iter().filter(|id| !known.contains_key(id.as_str())) {
                 let what = if word == "parent" { "parent" } else { "dependency" };
-                let mut problem = Problem::new(MISSING_PARENT, format!("the {what} `{id}` of `{}` is in no file", migration.id))
-                    .at(migration.directive_place(word));
+                let mut problem =
+                    Problem::new(MISSING_PARENT, format!("the {what} `{id}` of `{}` is in no file", migration.id))
+                        .at(migration.directive_place(word));
                 let folder = migration.path.parent().unwrap_or(&migration.path);
                 problem = problem.in_file(folder.join(id.file_name()));
                 problem = match nearest(id.as_str(), known.keys().copied()) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
                     None => problem,
                 };
-                problems.push(problem.help(format!("bring the file `{}` back, or name another {what}", id.file_name())));
+                problems
+                    .push(problem.help(format!("bring the file `{}` back, or name another {what}", id.file_name())));
             }
         }
     }
@@ -367,7 +371,11 @@ fn cycle(migrations: &[Migration], circle: &[usize]) -> Problem {
         .help("name another parent in one of the files");
     for at in circle {
         let migration = &migrations[*at];
-        problem = problem.at(migration.directive_place(if migration.parents == Parents::Implicit { "depends" } else { "parent" }));
+        problem = problem.at(migration.directive_place(if migration.parents == Parents::Implicit {
+            "depends"
+        } else {
+            "parent"
+        }));
     }
     problem
 }
@@ -404,7 +412,12 @@ mod tests {
     fn graph(files: &[(&str, &str)]) -> Result<RevisionGraph, Vec<Problem>> {
         let migrations = files.iter().map(|(id, header)| {
             let path = format!("m/{id}.sql");
-            Migration::parse(RevisionId::new(id).unwrap(), Path::new(&path), &format!("{header}\n-- migrate:up\nSELECT '{id}';\n")).unwrap()
+            Migration::parse(
+                RevisionId::new(id).unwrap(),
+                Path::new(&path),
+                &format!("{header}\n-- migrate:up\nSELECT '{id}';\n"),
+            )
+            .unwrap()
         });
         RevisionGraph::new("app", migrations.collect())
     }
@@ -429,14 +442,16 @@ mod tests {
 
     #[test]
     fn dependencies_order_across_branches_and_leave_heads_alone() {
-        let g = graph(&[("a", "-- migrate:parent base\n-- migrate:depends b"), ("b", "-- migrate:parent base")]).unwrap();
+        let g =
+            graph(&[("a", "-- migrate:parent base\n-- migrate:depends b"), ("b", "-- migrate:parent base")]).unwrap();
         assert_eq!(names(&g, g.lineage().order()), ["b", "a"]);
         assert_eq!(names(&g, &g.lineage().heads()), ["a", "b"]);
     }
 
     #[test]
     fn what_is_wrong_names_both_files() {
-        let problem = format!("{:?}", graph(&[("a", "-- migrate:parent b"), ("b", "-- migrate:parent a")]).unwrap_err()[0]);
+        let problem =
+            format!("{:?}", graph(&[("a", "-- migrate:parent b"), ("b", "-- migrate:parent a")]).unwrap_err()[0]);
         assert!(problem.contains("circle") && problem.contains("a -> b"), "{problem}");
         let problems = graph(&[("a", ""), ("b", "-- migrate:parent zzz")]).unwrap_err();
         assert_eq!(problems[0].places().len(), 2);

@@ -131,7 +131,14 @@ impl Lock {
                 Entry::Draft => writeln!(text, "{id}  draft"),
                 Entry::Sealed(hashes, names) => {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    writeln!(text, "{id}  {}  {}  {}  {}", hashes.checksum, hashes.statements, hashes.seal, names.join(","))
+                    writeln!(
+                        text,
+                        "{id}  {}  {}  {}  {}",
+                        hashes.checksum,
+                        hashes.statements,
+                        hashes.seal,
+                        names.join(",")
+                    )
                 }
             };
         }
@@ -322,8 +329,13 @@ mod tests {
         let mut other = sample();
         other.seal(id("a"), hashes("1"), "staging");
         other.add_draft(id("c"));
-        let lines = |lock: &Lock| lock.to_text(false).lines().skip(2).fold(String::new(), |all, line| all + line + "\n");
-        let text = format!("format 1\n<<<<<<< HEAD\n{}||||||| base\nz  draft\n=======\n{}>>>>>>> theirs\n", lines(&sample()), lines(&other));
+        let lines =
+            |lock: &Lock| lock.to_text(false).lines().skip(2).fold(String::new(), |all, line| all + line + "\n");
+        let text = format!(
+            "format 1\n<<<<<<< HEAD\n{}||||||| base\nz  draft\n=======\n{}>>>>>>> theirs\n",
+            lines(&sample()),
+            lines(&other)
+        );
         assert_eq!(Lock::parse(Path::new("l"), &text).unwrap_err()[0].code(), LOCK_CONFLICT);
         let settled = Lock::parse_conflicted(Path::new("l"), &text).unwrap();
         assert_eq!(settled, other);

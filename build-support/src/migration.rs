@@ -32,9 +32,8 @@ pub const INVALID_DIRECTIVE: Code = Code("invalid-directive");
 /// A quote or a comment that is never closed.
 pub const UNCLOSED: Code = Code("unclosed");
 
-const DIRECTIVES: [&str; 10] = [
-    "parent", "depends", "label", "no-transaction", "foreign-keys", "irreversible", "loses", "up", "down", "verify",
-];
+const DIRECTIVES: [&str; 10] =
+    ["parent", "depends", "label", "no-transaction", "foreign-keys", "irreversible", "loses", "up", "down", "verify"];
 
 /// The parents that a file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,9 +195,12 @@ pub fn normalise(path: &Path, bytes: Vec<u8>) -> Result<String, Problem> {
         }
     };
     if let Some(at) = text.find('\0') {
-        return Err(Problem::new(NOT_TEXT, "this file has a NUL character in it, where the database would stop reading")
-            .at(Place::span(path, text, at..at + 1))
-            .help("remove the character"));
+        return Err(Problem::new(
+            NOT_TEXT,
+            "this file has a NUL character in it, where the database would stop reading",
+        )
+        .at(Place::span(path, text, at..at + 1))
+        .help("remove the character"));
     }
     let text = match text.strip_prefix('\u{FEFF}') {
         Some(rest) => rest.to_owned(),
@@ -325,10 +327,8 @@ impl<'a> Reader<'a> {
             return Err(self.problems);
         }
         let Header { parents, depends, labels, directives, spans, message } = header;
-        let header_end = sections.first().map_or_else(
-            || spans.last().map_or(0, |(_, span)| span.end),
-            |(_, span, _)| span.start,
-        );
+        let header_end =
+            sections.first().map_or_else(|| spans.last().map_or(0, |(_, span)| span.end), |(_, span, _)| span.start);
         Ok(Migration {
             message: message.map_or_else(|| words_of(&id), |message| printable(&message)),
             path: self.path.to_owned(),
@@ -398,7 +398,11 @@ impl<'a> Reader<'a> {
                 INVALID_DIRECTIVE,
                 format!("the header says `{word}` twice"),
                 directive.span.clone(),
-                if word == "parent" { "name several parents in one line: `-- migrate:parent A, B`" } else { "remove one of the lines" },
+                if word == "parent" {
+                    "name several parents in one line: `-- migrate:parent A, B`"
+                } else {
+                    "remove one of the lines"
+                },
             );
             return;
         }
@@ -407,9 +411,16 @@ impl<'a> Reader<'a> {
         let takes_nothing = matches!(word, "no-transaction" | "irreversible");
         if takes_nothing != arguments.is_empty() {
             let (message, help) = match word {
-                "no-transaction" | "irreversible" => (format!("`{word}` takes nothing behind it"), format!("write `-- migrate:{word}`")),
-                "foreign-keys" => ("`foreign-keys` needs `on` behind it".to_owned(), "write `-- migrate:foreign-keys on`".to_owned()),
-                "loses" => ("`loses` needs what is lost behind it".to_owned(), "write `-- migrate:loses TABLE` or `-- migrate:loses TABLE.COLUMN`".to_owned()),
+                "no-transaction" | "irreversible" => {
+                    (format!("`{word}` takes nothing behind it"), format!("write `-- migrate:{word}`"))
+                }
+                "foreign-keys" => {
+                    ("`foreign-keys` needs `on` behind it".to_owned(), "write `-- migrate:foreign-keys on`".to_owned())
+                }
+                "loses" => (
+                    "`loses` needs what is lost behind it".to_owned(),
+                    "write `-- migrate:loses TABLE` or `-- migrate:loses TABLE.COLUMN`".to_owned(),
+                ),
                 "label" => ("`label` needs a name behind it".to_owned(), "write `-- migrate:label NAME`".to_owned()),
                 _ => (format!("`{word}` needs a revision's id behind it"), format!("write `-- migrate:{word} ID`")),
             };
@@ -422,7 +433,12 @@ impl<'a> Reader<'a> {
                 let ids = self.ids(names(), directive);
                 let twice = ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id));
                 if twice {
-                    self.refuse(INVALID_DIRECTIVE, "the header names the same parent twice", directive.span.clone(), "name each parent once");
+                    self.refuse(
+                        INVALID_DIRECTIVE,
+                        "the header names the same parent twice",
+                        directive.span.clone(),
+                        "name each parent once",
+                    );
                 }
                 header.parents = Some(Parents::Named(ids));
             }
@@ -450,7 +466,9 @@ impl<'a> Reader<'a> {
                 for name in names() {
                     match check_name(name, "a label") {
                         Ok(()) => header.labels.push(name.to_owned()),
-                        Err(problem) => self.problems.push(problem.at(Place::span(self.path, self.text, directive.span.clone()))),
+                        Err(problem) => {
+                            self.problems.push(problem.at(Place::span(self.path, self.text, directive.span.clone())))
+                        }
                     }
                 }
             }
@@ -562,11 +580,15 @@ mod tests {
     fn mistakes_are_named_at_their_line_with_a_way_out() {
         assert!(complaint("-- migrate:parnet a\n").contains("write `-- migrate:parent`"));
         assert!(complaint("-- migrate:up transaction:false\nX;").contains("takes nothing behind it"));
-        assert!(complaint("-- migrate:up\nX;\n-- migrate:parent a\n").contains("x.sql:3:1: `parent` belongs to the header"));
+        assert!(
+            complaint("-- migrate:up\nX;\n-- migrate:parent a\n").contains("x.sql:3:1: `parent` belongs to the header")
+        );
         assert!(complaint("-- migrate:up\n-- migrate:up\n").contains("second `up` section"));
         assert!(complaint("X;\n-- migrate:up\n").contains("x.sql:1:1: this statement stands before"));
         assert!(complaint("-- migrate:down\nX;\n").contains("none of them is `up`"));
-        assert!(complaint("-- migrate:up\nSELECT 'a;\n-- migrate:down\n").contains("x.sql:2:8: this quote is never closed"));
+        assert!(
+            complaint("-- migrate:up\nSELECT 'a;\n-- migrate:down\n").contains("x.sql:2:8: this quote is never closed")
+        );
         assert!(complaint("-- migrate:parent ../a\n").contains("cannot be a revision id"));
         assert!(complaint("-- migrate:irreversible\n-- migrate:up\n-- migrate:down\nX;\n").contains("a way back"));
         assert!(complaint("-- migrate:Up\nX;").contains("write `-- migrate:up`"));
@@ -601,7 +623,12 @@ mod tests {
 
     #[test]
     fn directives_survive_the_version_table() {
-        let directives = Directives { no_transaction: true, foreign_keys_on: false, irreversible: true, loses: vec!["a.b".into(), "c".into()] };
+        let directives = Directives {
+            no_transaction: true,
+            foreign_keys_on: false,
+            irreversible: true,
+            loses: vec!["a.b".into(), "c".into()],
+        };
         assert_eq!(Directives::from_text(&directives.to_text()), directives);
     }
 }

@@ -233,7 +233,8 @@ pub fn printable_block(text: &str) -> String {
 
 /// Control characters, and those that reorder or hide what follows them (Unicode's bidirectional controls).
 fn hides(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    c.is_control()
+        || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 /// The candidate nearest to a mistyped word, where one is near enough to be meant.

@@ -156,7 +156,9 @@ mod tests {
 
     #[test]
     fn names_that_could_leave_the_folder_or_mean_something_else_are_refused() {
-        for bad in ["", "../x", "a/b", "a\nb", "a b", "head", "base", "-x", "a@b", "a+1", "a:b", "a,b", "a.up", "\u{1b}[2J"] {
+        for bad in
+            ["", "../x", "a/b", "a\nb", "a b", "head", "base", "-x", "a@b", "a+1", "a:b", "a,b", "a.up", "\u{1b}[2J"]
+        {
             assert!(RevisionId::new(bad).is_err(), "{bad:?}");
         }
         assert!(RevisionId::new(&"x".repeat(201)).is_err());

@@ -42,7 +42,9 @@ pub fn resolve(text: &str, lineage: &Lineage, applied: &[bool]) -> Result<Resolv
     };
     let steps = if anchor == rest { 0 } else { steps.unwrap_or(0) };
     let from: Vec<usize> = match anchor {
-        "" if rest.is_empty() => return Err(Problem::new(UNKNOWN_TARGET, "the target is empty").help("name a revision, `head` or `base`")),
+        "" if rest.is_empty() => {
+            return Err(Problem::new(UNKNOWN_TARGET, "the target is empty").help("name a revision, `head` or `base`"));
+        }
         "" => return Ok(Resolved::Steps(steps, branch)),
         "base" if steps == 0 => return Ok(Resolved::Base(branch)),
         "base" => lineage.bases().into_iter().filter(inside).collect(),
@@ -146,7 +148,8 @@ fn find_part(part: &str, lineage: &Lineage) -> Result<usize, Problem> {
 }
 
 fn ambiguous(text: &str, lineage: &Lineage, found: &[usize]) -> Problem {
-    let mut problem = Problem::new(AMBIGUOUS_TARGET, format!("`{}` could be {} revisions", printable(text), found.len()));
+    let mut problem =
+        Problem::new(AMBIGUOUS_TARGET, format!("`{}` could be {} revisions", printable(text), found.len()));
     for at in found.iter().take(12) {
         problem = problem.note(lineage.id(*at).to_string());
     }
@@ -174,11 +177,18 @@ fn walk(text: &str, lineage: &Lineage, from: Vec<usize>, steps: i64) -> Result<V
             [one] => *one,
             [] => {
                 return Err(Problem::new(UNKNOWN_TARGET, format!("`{}` leads out of the history", printable(text)))
-                    .note(format!("nothing {} `{}`", if steps > 0 { "follows" } else { "comes before" }, lineage.id(at))));
+                    .note(format!(
+                        "nothing {} `{}`",
+                        if steps > 0 { "follows" } else { "comes before" },
+                        lineage.id(at)
+                    )));
             }
             several => {
-                return Err(ambiguous(text, lineage, several)
-                    .note(format!("the history {} at `{}`", if steps > 0 { "forks" } else { "merges" }, lineage.id(at))));
+                return Err(ambiguous(text, lineage, several).note(format!(
+                    "the history {} at `{}`",
+                    if steps > 0 { "forks" } else { "merges" },
+                    lineage.id(at)
+                )));
             }
         };
     }

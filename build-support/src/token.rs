@@ -81,7 +81,9 @@ impl Tokens<'_> {
         let first = *rest.first()?;
         let whole = |kind, length| Some((kind, length, false));
         match first {
-            b' ' | b'\t' | b'\n' | b'\r' | 0x0C => whole(Space, run(rest, |b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0C))),
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0C => {
+                whole(Space, run(rest, |b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0C)))
+            }
             // SQLite reads a byte order mark between tokens as white space.
             0xEF if rest.starts_with(b"\xEF\xBB\xBF") => whole(Space, 3),
             b'-' if byte(1) == b'-' => whole(LineComment, run(rest, |b| b != b'\n')),
@@ -138,7 +140,22 @@ fn is_word(byte: u8) -> bool {
 fn is_operator(byte: u8) -> bool {
     matches!(
         byte,
-        b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'|' | b'?' | b':'
+        b'+' | b'-'
+            | b'*'
+            | b'/'
+            | b'<'
+            | b'>'
+            | b'='
+            | b'~'
+            | b'!'
+            | b'@'
+            | b'#'
+            | b'%'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'?'
+            | b':'
     )
 }
 
@@ -254,7 +271,10 @@ mod tests {
     #[test]
     fn the_tokens_of_any_bytes_cover_the_text() {
         // A small generator instead of a dependency: this crate has sha2 alone.
-        let pieces = ["'", "\"", "[", "]", "$", "$a$", "--", "/*", "*/", "\n", ";", "é", "\u{FEFF}", "e'", "\\", "1e", "-", "x", " ", "."];
+        let pieces = [
+            "'", "\"", "[", "]", "$", "$a$", "--", "/*", "*/", "\n", ";", "é", "\u{FEFF}", "e'", "\\", "1e", "-", "x",
+            " ", ".",
+        ];
         let mut state: u64 = 7;
         for _ in 0..20_000 {
             let mut text = String::new();

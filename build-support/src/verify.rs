@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::directory::{LOCK_FILE, LOCAL_FILE, Locks};
+use crate::directory::{LOCAL_FILE, LOCK_FILE, Locks};
 use crate::graph::RevisionGraph;
 use crate::lock::Hashes;
 use crate::migration::{Migration, Parents};
@@ -47,7 +47,13 @@ pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Proble
 /// Compares one file with the hashes it had when it was applied to `applied_to`, a name ready for a message.
 /// `explained` leaves out a changed history, where that has been reported already.
 #[must_use]
-pub fn compare(graph: &RevisionGraph, at: usize, hashes: &Hashes, applied_to: &str, explained: bool) -> Option<Problem> {
+pub fn compare(
+    graph: &RevisionGraph,
+    at: usize,
+    hashes: &Hashes,
+    applied_to: &str,
+    explained: bool,
+) -> Option<Problem> {
     let migration = graph.migration(at);
     let short = |expected: String, found: String| format!("expected {expected}, found {found}");
     if migration.checksum == hashes.checksum {
@@ -55,15 +61,21 @@ pub fn compare(graph: &RevisionGraph, at: usize, hashes: &Hashes, applied_to: &s
             return None;
         }
         return Some(
-            Problem::new(HISTORY_CHANGED, format!("`{}` now stands on another history than when it was applied to {applied_to}", migration.id))
-                .in_file(&migration.path)
-                .note(short(format!("seal:{}", hashes.seal.short()), format!("seal:{}", graph.seal(at).short())))
-                .note("a revision before it was edited, added or taken out")
-                .help("put the earlier files back as they were"),
+            Problem::new(
+                HISTORY_CHANGED,
+                format!("`{}` now stands on another history than when it was applied to {applied_to}", migration.id),
+            )
+            .in_file(&migration.path)
+            .note(short(format!("seal:{}", hashes.seal.short()), format!("seal:{}", graph.seal(at).short())))
+            .note("a revision before it was edited, added or taken out")
+            .help("put the earlier files back as they were"),
         );
     }
     let (code, what) = if migration.statements == hashes.statements {
-        (EDITED_COMMENTS, "comments, the down or the verify section of this file were edited; what its upgrade does is the same")
+        (
+            EDITED_COMMENTS,
+            "comments, the down or the verify section of this file were edited; what its upgrade does is the same",
+        )
     } else {
         (EDITED, "this file was edited after it was applied")
     };
@@ -71,9 +83,15 @@ pub fn compare(graph: &RevisionGraph, at: usize, hashes: &Hashes, applied_to: &s
         Problem::new(code, what)
             .in_file(&migration.path)
             .note(format!("`{}` is applied to {applied_to}", migration.id))
-            .note(short(format!("sha256:{}", hashes.checksum.short()), format!("sha256:{}", migration.checksum.short())))
+            .note(short(
+                format!("sha256:{}", hashes.checksum.short()),
+                format!("sha256:{}", migration.checksum.short()),
+            ))
             .help("put the file back as it was (`git checkout` of it)")
-            .help(format!("or take it off first (`cargo migrate downgrade {}-1`), edit it, and upgrade again", migration.id))
+            .help(format!(
+                "or take it off first (`cargo migrate downgrade {}-1`), edit it, and upgrade again",
+                migration.id
+            ))
             .help("or leave it as it was and write the change as a new revision (`cargo migrate revision`)"),
     )
 }
@@ -95,11 +113,14 @@ fn slipped_in(graph: &RevisionGraph, locks: &Locks, problems: &mut Vec<Problem>)
         let [draft, next] = pair else { continue };
         if draft.parents == Parents::Implicit && next.parents == Parents::Implicit && !sealed(draft) && sealed(next) {
             problems.push(
-                Problem::new(SLIPPED_IN, format!("`{}` would slip in before `{}`, which is applied", draft.id, next.id))
-                    .in_file(&draft.path)
-                    .in_file(&next.path)
-                    .help("name its parent in its header: `-- migrate:parent ID`, the revision that it is to follow")
-                    .help("or give the file a name that sorts behind the applied ones"),
+                Problem::new(
+                    SLIPPED_IN,
+                    format!("`{}` would slip in before `{}`, which is applied", draft.id, next.id),
+                )
+                .in_file(&draft.path)
+                .in_file(&next.path)
+                .help("name its parent in its header: `-- migrate:parent ID`, the revision that it is to follow")
+                .help("or give the file a name that sorts behind the applied ones"),
             );
         }
     }

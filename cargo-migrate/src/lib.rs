@@ -50,7 +50,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             let message = format!("the working directory cannot be read: {error}");
             Failure::from(build_support::problem::Problem::new(build_support::problem::Code("file-access"), message))
         })
-        .and_then(|context| commands::execute(App { context: &context, shell: &shell, global: &cli.global }, &cli.command));
+        .and_then(|context| {
+            commands::execute(App { context: &context, shell: &shell, global: &cli.global }, &cli.command)
+        });
     match result {
         Ok(()) => Exit::Done,
         Err(failure) => {

@@ -46,8 +46,9 @@ pub fn open_for_writing(database: &Database, create: bool) -> Result<Connection>
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     if database.url.mode() == Some(SqliteMode::ReadOnly) {
-        let problem = Problem::new(Code("database"), format!("{database} was given with `mode=ro`, so it is only read"))
-            .help("leave `?mode=ro` out of its URL");
+        let problem =
+            Problem::new(Code("database"), format!("{database} was given with `mode=ro`, so it is only read"))
+                .help("leave `?mode=ro` out of its URL");
         return Err(problem.into());
     }
     open(database, flags)
@@ -68,7 +69,9 @@ fn exists(database: &Database) -> Result<bool> {
             }
             Ok(false)
         }
-        Err(error) => Err(Problem::new(Code("database"), format!("cannot look at {database}: {error}")).in_file(path).into()),
+        Err(error) => {
+            Err(Problem::new(Code("database"), format!("cannot look at {database}: {error}")).in_file(path).into())
+        }
     }
 }
 

@@ -25,7 +25,12 @@ pub trait Driver {
     ///
     /// # Errors
     /// A busy database after `wait`, or what the database says.
-    fn begin(&mut self, enforcement: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError>;
+    fn begin(
+        &mut self,
+        enforcement: Enforcement,
+        wait: Duration,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<(), DatabaseError>;
 
     /// Keeps what the transaction did.
     ///

@@ -134,9 +134,15 @@ pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, da
         }
         match graph.lineage().find(row.id.as_str()) {
             None => problems.push(
-                Problem::new(UNKNOWN_APPLIED, format!("`{}` is applied to {database}, and this checkout has no such file", row.id))
-                    .help("it may stand on another git branch: switch to it, or merge it")
-                    .help(format!("to take it off, run `cargo migrate delete {} --downgrade`: its way back is stored in the database", row.id)),
+                Problem::new(
+                    UNKNOWN_APPLIED,
+                    format!("`{}` is applied to {database}, and this checkout has no such file", row.id),
+                )
+                .help("it may stand on another git branch: switch to it, or merge it")
+                .help(format!(
+                    "to take it off, run `cargo migrate delete {} --downgrade`: its way back is stored in the database",
+                    row.id
+                )),
             ),
             Some(at) => {
                 let recorded = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
@@ -159,12 +165,19 @@ fn interrupted(row: &AppliedRevision) -> Problem {
 ///
 /// # Errors
 /// What [`check_history`] finds, a target that cannot be, dependencies on other packages that are not applied.
-pub fn upgrade(package: &str, graph: &RevisionGraph, history: &History, target: &str, database: &str) -> Result<Plan, Vec<Problem>> {
+pub fn upgrade(
+    package: &str,
+    graph: &RevisionGraph,
+    history: &History,
+    target: &str,
+    database: &str,
+) -> Result<Plan, Vec<Problem>> {
     let problems = check_history(package, graph, history, database);
     if !problems.is_empty() {
         return Err(problems);
     }
-    let steps: Vec<Step> = pending(package, graph, history, target)?.into_iter().map(|at| upgrade_step(graph, at)).collect();
+    let steps: Vec<Step> =
+        pending(package, graph, history, target)?.into_iter().map(|at| upgrade_step(graph, at)).collect();
     let problems = missing_dependencies(package, &steps, history);
     if problems.is_empty() { Ok(Plan { package: package.to_owned(), steps }) } else { Err(problems) }
 }
@@ -173,14 +186,21 @@ pub fn upgrade(package: &str, graph: &RevisionGraph, history: &History, target: 
 ///
 /// # Errors
 /// A target that cannot be.
-pub fn pending(package: &str, graph: &RevisionGraph, history: &History, target: &str) -> Result<Vec<usize>, Vec<Problem>> {
+pub fn pending(
+    package: &str,
+    graph: &RevisionGraph,
+    history: &History,
+    target: &str,
+) -> Result<Vec<usize>, Vec<Problem>> {
     let lineage = graph.lineage();
     let applied = applied(package, lineage, history);
-    let in_order = |wanted: &[bool]| lineage.order().iter().copied().filter(|at| wanted[*at] && !applied[*at]).collect::<Vec<_>>();
+    let in_order =
+        |wanted: &[bool]| lineage.order().iter().copied().filter(|at| wanted[*at] && !applied[*at]).collect::<Vec<_>>();
     match resolve(target, lineage, &applied).map_err(|problem| vec![problem])? {
         Resolved::Revisions(revisions) => Ok(in_order(&lineage.with_ancestors(&revisions))),
         Resolved::Base(_) => Err(vec![
-            Problem::new(WRONG_DIRECTION, "an upgrade does not go to `base`").help("`cargo migrate downgrade base` takes revisions off"),
+            Problem::new(WRONG_DIRECTION, "an upgrade does not go to `base`")
+                .help("`cargo migrate downgrade base` takes revisions off"),
         ]),
         Resolved::Steps(steps, branch) if steps > 0 => {
             let within = branch.unwrap_or_else(|| vec![true; lineage.len()]);
@@ -188,7 +208,8 @@ pub fn pending(package: &str, graph: &RevisionGraph, history: &History, target: 
             if heads.len() > 1 {
                 return Err(vec![build_support::target::several_heads(lineage, &heads)]);
             }
-            let candidates: Vec<usize> = in_order(&lineage.with_ancestors(&heads)).into_iter().filter(|at| within[*at]).collect();
+            let candidates: Vec<usize> =
+                in_order(&lineage.with_ancestors(&heads)).into_iter().filter(|at| within[*at]).collect();
             let wanted = usize::try_from(steps).unwrap_or(usize::MAX);
             if candidates.len() < wanted {
                 return Err(vec![too_many(steps, candidates.len(), "pending")]);
@@ -203,8 +224,15 @@ pub fn pending(package: &str, graph: &RevisionGraph, history: &History, target: 
 }
 
 fn too_many(steps: i64, there_are: usize, what: &str) -> Problem {
-    Problem::new(TOO_MANY_STEPS, format!("{} steps were asked for, and {there_are} {} {what}", steps.unsigned_abs(), if there_are == 1 { "revision is" } else { "revisions are" }))
-        .help("`cargo migrate status` shows what is applied and what is pending")
+    Problem::new(
+        TOO_MANY_STEPS,
+        format!(
+            "{} steps were asked for, and {there_are} {} {what}",
+            steps.unsigned_abs(),
+            if there_are == 1 { "revision is" } else { "revisions are" }
+        ),
+    )
+    .help("`cargo migrate status` shows what is applied and what is pending")
 }
 
 fn missing_dependencies(package: &str, steps: &[Step], history: &History) -> Vec<Problem> {
@@ -212,11 +240,15 @@ fn missing_dependencies(package: &str, steps: &[Step], history: &History) -> Vec
     for step in steps {
         for text in &step.depends {
             let Some((other, id)) = text.split_once('/') else { continue };
-            let there = other == package || history.of(other).any(|row| row.id.as_str() == id && row.state == State::Applied);
+            let there =
+                other == package || history.of(other).any(|row| row.id.as_str() == id && row.state == State::Applied);
             if !there {
                 problems.push(
-                    Problem::new(DEPENDENCY_NOT_APPLIED, format!("`{}` depends on `{text}`, which is not applied", step.id))
-                        .help(format!("apply it first: `cargo migrate upgrade {id} -p {other}`")),
+                    Problem::new(
+                        DEPENDENCY_NOT_APPLIED,
+                        format!("`{}` depends on `{text}`, which is not applied", step.id),
+                    )
+                    .help(format!("apply it first: `cargo migrate upgrade {id} -p {other}`")),
                 );
             }
         }
@@ -235,7 +267,11 @@ fn joined(package: &str, graph: &RevisionGraph, history: &History) -> Result<Lin
             depends: row
                 .depends
                 .iter()
-                .filter_map(|text| text.strip_prefix(package).and_then(|rest| rest.strip_prefix('/')).or((!text.contains('/')).then_some(text)))
+                .filter_map(|text| {
+                    text.strip_prefix(package)
+                        .and_then(|rest| rest.strip_prefix('/'))
+                        .or((!text.contains('/')).then_some(text))
+                })
                 .filter_map(|id| RevisionId::new(id).ok())
                 .collect(),
             labels: graph.find(row.id.as_str()).map(|migration| migration.labels.clone()).unwrap_or_default(),
@@ -254,7 +290,13 @@ fn joined(package: &str, graph: &RevisionGraph, history: &History) -> Result<Lin
     }
     Lineage::new(nodes).map_err(|circle| {
         let note = format!("{} revisions are in the circle", circle.len());
-        vec![Problem::new(build_support::graph::CYCLE, "what the database has recorded and the files together make a circle").note(note)]
+        vec![
+            Problem::new(
+                build_support::graph::CYCLE,
+                "what the database has recorded and the files together make a circle",
+            )
+            .note(note),
+        ]
     })
 }
 
@@ -278,8 +320,11 @@ pub fn downgrade(package: &str, graph: &RevisionGraph, history: &History, target
         Resolved::Revisions(targets) => {
             if let Some(at) = targets.iter().find(|at| !applied[**at]) {
                 return Err(vec![
-                    Problem::new(NOT_APPLIED, format!("`{}` is not applied, so there is no way back to it", lineage.id(*at)))
-                        .help("`cargo migrate current` shows where the database is"),
+                    Problem::new(
+                        NOT_APPLIED,
+                        format!("`{}` is not applied, so there is no way back to it", lineage.id(*at)),
+                    )
+                    .help("`cargo migrate current` shows where the database is"),
                 ]);
             }
             let mut off = lineage.with_descendants(&targets);
@@ -289,9 +334,12 @@ pub fn downgrade(package: &str, graph: &RevisionGraph, history: &History, target
             off
         }
         Resolved::Steps(steps, branch) if steps < 0 => {
-            let inside = |row: &&&AppliedRevision| lineage.find(row.id.as_str()).is_some_and(|at| branch.as_ref().is_none_or(|within| within[at]));
+            let inside = |row: &&&AppliedRevision| {
+                lineage.find(row.id.as_str()).is_some_and(|at| branch.as_ref().is_none_or(|within| within[at]))
+            };
             let wanted = usize::try_from(steps.unsigned_abs()).unwrap_or(usize::MAX);
-            let last: Vec<usize> = rows.iter().rev().filter(inside).take(wanted).filter_map(|row| lineage.find(row.id.as_str())).collect();
+            let last: Vec<usize> =
+                rows.iter().rev().filter(inside).take(wanted).filter_map(|row| lineage.find(row.id.as_str())).collect();
             if last.len() < wanted {
                 return Err(vec![too_many(steps, last.len(), "applied")]);
             }

@@ -65,7 +65,10 @@ pub struct Options<'a> {
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("per_revision", &self.per_revision).field("dry_run", &self.dry_run).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("per_revision", &self.per_revision)
+            .field("dry_run", &self.dry_run)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +165,9 @@ fn one(problem: Problem) -> Vec<Problem> {
 impl Run<'_, '_> {
     fn begin(&mut self, enforcement: Enforcement) -> Done<()> {
         let observer = &mut *self.observer;
-        self.driver.begin(enforcement, self.options.wait, &mut || observer(Event::Waiting)).map_err(|error| one(database_problem(&error)))
+        self.driver
+            .begin(enforcement, self.options.wait, &mut || observer(Event::Waiting))
+            .map_err(|error| one(database_problem(&error)))
     }
 
     fn commit(&mut self) -> Done<()> {
@@ -183,10 +188,11 @@ impl Run<'_, '_> {
         if let Some(expected) = self.options.expected
             && *expected != plan
         {
-            return Err(one(
-                Problem::new(HISTORY_MOVED, "the database's history has moved since the plan was shown, so nothing was done")
-                    .help("run the command again and look at the new plan"),
-            ));
+            return Err(one(Problem::new(
+                HISTORY_MOVED,
+                "the database's history has moved since the plan was shown, so nothing was done",
+            )
+            .help("run the command again and look at the new plan")));
         }
         (self.observer)(Event::Planned(&plan.steps));
         let units = units(&plan, self.options.per_revision);
@@ -194,26 +200,29 @@ impl Run<'_, '_> {
             return Ok(history);
         }
         if self.options.dry_run && units.len() > 1 {
-            return Err(one(
-                Problem::new(DATABASE, "this run needs several commits, so it cannot be tried and rolled back in place")
-                    .help("try it on a copy of the database"),
-            ));
+            return Err(one(Problem::new(
+                DATABASE,
+                "this run needs several commits, so it cannot be tried and rolled back in place",
+            )
+            .help("try it on a copy of the database")));
         }
         // Every file is read and every statement looked at before the first one runs.
         for step in &plan.steps {
             self.preflight(&plan.package, step)?;
         }
         for (number, unit) in units.iter().enumerate() {
-            let enforcement = if unit[0].directives.foreign_keys_on { Enforcement::Immediate } else { Enforcement::Deferred };
+            let enforcement =
+                if unit[0].directives.foreign_keys_on { Enforcement::Immediate } else { Enforcement::Deferred };
             if number > 0 || enforcement == Enforcement::Immediate {
                 self.driver.rollback();
                 self.begin(enforcement)?;
                 let again = self.history()?;
                 if names(&again, &plan.package) != names(&history, &plan.package) {
-                    return Err(one(
-                        Problem::new(HISTORY_MOVED, "another runner has moved the database's history between two commits of this run")
-                            .help("run the command again: it goes on from where the database is"),
-                    ));
+                    return Err(one(Problem::new(
+                        HISTORY_MOVED,
+                        "another runner has moved the database's history between two commits of this run",
+                    )
+                    .help("run the command again: it goes on from where the database is")));
                 }
             }
             self.driver.ensure_table().map_err(|error| one(store_problem(&error)))?;
@@ -271,7 +280,10 @@ impl Run<'_, '_> {
                 .into_iter()
                 .map(|problem| {
                     problem
-                        .note(format!("`{}` runs outside a transaction: the statements before this one have taken effect", step.id))
+                        .note(format!(
+                            "`{}` runs outside a transaction: the statements before this one have taken effect",
+                            step.id
+                        ))
                         .help(format!("finish it by hand, then: `cargo migrate repair --finished {}`", step.id))
                         .help(format!("or undo it by hand, then: `cargo migrate repair --not-applied {}`", step.id))
                 })
@@ -312,11 +324,9 @@ impl Run<'_, '_> {
             }
         }
         if !transaction && self.in_transaction()? {
-            return Err(one(
-                Problem::new(TRANSACTION_ENDED, "this section leaves a transaction open")
-                    .at(Place::file(&section.path))
-                    .help("end it with `COMMIT;`"),
-            ));
+            return Err(one(Problem::new(TRANSACTION_ENDED, "this section leaves a transaction open")
+                .at(Place::file(&section.path))
+                .help("end it with `COMMIT;`")));
         }
         Ok(())
     }
@@ -330,14 +340,13 @@ impl Run<'_, '_> {
         let text = self.files.directory.text(migration).map_err(one)?;
         let section = Section { path: migration.path.clone(), text, span };
         for query in split(&section.text, section.span.clone()) {
-            let wrong = self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, &section, &query)))?;
+            let wrong =
+                self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, &section, &query)))?;
             if let Some(value) = wrong {
-                return Err(one(
-                    Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
-                        .at(section.place(query.span).label(format!("gave {value}")))
-                        .note("the run was rolled back")
-                        .help("mend what the upgrade does, or what is verified"),
-                ));
+                return Err(one(Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
+                    .at(section.place(query.span).label(format!("gave {value}")))
+                    .note("the run was rolled back")
+                    .help("mend what the upgrade does, or what is verified")));
             }
         }
         Ok(())
@@ -383,9 +392,9 @@ impl Run<'_, '_> {
         let statements = split(&section.text, section.span.clone());
         match forbidden(&statements, step.directives.no_transaction) {
             None => Ok(()),
-            Some(found) => Err(one(
-                Problem::new(FORBIDDEN_STATEMENT, found.message).at(section.place(found.span)).help(found.help),
-            )),
+            Some(found) => Err(one(Problem::new(FORBIDDEN_STATEMENT, found.message)
+                .at(section.place(found.span))
+                .help(found.help))),
         }
     }
 
@@ -394,7 +403,10 @@ impl Run<'_, '_> {
         let migration = self.files.graph.find(step.id.as_str());
         if step.direction == Direction::Upgrade {
             let Some(migration) = migration else {
-                return Err(one(Problem::new(crate::plan::UNKNOWN_APPLIED, format!("there is no file of `{}`", step.id))));
+                return Err(one(Problem::new(
+                    crate::plan::UNKNOWN_APPLIED,
+                    format!("there is no file of `{}`", step.id),
+                )));
             };
             let text = self.files.directory.text(migration).map_err(one)?;
             return Ok(Section { path: migration.path.clone(), text, span: migration.up.clone() });
@@ -417,13 +429,15 @@ impl Run<'_, '_> {
             (false, _) => DownFrom::Stored,
             (true, Some(from)) => from,
             (true, None) => {
-                let path = migration.map_or_else(|| PathBuf::from(step.id.file_name()), |migration| migration.path.clone());
-                return Err(one(
-                    Problem::new(DOWN_DIFFERS, format!("the down of `{}` in its file is not the one that was stored when it was applied", step.id))
-                        .in_file(path)
-                        .help("`--down-from stored` runs the stored one, which undoes what was applied then")
-                        .help("`--down-from file` runs the file's"),
-                ));
+                let path =
+                    migration.map_or_else(|| PathBuf::from(step.id.file_name()), |migration| migration.path.clone());
+                return Err(one(Problem::new(
+                    DOWN_DIFFERS,
+                    format!("the down of `{}` in its file is not the one that was stored when it was applied", step.id),
+                )
+                .in_file(path)
+                .help("`--down-from stored` runs the stored one, which undoes what was applied then")
+                .help("`--down-from file` runs the file's")));
             }
         };
         match (from, stored, file) {
@@ -435,15 +449,17 @@ impl Run<'_, '_> {
                 let span = 0..text.len();
                 Ok(Section { path: PathBuf::from(format!("{} (stored down)", step.id)), text, span })
             }
-            (DownFrom::File, _, Some((migration, text, span))) => Ok(Section { path: migration.path.clone(), text, span }),
-            _ => Err(one(
-                Problem::new(IRREVERSIBLE, format!("`{}` has no down section, so it cannot be taken back", step.id))
-                    .help("write one into its file and run `downgrade --down-from file`")
-                    .help("or write a new revision that undoes what it did"),
-            )),
+            (DownFrom::File, _, Some((migration, text, span))) => {
+                Ok(Section { path: migration.path.clone(), text, span })
+            }
+            _ => Err(one(Problem::new(
+                IRREVERSIBLE,
+                format!("`{}` has no down section, so it cannot be taken back", step.id),
+            )
+            .help("write one into its file and run `downgrade --down-from file`")
+            .help("or write a new revision that undoes what it did"))),
         }
     }
-
 }
 
 /// The steps of a plan by the transactions that they share.
@@ -457,7 +473,10 @@ fn names<'h>(history: &'h History, package: &'h str) -> BTreeSet<&'h RevisionId>
 
 fn broken_keys(broken: &[String], unit: &[Step]) -> Problem {
     const SHOWN: usize = 20;
-    let mut problem = Problem::new(FOREIGN_KEYS, format!("the run would leave {} that point to nothing", counted(broken.len(), "reference")));
+    let mut problem = Problem::new(
+        FOREIGN_KEYS,
+        format!("the run would leave {} that point to nothing", counted(broken.len(), "reference")),
+    );
     for line in broken.iter().take(SHOWN) {
         problem = problem.note(line.clone());
     }
@@ -476,18 +495,24 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn statement_problem(error: &DatabaseError, section: &Section, statement: &Statement<'_>) -> Problem {
-    if matches!(error.kind, ErrorKind::Busy | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::NotADatabase) {
+    if matches!(
+        error.kind,
+        ErrorKind::Busy | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::NotADatabase
+    ) {
         return database_problem(error).at(section.place(statement.span.clone()));
     }
     let span = match error.offset {
         Some(offset) => {
             let start = statement.span.start + offset;
-            let word = build_support::token::tokens(section.text.get(start..statement.span.end).unwrap_or_default()).next();
+            let word =
+                build_support::token::tokens(section.text.get(start..statement.span.end).unwrap_or_default()).next();
             start..start + word.map_or(1, |token| token.span.len())
         }
         None => statement.span.start..statement.span.end,
     };
-    Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span)).note("everything that was not committed before was rolled back")
+    Problem::new(SQL_ERROR, printable(&error.message))
+        .at(section.place(span))
+        .note("everything that was not committed before was rolled back")
 }
 
 /// A database's own error as a problem with a way out.
@@ -498,7 +523,9 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
         ErrorKind::Busy => Problem::new(BUSY, "another process holds the database locked")
             .note(message)
             .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
-        ErrorKind::ReadOnly => Problem::new(DATABASE, "the database can only be read").note(message).help("see who may write the file and its folder"),
+        ErrorKind::ReadOnly => Problem::new(DATABASE, "the database can only be read")
+            .note(message)
+            .help("see who may write the file and its folder"),
         ErrorKind::Full => Problem::new(DATABASE, "there is no room left for the database")
             .note(message)
             .help("make room (or raise `max_page_count`) and run the command again; nothing was changed"),
@@ -508,7 +535,9 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
         ErrorKind::Corrupt => Problem::new(DATABASE, "the database is damaged")
             .note(message)
             .help("restore a backup; `PRAGMA integrity_check` says what is damaged"),
-        ErrorKind::CannotOpen => Problem::new(DATABASE, "the database cannot be opened").note(message).help("see that its folder exists and may be written"),
+        ErrorKind::CannotOpen => Problem::new(DATABASE, "the database cannot be opened")
+            .note(message)
+            .help("see that its folder exists and may be written"),
         ErrorKind::MissingTable | ErrorKind::Constraint | ErrorKind::Other => Problem::new(DATABASE, message),
     }
 }
@@ -518,7 +547,9 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
 pub fn store_problem(error: &StoreError) -> Problem {
     match error {
         StoreError::Database(error) => database_problem(error),
-        StoreError::Damaged(what) => Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))
-            .help("restore a backup, or mend the row by hand"),
+        StoreError::Damaged(what) => {
+            Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))
+                .help("restore a backup, or mend the row by hand")
+        }
     }
 }

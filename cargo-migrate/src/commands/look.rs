@@ -25,10 +25,15 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     let key = opened.project.key();
     let applied = plan::applied(key, opened.graph.lineage(), &history);
     let order = opened.graph.lineage().order();
-    let pending: Vec<&Migration> = order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
+    let pending: Vec<&Migration> =
+        order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
     let mut problems = build_support::verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
     let mut found = plan::check_history(key, &opened.graph, &history, &format!("`{}`", database.lock_name()));
-    found.retain(|problem| !problems.iter().any(|known| known.code() == problem.code() && known.places().first() == problem.places().first()));
+    found.retain(|problem| {
+        !problems
+            .iter()
+            .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
+    });
     problems.extend(found);
     let heads = heads_of(&opened);
     let at = current_ids(&opened, &history);
@@ -77,7 +82,8 @@ fn heads_of(opened: &Opened) -> Vec<String> {
 fn current_ids(opened: &Opened, history: &History) -> Vec<String> {
     let key = opened.project.key();
     let parents: std::collections::HashSet<_> = history.of(key).flat_map(|row| row.parents.iter()).collect();
-    let mut ids: Vec<String> = history.of(key).filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string()).collect();
+    let mut ids: Vec<String> =
+        history.of(key).filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string()).collect();
     ids.sort();
     ids
 }
@@ -187,7 +193,8 @@ fn draw(lanes: &mut Vec<usize>, at: usize, parents: &[usize], line: &str) -> Vec
     let mut drawn = Vec::new();
     if mine.len() > 1 {
         // Lanes that meet here close before the revision is drawn.
-        let closing: String = (0..lanes.len()).map(|at| if at > lane && mine.contains(&at) { "/ " } else { "| " }).collect();
+        let closing: String =
+            (0..lanes.len()).map(|at| if at > lane && mine.contains(&at) { "/ " } else { "| " }).collect();
         drawn.push(closing.trim_end().to_owned());
         let mut position = 0;
         lanes.retain(|_| {
@@ -205,7 +212,8 @@ fn draw(lanes: &mut Vec<usize>, at: usize, parents: &[usize], line: &str) -> Vec
             lanes[lane] = *first;
             if !others.is_empty() {
                 lanes.extend(others);
-                let opening: String = (0..lanes.len()).map(|at| if at >= lanes.len() - others.len() { "\\ " } else { "| " }).collect();
+                let opening: String =
+                    (0..lanes.len()).map(|at| if at >= lanes.len() - others.len() { "\\ " } else { "| " }).collect();
                 drawn.push(opening.trim_end().to_owned());
             }
         }
@@ -260,7 +268,8 @@ pub(super) fn branches(app: App<'_>) -> Result<()> {
     let forks: Vec<usize> = lineage.order().iter().copied().filter(|at| lineage.children(*at).len() > 1).collect();
     let children = |at: usize| lineage.children(at).iter().map(|child| lineage.id(*child).as_str()).collect::<Vec<_>>();
     if app.json() {
-        let rows: Vec<_> = forks.iter().map(|at| json!({ "revision": lineage.id(*at).as_str(), "children": children(*at) })).collect();
+        let rows: Vec<_> =
+            forks.iter().map(|at| json!({ "revision": lineage.id(*at).as_str(), "children": children(*at) })).collect();
         app.shell.json(&json!({ "command": "branches", "branches": rows }));
         return Ok(());
     }
@@ -340,8 +349,12 @@ pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
         )
         .map_err(|error| Failure::from(database_problem(&error)))?;
     for wanted in &args.tables {
-        if !found.iter().any(|(name, table, _)| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted)) {
-            let problem = Problem::new(build_support::problem::Code("unknown-table"), format!("there is no table or view `{}`", build_support::problem::printable(wanted)));
+        if !found.iter().any(|(name, table, _)| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted))
+        {
+            let problem = Problem::new(
+                build_support::problem::Code("unknown-table"),
+                format!("there is no table or view `{}`", build_support::problem::printable(wanted)),
+            );
             let near = build_support::problem::nearest(wanted, found.iter().map(|(name, ..)| name.as_str()));
             return Err(match near {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
@@ -351,10 +364,12 @@ pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
         }
     }
     found.retain(|(name, table, _)| {
-        args.tables.is_empty() || args.tables.iter().any(|wanted| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted))
+        args.tables.is_empty()
+            || args.tables.iter().any(|wanted| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted))
     });
     if app.json() {
-        let objects: Vec<_> = found.iter().map(|(name, table, sql)| json!({ "name": name, "table": table, "sql": sql })).collect();
+        let objects: Vec<_> =
+            found.iter().map(|(name, table, sql)| json!({ "name": name, "table": table, "sql": sql })).collect();
         app.shell.json(&json!({ "command": "schema", "objects": objects }));
         return Ok(());
     }
@@ -375,7 +390,10 @@ pub(super) fn completions(app: App<'_>, args: &CompletionsArgs) -> Result<()> {
 /// `cargo migrate man`
 pub(super) fn man(app: App<'_>, args: &ManArgs) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Failure::from(Problem::new(build_support::problem::Code("file-access"), format!("the manual cannot be written: {error}")))
+        Failure::from(Problem::new(
+            build_support::problem::Code("file-access"),
+            format!("the manual cannot be written: {error}"),
+        ))
     };
     match &args.out {
         Some(folder) => {

@@ -36,7 +36,11 @@ fn change(
     let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
     let wait: Duration = app.wait(opened);
     let failed = |error: migrate_runtime::connection::DatabaseError| Failure::from(database_problem(&error));
-    driver.begin(Enforcement::Deferred, wait, &mut || app.shell.status("Waiting", "for another process that holds the database")).map_err(failed)?;
+    driver
+        .begin(Enforcement::Deferred, wait, &mut || {
+            app.shell.status("Waiting", "for another process that holds the database")
+        })
+        .map_err(failed)?;
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
     let history = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
     let changed = change(&mut driver, &history)?;
@@ -139,10 +143,14 @@ pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
     let changed = change(app, &opened, &database, true, false, |driver, history| {
         let row = history.of(key).find(|row| row.state == State::Running && row.id.as_str().contains(text.as_str()));
         let Some(row) = row else {
-            let problem = Problem::new(Code("not-interrupted"), format!("no interrupted revision `{}` is recorded", build_support::problem::printable(text)));
+            let problem = Problem::new(
+                Code("not-interrupted"),
+                format!("no interrupted revision `{}` is recorded", build_support::problem::printable(text)),
+            );
             return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
         };
-        let done = if finished { driver.mark(key, &row.id, false, row.elapsed_ms) } else { driver.forget(key, &row.id) };
+        let done =
+            if finished { driver.mark(key, &row.id, false, row.elapsed_ms) } else { driver.forget(key, &row.id) };
         done.map_err(|error| Failure::from(store_problem(&error)))?;
         Ok(1)
     })?;

@@ -92,11 +92,13 @@ pub(super) fn run(
     let first = planner(&before)?;
     let confirmed = confirm(app, opened, database, request, &first)?.then_some(&first);
     if first.is_split() {
-        app.shell.note("this run is made in several commits: a revision in it runs outside a transaction or on its own");
+        app.shell
+            .note("this run is made in several commits: a revision in it runs outside a transaction or on its own");
     }
     let (dry, mut connection);
     if request.dry_run && !database.url.path().exists() {
-        connection = rusqlite::Connection::open_in_memory().map_err(|error| Problem::new(Code("database"), error.to_string()))?;
+        connection = rusqlite::Connection::open_in_memory()
+            .map_err(|error| Problem::new(Code("database"), error.to_string()))?;
         dry = true;
     } else {
         connection = live::open_for_writing(database, request.create)?;
@@ -229,7 +231,9 @@ fn told(app: App<'_>, opened: &Opened, database: &Database, report: &Report, wha
             }
             app.shell.status("Finished", format!("dry run of {} on {shown}: rolled back", revisions(count)));
         }
-        (count, false) => app.shell.status("Finished", format!("{what} of {} on {shown} in {} ms", revisions(count), millis(total))),
+        (count, false) => {
+            app.shell.status("Finished", format!("{what} of {} on {shown} in {} ms", revisions(count), millis(total)))
+        }
     }
 }
 

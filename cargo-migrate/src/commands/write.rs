@@ -92,7 +92,8 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
     if let Some(path) = &args.version_path {
         let asked = app.context.working_directory().join(path);
         if std::fs::canonicalize(&asked).ok() != std::fs::canonicalize(opened.directory.path()).ok() {
-            return Err(Failure::misused("a package has one migrations folder").help("choose another package with `-p`, or another folder with `--migrations DIR`"));
+            return Err(Failure::misused("a package has one migrations folder")
+                .help("choose another package with `-p`, or another folder with `--migrations DIR`"));
         }
     }
     let lineage = opened.graph.lineage();
@@ -112,15 +113,20 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
             match target::resolve(text, lineage, &applied)? {
                 target::Resolved::Revisions(found) => parents.extend(found),
                 target::Resolved::Base(_) => {}
-                target::Resolved::Steps(..) => return Err(Failure::misused(format!("`--head {}` names no revision", printable(text)))),
+                target::Resolved::Steps(..) => {
+                    return Err(Failure::misused(format!("`--head {}` names no revision", printable(text))));
+                }
             }
         }
         parents
     };
     if let Some(at) = parents.iter().find(|at| !args.splice && !lineage.children(**at).is_empty()) {
-        return Err(Problem::new(NOT_A_HEAD, format!("`{}` is not a head: other revisions build on it", lineage.id(*at)))
-            .help("`--splice` starts a second branch there")
-            .into());
+        return Err(Problem::new(
+            NOT_A_HEAD,
+            format!("`{}` is not a head: other revisions build on it", lineage.id(*at)),
+        )
+        .help("`--splice` starts a second branch there")
+        .into());
     }
     let ids: Vec<&RevisionId> = parents.iter().map(|at| lineage.id(*at)).collect();
     let mut depends = Vec::new();
@@ -131,7 +137,8 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
             lineage.id(target::resolve_one(text, lineage, &applied)?).to_string()
         });
     }
-    let draft = Draft { message: args.message.as_deref(), parents: &ids, depends: &depends, labels: &args.branch_label };
+    let draft =
+        Draft { message: args.message.as_deref(), parents: &ids, depends: &depends, labels: &args.branch_label };
     let (id, text) = draft.write(app, &opened, args.rev_id.as_deref())?;
     if args.sql {
         app.shell.raw(&text);
@@ -164,15 +171,22 @@ impl Draft<'_> {
             }
         };
         if let Some(other) = known.iter().find(|other| other.as_str().eq_ignore_ascii_case(id.as_str())) {
-            return Err(Problem::new(build_support::graph::DUPLICATE_ID, format!("there is a revision `{other}` already"))
-                .in_file(opened.directory.shown().join(other.file_name()))
-                .help("give the new one another message or another `--rev-id`")
-                .into());
+            return Err(Problem::new(
+                build_support::graph::DUPLICATE_ID,
+                format!("there is a revision `{other}` already"),
+            )
+            .in_file(opened.directory.shown().join(other.file_name()))
+            .help("give the new one another message or another `--rev-id`")
+            .into());
         }
         for label in self.labels {
             check_name(label, "a label")?;
             if opened.graph.lineage().labels().iter().any(|(known, _)| known == label) {
-                return Err(Problem::new(build_support::graph::DUPLICATE_LABEL, format!("there is a label `{label}` already")).into());
+                return Err(Problem::new(
+                    build_support::graph::DUPLICATE_LABEL,
+                    format!("there is a label `{label}` already"),
+                )
+                .into());
             }
         }
         let mut text = String::new();
@@ -180,7 +194,10 @@ impl Draft<'_> {
             text.push_str(&format!("-- {}\n", printable(line)));
         }
         let parents: Vec<&str> = self.parents.iter().map(|id| id.as_str()).collect();
-        text.push_str(&format!("-- migrate:parent {}\n", if parents.is_empty() { "base".to_owned() } else { parents.join(", ") }));
+        text.push_str(&format!(
+            "-- migrate:parent {}\n",
+            if parents.is_empty() { "base".to_owned() } else { parents.join(", ") }
+        ));
         for dependency in self.depends {
             text.push_str(&format!("-- migrate:depends {dependency}\n"));
         }
@@ -232,13 +249,19 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     }
     let ids: Vec<RevisionId> = wanted.iter().map(|at| lineage.id(*at).clone()).chain(stored_only).collect();
     for at in &wanted {
-        let others: Vec<&str> =
-            lineage.needed_by(*at).filter(|child| !wanted.contains(child)).map(|child| lineage.id(child).as_str()).collect();
+        let others: Vec<&str> = lineage
+            .needed_by(*at)
+            .filter(|child| !wanted.contains(child))
+            .map(|child| lineage.id(child).as_str())
+            .collect();
         if !others.is_empty() {
-            return Err(Problem::new(BUILT_ON, format!("other revisions build on `{}`: {}", lineage.id(*at), others.join(", ")))
-                .in_file(&opened.graph.migration(*at).path)
-                .help("delete them as well, in the same command")
-                .into());
+            return Err(Problem::new(
+                BUILT_ON,
+                format!("other revisions build on `{}`: {}", lineage.id(*at), others.join(", ")),
+            )
+            .in_file(&opened.graph.migration(*at).path)
+            .help("delete them as well, in the same command")
+            .into());
         }
     }
     let holders = holders(app, &opened, &ids, args.downgrade.then_some(chosen.as_ref()).flatten())?;
@@ -249,7 +272,9 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
         }
         let (database, id) = &holders[0];
         return Err(problem
-            .help(format!("roll it back and delete it in one go: `cargo migrate -d {database} delete {id} --downgrade`"))
+            .help(format!(
+                "roll it back and delete it in one go: `cargo migrate -d {database} delete {id} --downgrade`"
+            ))
             .into());
     }
     if let (true, Some(database)) = (args.downgrade, &chosen) {
@@ -274,7 +299,8 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
         }
     })?;
     if app.json() {
-        app.shell.json(&json!({ "command": "delete", "deleted": ids.iter().map(RevisionId::as_str).collect::<Vec<_>>() }));
+        app.shell
+            .json(&json!({ "command": "delete", "deleted": ids.iter().map(RevisionId::as_str).collect::<Vec<_>>() }));
         return Ok(());
     }
     for id in &ids {
@@ -284,7 +310,12 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
 }
 
 /// Takes exactly these revisions off, the latest applied first; others that stand on them are in the way.
-fn take_off(key: &str, opened: &Opened, history: &History, ids: &[RevisionId]) -> std::result::Result<Plan, Vec<Problem>> {
+fn take_off(
+    key: &str,
+    opened: &Opened,
+    history: &History,
+    ids: &[RevisionId],
+) -> std::result::Result<Plan, Vec<Problem>> {
     let rows: Vec<_> = history.of(key).rev().filter(|row| ids.contains(&row.id)).collect();
     let _ = opened;
     for row in history.of(key).filter(|row| !ids.contains(&row.id)) {
@@ -300,7 +331,12 @@ fn take_off(key: &str, opened: &Opened, history: &History, ids: &[RevisionId]) -
 
 /// The databases, besides `except`, that have one of the revisions: by asking those that can be reached, and by what
 /// the locks say of the others.
-fn holders(app: App<'_>, opened: &Opened, ids: &[RevisionId], except: Option<&Database>) -> Result<Vec<(String, RevisionId)>> {
+fn holders(
+    app: App<'_>,
+    opened: &Opened,
+    ids: &[RevisionId],
+    except: Option<&Database>,
+) -> Result<Vec<(String, RevisionId)>> {
     let key = opened.project.key();
     let excepted = except.map(|database| database.lock_name().to_owned());
     let mut found = Vec::new();

@@ -31,7 +31,14 @@ impl<'c> SqliteDriver<'c> {
     /// Drives a connection whose version table has this name, a plain identifier.
     #[must_use]
     pub fn new(connection: &'c mut dyn Connection, table: &str) -> Self {
-        Self { store: Store::new(connection, table), table: table.to_owned(), foreign_keys: None, references: None, violations: None, last: None }
+        Self {
+            store: Store::new(connection, table),
+            table: table.to_owned(),
+            foreign_keys: None,
+            references: None,
+            violations: None,
+            last: None,
+        }
     }
 
     /// The version table and the schema, for looking.
@@ -93,7 +100,12 @@ fn patiently(
 }
 
 impl Driver for SqliteDriver<'_> {
-    fn begin(&mut self, enforcement: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError> {
+    fn begin(
+        &mut self,
+        enforcement: Enforcement,
+        wait: Duration,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<(), DatabaseError> {
         if self.foreign_keys.is_none() {
             self.foreign_keys = Some(self.enforced()?);
         }
@@ -171,7 +183,8 @@ impl Driver for SqliteDriver<'_> {
     }
 
     fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError> {
-        let sql = format!("UPDATE \"{}\" SET state = ?3, elapsed_ms = ?4 WHERE package = ?1 AND revision = ?2", self.table);
+        let sql =
+            format!("UPDATE \"{}\" SET state = ?3, elapsed_ms = ?4 WHERE package = ?1 AND revision = ?2", self.table);
         let state = if running { "running" } else { "applied" };
         let params = [package.into(), id.as_str().into(), state.into(), elapsed_ms.into()];
         Ok(self.store.connection().execute(&sql, &params)?)
@@ -206,13 +219,19 @@ impl Driver for SqliteDriver<'_> {
         let mut broken = Vec::new();
         if let Some(before) = &self.references {
             let now = self.store.broken_references()?;
-            broken.extend(now.difference(before).map(|reference| format!("{}, which is not there or not unique", printable(reference))));
+            broken.extend(
+                now.difference(before)
+                    .map(|reference| format!("{}, which is not there or not unique", printable(reference))),
+            );
         }
         if let Some(before) = &self.violations {
             let now = self.store.violations()?;
             broken.extend(now.found.difference(&before.found).map(|violation| {
                 let row = violation.rowid.map_or_else(|| "a row".to_owned(), |rowid| format!("row {rowid}"));
-                printable(&format!("{row} of `{}` ({}) points to no row of `{}`", violation.table, violation.columns, violation.parent))
+                printable(&format!(
+                    "{row} of `{}` ({}) points to no row of `{}`",
+                    violation.table, violation.columns, violation.parent
+                ))
             }));
             if now.truncated && !before.truncated {
                 broken.push("and more".to_owned());

@@ -1,0 +1,63 @@
+//! The house stands as `ARCHITECTURE.md` says: arrows go one way, and a few things live in one room alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(package: &str) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(package).join("src"), &mut found);
+    assert!(!found.is_empty());
+    found
+}
+
+#[track_caller]
+fn only_in(package: &str, word: &str, rooms: &[&str]) {
+    for (path, text) in sources(package) {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        if code.contains(word) {
+            let named = path.to_string_lossy().replace('\\', "/");
+            assert!(rooms.iter().any(|room| named.ends_with(room)), "`{word}` stands in {named}");
+        }
+    }
+}
+
+#[test]
+fn each_crate_depends_on_those_below_it_alone() {
+    for (package, above) in [
+        ("build-support", &["migrate-runtime", "migrate-macros", "cargo-migrate", "rusqlite"][..]),
+        ("migrate-macros", &["migrate-runtime", "cargo-migrate", "rusqlite"]),
+        ("migrate-runtime", &["cargo-migrate", "clap", "cargo_metadata"]),
+    ] {
+        let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split("\n[").filter(|table| table.starts_with("dependencies")).collect::<String>();
+        for name in above {
+            assert!(!dependencies.lines().any(|line| line.starts_with(name)), "{package} depends on {name}");
+        }
+    }
+}
+
+#[test]
+fn what_has_one_room_stays_in_it() {
+    only_in("build-support", "sha2::", &["checksum.rs"]);
+    only_in("build-support", "std::fs", &["directory.rs"]);
+    only_in("migrate-runtime", "std::fs", &[]);
+    only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs"]);
+    only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs"]);
+    only_in("migrate-runtime", "use crate::connection", &["driver.rs", "driver/sqlite.rs", "sqlite.rs", "runner.rs"]);
+    only_in("cargo-migrate", "std::env::", &["context.rs", "main.rs"]);
+    only_in("cargo-migrate", "Connection::open", &["live.rs", "commands/run.rs"]);
+}

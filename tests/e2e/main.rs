@@ -1,0 +1,12 @@
+//! End to end: the built binary, real files, real SQLite databases.
+
+#![allow(clippy::allow_attributes, reason = "one list for a folder of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![allow(clippy::disallowed_methods, reason = "tests ask the world that they run in")]
+#![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
+
+mod branches;
+mod faults;
+mod harness;
+mod layering;
+mod scenarios;

@@ -1,0 +1,110 @@
+//! The days of a careful developer.
+
+use crate::harness::Project;
+
+const USERS: &str = "-- migrate:parent base\n-- migrate:up\nCREATE TABLE users (id INTEGER PRIMARY KEY);\n-- migrate:down\nDROP TABLE users;\n";
+
+#[test]
+fn a_mistaken_revision_that_was_never_applied_is_deleted_and_the_database_is_left_alone() {
+    let project = Project::todo();
+    project.run(&["upgrade", "head"]).done();
+    let before = project.bytes("todo.db");
+    project.run(&["revision", "-m", "wrong migration"]).done().says("_001_wrong_migration.sql");
+    project.run(&["history"]).done().says("pending  wrong migration");
+    project.run(&["delete", "wrong_migration"]).done();
+    assert_eq!(project.bytes("todo.db"), before);
+    assert!(!project.read("migrations/migrate.lock").contains("wrong"));
+    project.run(&["status"]).done().says("pending   0");
+}
+
+#[test]
+fn a_draft_may_be_removed_with_plain_rm() {
+    let project = Project::todo();
+    project.run(&["revision", "-m", "wrong migration", "--rev-id", "wrong"]).done();
+    std::fs::remove_file(project.path("migrations/wrong.sql")).unwrap();
+    project.run(&["upgrade"]).done();
+    assert!(!project.read("migrations/migrate.lock").contains("wrong"));
+}
+
+#[test]
+fn an_applied_revision_is_not_deleted_until_it_is_rolled_back() {
+    let project = Project::new();
+    project.migration("2025_01_01_001_users", USERS);
+    project.run(&["upgrade"]).done();
+    project.run(&["delete", "users"]).refused(&["still-applied", "`dev`", "delete 2025_01_01_001_users --downgrade"]);
+    assert!(project.path("migrations/2025_01_01_001_users.sql").exists());
+    project.run(&["delete", "users", "--downgrade"]).done();
+    project.run(&["current"]).done().says("base");
+    project.run(&["history"]).done();
+    assert!(!project.read("migrations/migrate.lock").contains("users"));
+    assert_eq!(project.ask("SELECT count(*) FROM sqlite_schema WHERE name = 'users'"), "0");
+}
+
+#[test]
+fn a_column_is_added_looked_at_and_taken_back() {
+    let project = Project::new();
+    project.migration("001_users", USERS);
+    project.migration("002_name", "-- migrate:parent 001_users\n-- migrate:up\nALTER TABLE users ADD COLUMN name TEXT;\n-- migrate:down\nALTER TABLE users DROP COLUMN name;\n");
+    project.run(&["upgrade", "head"]).done().says("Running upgrade 001_users -> 002_name");
+    assert_eq!(project.ask("SELECT count(*) FROM pragma_table_info('users') WHERE name = 'name'"), "1");
+    project.run(&["downgrade", "-1"]).done().says("Running downgrade 002_name -> 001_users");
+    assert_eq!(project.ask("SELECT count(*) FROM pragma_table_info('users') WHERE name = 'name'"), "0");
+    project.run(&["current"]).done().says("001_users");
+}
+
+#[test]
+fn the_test_database_is_touched_alone() {
+    let project = Project::new();
+    project.migration("001_users", USERS);
+    project.run(&["-d", "test", "upgrade", "head"]).done();
+    assert!(project.path("database_test.db").exists());
+    assert!(!project.path("app.db").exists());
+    assert!(!project.path("migrations/migrate.local").exists());
+}
+
+#[test]
+fn looking_creates_nothing() {
+    let project = Project::new();
+    project.migration("001_users", USERS);
+    for verb in
+        [&["status"][..], &["current"], &["history"], &["heads"], &["branches"], &["show", "users"], &["verify"]]
+    {
+        project.run(verb).done();
+    }
+    assert!(!project.path("app.db").exists());
+    assert!(!project.path("migrations/migrate.lock").exists());
+}
+
+#[test]
+fn a_dry_run_runs_everything_and_keeps_nothing() {
+    let project = Project::new();
+    project.migration("001_users", USERS);
+    project.run(&["upgrade", "--dry-run"]).done().says("rolled back");
+    assert!(!project.path("app.db").exists());
+    project.run(&["upgrade"]).done();
+    project.migration("002_rows", "-- migrate:parent 001_users\n-- migrate:up\nINSERT INTO users VALUES (1);\n");
+    project.run(&["upgrade", "--dry-run"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM users"), "0");
+}
+
+#[test]
+fn it_works_as_cargo_runs_it_and_by_itself() {
+    let project = Project::new();
+    project.migration("001_users", USERS);
+    project.run(&["migrate", "heads"]).done().says("001_users");
+    project.run(&["heads"]).done().says("001_users");
+    assert_eq!(project.run(&["heeds"]).status, 2);
+}
+
+#[test]
+fn a_project_is_started_from_nothing() {
+    let project = Project::new();
+    project
+        .write("Cargo.toml", "[package]\nname = \"fresh\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n");
+    project.run(&["init"]).done();
+    project.run(&["revision", "-m", "create users", "--rev-id", "a1"]).done();
+    project.run(&["upgrade"]).done();
+    assert!(project.path("fresh.db").exists());
+    assert!(project.read(".gitignore").contains("migrate.local"));
+    project.run(&["init"]).done();
+}
