@@ -98,7 +98,7 @@ fn files_and_settings_that_cannot_be_read_say_why() {
     let project = Project::new();
     project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x);\n");
     project.run(&["-d", "sqllite:x.db", "upgrade"]).refused(&["sqlite:"]);
-    project.run(&["-d", "tset", "upgrade"]).refused(&["did you mean `test`"]);
+    project.run(&["-d", "tset", "upgrade"]).refused(&["write `test`"]);
     project.write(
         "app.db",
         "this is no database, and long enough to be looked at as one, which takes a hundred bytes or so.........",
