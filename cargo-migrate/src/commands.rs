@@ -1,6 +1,7 @@
 //! The commands, a thin module for each group of verbs.
 
 pub mod look;
+pub mod preview;
 pub mod record;
 pub mod run;
 pub mod trust;

@@ -1,5 +1,6 @@
 //! What the runner asks of a database. A dialect, or a script instead of a database, is a driver; the runner is one.
 
+pub mod recording;
 pub mod sqlite;
 
 use std::time::Duration;

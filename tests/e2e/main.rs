@@ -9,4 +9,5 @@ mod branches;
 mod faults;
 mod harness;
 mod layering;
+mod preview;
 mod scenarios;

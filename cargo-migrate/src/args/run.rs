@@ -18,11 +18,14 @@ Examples:
   cargo migrate upgrade
   cargo migrate upgrade +1 --dry-run")]
 pub struct UpgradeArgs {
-    /// How far to go: a migration, `head`, `heads`, +N
+    /// How far to go: a migration, `head`, `heads`, +N; with --sql also A:B
     #[arg(value_name = "TARGET", default_value = "head", allow_hyphen_values = true, value_parser = super::target)]
     pub target: String,
-    /// Run, check, and roll back
+    /// Print the SQL that would run, and run nothing
     #[arg(long)]
+    pub sql: bool,
+    /// Run, check, and roll back
+    #[arg(long, conflicts_with = "sql")]
     pub dry_run: bool,
     /// Commit after each migration instead of once at the end
     #[arg(long, conflicts_with = "dry_run")]
@@ -42,11 +45,14 @@ Examples:
   cargo migrate downgrade -1
   cargo migrate downgrade base --dry-run")]
 pub struct DowngradeArgs {
-    /// Where to stop: a migration that stays, `base`, -N
+    /// Where to stop: a migration that stays, `base`, -N; with --sql also B:A
     #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = super::target)]
     pub target: String,
-    /// Run, check, and roll back
+    /// Print the SQL that would run, and run nothing
     #[arg(long)]
+    pub sql: bool,
+    /// Run, check, and roll back
+    #[arg(long, conflicts_with = "sql")]
     pub dry_run: bool,
     /// Commit after each migration instead of once at the end
     #[arg(long, conflicts_with = "dry_run")]

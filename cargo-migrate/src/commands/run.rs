@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
+use crate::commands::preview::{self, Way};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -30,6 +31,9 @@ pub(super) struct Request {
 
 /// `cargo migrate upgrade`
 pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
+    if args.sql {
+        return preview::print(app, Way::Up, &args.target, args.per_revision, None);
+    }
     let opened = app.open()?;
     opened.verified()?;
     let database = app.database(&opened)?;
@@ -47,6 +51,9 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
 
 /// `cargo migrate downgrade`
 pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
+    if args.sql {
+        return preview::print(app, Way::Down, &args.target, args.per_revision, args.down_from.map(down_from));
+    }
     let opened = app.open()?;
     let database = app.database(&opened)?;
     let request = Request {

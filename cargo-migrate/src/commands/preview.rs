@@ -1,0 +1,203 @@
+//! `--sql`: a run as a script for the `sqlite3` shell.
+
+use build_support::problem::Problem;
+use build_support::target::{self, Resolved};
+use migrate_runtime::driver::recording::RecordingDriver;
+use migrate_runtime::driver::sqlite::SqliteDriver;
+use migrate_runtime::history::{AppliedRevision, History, State};
+use migrate_runtime::plan::{self, Plan};
+use migrate_runtime::runner::{self, Files, Options};
+use migrate_runtime::sqlite::{Store, StoreError};
+use rusqlite::Connection;
+
+use crate::app::{App, Opened};
+use crate::failure::{Failure, Result};
+use crate::live;
+
+/// Which way a script goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// `upgrade --sql`
+    Up,
+    /// `downgrade --sql`
+    Down,
+}
+
+/// What a script is made from: the history that it starts from, its target, and a scratch copy of the schema.
+struct Start {
+    history: History,
+    target: String,
+    scratch: Option<Connection>,
+    live: Option<Connection>,
+}
+
+/// Prints the script of a run.
+pub(super) fn print(
+    app: App<'_>,
+    way: Way,
+    target: &str,
+    per_revision: bool,
+    down_from: Option<runner::DownFrom>,
+) -> Result<()> {
+    let opened = app.open()?;
+    let table = opened.project.settings().version_table.clone();
+    let key = opened.project.key();
+    let mut start = match target.split_once(':') {
+        Some((from, to)) => offline(app, &opened, from, to)?,
+        None => online(app, &opened, way, target)?,
+    };
+    let planner = |history: &History| -> std::result::Result<Plan, Vec<Problem>> {
+        match way {
+            Way::Up => plan::upgrade(key, &opened.graph, history, &start.target, "the database"),
+            Way::Down => plan::downgrade(key, &opened.graph, history, &start.target),
+        }
+    };
+    let mut stored = stored_downs(&opened, &mut start.live, &table);
+    let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
+    let mut driver = RecordingDriver::new(key, &table, &start.history, &mut stored, shadow);
+    let now = || app.now();
+    let options = Options {
+        per_revision: per_revision || opened.project.settings().per_revision,
+        dry_run: false,
+        wait: std::time::Duration::ZERO,
+        expected: None,
+        down_from,
+        now: &now,
+        tool_version: env!("CARGO_PKG_VERSION"),
+    };
+    let files = Files { graph: &opened.graph, directory: &opened.directory };
+    let report = runner::run(&mut driver, files, &planner, &options, &mut |_| {})
+        .map_err(|stopped| Failure::from(stopped.problems))?;
+    if report.done.is_empty() {
+        app.shell.raw("-- Nothing to do.\n");
+        app.shell.status("Finished", "nothing to do");
+        return Ok(());
+    }
+    let script = driver.into_script();
+    app.shell
+        .raw(&format!("-- Written by cargo-migrate {} for the `sqlite3` shell.\n{script}", env!("CARGO_PKG_VERSION")));
+    Ok(())
+}
+
+/// Without a range the database's history is read, and nothing is written.
+fn online(app: App<'_>, opened: &Opened, way: Way, target: &str) -> Result<Start> {
+    if way == Way::Up {
+        opened.verified()?;
+    }
+    let database = app.database(opened)?;
+    let history = opened.history(&database)?;
+    let mut live = live::open_for_reading(&database)?;
+    let scratch = match &mut live {
+        Some(connection) => copy_schema(connection),
+        None => Connection::open_in_memory().ok(),
+    };
+    Ok(Start { history, target: target.to_owned(), scratch, live })
+}
+
+/// With a range no database is opened: the history is what `from` stands on, by the files.
+fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start> {
+    let lineage = opened.graph.lineage();
+    let none = vec![false; lineage.len()];
+    let applied = match target::resolve(if from.is_empty() { "base" } else { from }, lineage, &none)? {
+        Resolved::Revisions(found) => lineage.with_ancestors(&found),
+        Resolved::Base(_) => none,
+        Resolved::Steps(..) => return Err(Failure::misused("a range starts at a revision, not at a number of steps")),
+    };
+    let rows: Vec<AppliedRevision> = lineage
+        .order()
+        .iter()
+        .filter(|at| applied[**at])
+        .zip(1..)
+        .map(|(at, sequence)| row_of(app, opened, *at, sequence))
+        .collect();
+    let mut scratch = Connection::open_in_memory().ok();
+    if let Some(connection) = &mut scratch
+        && replay(app, opened, connection, &applied).is_none()
+    {
+        scratch = None;
+    }
+    let target = if to.is_empty() { "head" } else { to };
+    Ok(Start { history: History::new(rows), target: target.to_owned(), scratch, live: None })
+}
+
+fn row_of(app: App<'_>, opened: &Opened, at: usize, sequence: i64) -> AppliedRevision {
+    let step = plan::upgrade_step(&opened.graph, at);
+    AppliedRevision {
+        package: opened.project.key().to_owned(),
+        id: step.id,
+        sequence,
+        checksum: step.hashes.checksum,
+        statements: step.hashes.statements,
+        seal: step.hashes.seal,
+        parents: step.parents,
+        depends: step.depends,
+        directives: step.directives,
+        message: step.message,
+        applied_count: sequence,
+        state: State::Applied,
+        applied_at: app.now(),
+        elapsed_ms: 0,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema_hash: None,
+    }
+}
+
+/// Applies revisions to a scratch database; `None` where one of them cannot be applied to empty tables.
+fn replay(app: App<'_>, opened: &Opened, connection: &mut Connection, wanted: &[bool]) -> Option<()> {
+    let lineage = opened.graph.lineage();
+    let steps =
+        lineage.order().iter().filter(|at| wanted[**at]).map(|at| plan::upgrade_step(&opened.graph, *at)).collect();
+    let plan = Plan { package: opened.project.key().to_owned(), steps };
+    let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
+    let now = || app.now();
+    let options = Options {
+        per_revision: false,
+        dry_run: false,
+        wait: std::time::Duration::ZERO,
+        expected: None,
+        down_from: None,
+        now: &now,
+        tool_version: env!("CARGO_PKG_VERSION"),
+    };
+    let files = Files { graph: &opened.graph, directory: &opened.directory };
+    runner::run(&mut driver, files, &|_| Ok(plan.clone()), &options, &mut |_| {}).ok().map(|_| ())
+}
+
+/// A scratch database with the same schema and no rows; `None` where it cannot be made.
+fn copy_schema(live: &Connection) -> Option<Connection> {
+    let scratch = Connection::open_in_memory().ok()?;
+    let mut statement = live
+        .prepare("SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'trigger', type = 'view', rowid")
+        .ok()?;
+    let all: Vec<String> =
+        statement.query_map([], |row| row.get(0)).ok()?.collect::<std::result::Result<_, _>>().ok()?;
+    for sql in all {
+        match scratch.execute_batch(&sql) {
+            Ok(()) => {}
+            // A virtual table has made its own tables already.
+            Err(error) if error.to_string().contains("already exists") => {}
+            Err(_) => return None,
+        }
+    }
+    Some(scratch)
+}
+
+/// The stored down texts: the database's, or the files' where no database is opened.
+fn stored_downs<'a>(
+    opened: &'a Opened,
+    live: &'a mut Option<Connection>,
+    table: &'a str,
+) -> impl FnMut(&str, &build_support::revision::RevisionId) -> std::result::Result<Option<String>, StoreError> + 'a {
+    move |package, id| match live {
+        Some(connection) => Store::new(connection, table).stored_down(package, id),
+        None => {
+            let Some(migration) = opened.graph.find(id.as_str()) else { return Ok(None) };
+            let Some(span) = migration.down.clone() else { return Ok(None) };
+            let text = opened
+                .directory
+                .text(migration)
+                .map_err(|problem| StoreError::Damaged(problem.message().to_owned()))?;
+            Ok(Some(text[span].to_owned()))
+        }
+    }
+}
