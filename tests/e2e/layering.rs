@@ -63,5 +63,5 @@ fn what_has_one_room_stays_in_it() {
         &["driver.rs", "driver/sqlite.rs", "driver/recording.rs", "sqlite.rs", "runner.rs"],
     );
     only_in("cargo-migrate", "std::env::", &["context.rs", "main.rs"]);
-    only_in("cargo-migrate", "Connection::open", &["live.rs", "commands/run.rs"]);
+    only_in("cargo-migrate", "Connection::open", &["live.rs", "commands/run.rs", "commands/preview.rs"]);
 }
