@@ -54,6 +54,39 @@ pub fn open_for_writing(database: &Database, create: bool) -> Result<Connection>
     open(database, flags)
 }
 
+/// A database in memory, thrown away after use.
+///
+/// # Errors
+/// None in practice.
+pub fn in_memory() -> Result<Connection> {
+    Connection::open_in_memory().map_err(|error| Problem::new(Code("database"), error.to_string()).into())
+}
+
+/// Copies a database as it is at one moment, by SQLite's online backup, into a temporary file that only its owner can
+/// read and that is removed with the value.
+///
+/// # Errors
+/// A database that cannot be read, or no room for the copy.
+pub fn copy(database: &Database) -> Result<tempfile::NamedTempFile> {
+    let failed =
+        |what: String| Failure::from(Problem::new(Code("database"), format!("{database} cannot be copied: {what}")));
+    let file = tempfile::NamedTempFile::new().map_err(|error| failed(error.to_string()))?;
+    let Some(source) = open_for_reading(database)? else { return Ok(file) };
+    let mut target = Connection::open(file.path()).map_err(|error| failed(error.to_string()))?;
+    let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(|error| failed(error.to_string()))?;
+    backup.run_to_completion(4096, Duration::ZERO, None).map_err(|error| failed(error.to_string()))?;
+    drop(backup);
+    Ok(file)
+}
+
+/// Opens a SQLite file that this process has made.
+///
+/// # Errors
+/// A file that cannot be opened.
+pub fn open_file(path: &Path) -> Result<Connection> {
+    Connection::open(path).map_err(|error| Problem::new(Code("database"), error.to_string()).in_file(path).into())
+}
+
 fn exists(database: &Database) -> Result<bool> {
     let path = database.url.path();
     match std::fs::metadata(path) {

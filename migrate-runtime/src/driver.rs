@@ -115,4 +115,14 @@ pub trait Driver {
     /// # Errors
     /// What the database says.
     fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError>;
+
+    /// Takes the lock of a run that commits more than once, and keeps it until [`Driver::release_split`]; gives whether
+    /// it was free.
+    ///
+    /// # Errors
+    /// A lock that cannot be made.
+    fn hold_split(&mut self) -> Result<bool, DatabaseError>;
+
+    /// Lets that lock go, where it is held.
+    fn release_split(&mut self);
 }

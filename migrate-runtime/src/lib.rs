@@ -11,6 +11,8 @@
 //! - [`event`]: what a run tells its observer.
 //! - [`runner`]: the one loop that moves a database.
 //!
+//! A run that commits more than once also holds a lock on a file beside the database (`split_lock`).
+//!
 //! It reads and writes the version table (`_cargo_migrate` unless the configuration names another) and reads
 //! migration files through `build-support`. Without the feature `rusqlite` it links no database library.
 
@@ -20,6 +22,7 @@ pub mod event;
 pub mod history;
 pub mod plan;
 pub mod runner;
+mod split_lock;
 pub mod sqlite;
 pub mod statement;
 

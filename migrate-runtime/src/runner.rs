@@ -140,6 +140,7 @@ pub fn run(
     let mut run = Run { driver, files, options, observer, done: Vec::new(), committed: 0 };
     let result = run.carry_out(planner);
     run.driver.rollback();
+    run.driver.release_split();
     let (done, committed) = (run.done, run.committed);
     result.map(|history| Report { done: done.clone(), history }).map_err(|problems| Stopped {
         problems,
@@ -182,29 +183,10 @@ impl Run<'_, '_> {
     }
 
     fn carry_out(&mut self, planner: &dyn Fn(&History) -> Done<Plan>) -> Done<History> {
-        self.begin(Enforcement::Deferred)?;
-        let mut history = self.history()?;
-        let plan = planner(&history)?;
-        if let Some(expected) = self.options.expected
-            && *expected != plan
-        {
-            return Err(one(Problem::new(
-                HISTORY_MOVED,
-                "the database's history has moved since the plan was shown, so nothing was done",
-            )
-            .help("run the command again and look at the new plan")));
-        }
-        (self.observer)(Event::Planned(&plan.steps));
+        let (mut history, plan) = self.plan(planner)?;
         let units = units(&plan, self.options.per_revision);
         if units.is_empty() {
             return Ok(history);
-        }
-        if self.options.dry_run && units.len() > 1 {
-            return Err(one(Problem::new(
-                DATABASE,
-                "this run needs several commits, so it cannot be tried and rolled back in place",
-            )
-            .help("try it on a copy of the database")));
         }
         // Every file is read and every statement looked at before the first one runs.
         for step in &plan.steps {
@@ -237,6 +219,64 @@ impl Run<'_, '_> {
             }
         }
         Ok(history)
+    }
+
+    /// Takes the lock, reads the history and makes the plan; waits for a run that is between two of its commits.
+    fn plan(&mut self, planner: &dyn Fn(&History) -> Done<Plan>) -> Done<(History, Plan)> {
+        let start = Instant::now();
+        loop {
+            self.begin(Enforcement::Deferred)?;
+            let history = self.history()?;
+            // A revision under way: while its run lives it holds the split lock, and is waited for.
+            let under_way = history.rows().iter().any(|row| row.state == State::Running);
+            if under_way && !self.hold_split()? {
+                self.wait_for_other(start)?;
+                continue;
+            }
+            self.driver.release_split();
+            let plan = planner(&history)?;
+            if let Some(expected) = self.options.expected
+                && *expected != plan
+            {
+                return Err(one(Problem::new(
+                    HISTORY_MOVED,
+                    "the database's history has moved since the plan was shown, so nothing was done",
+                )
+                .help("run the command again and look at the new plan")));
+            }
+            let split = units(&plan, self.options.per_revision).len() > 1 || plan.is_split();
+            if split && self.options.dry_run {
+                return Err(one(Problem::new(
+                    DATABASE,
+                    "this run needs several commits, so it cannot be tried and rolled back in place",
+                )
+                .help("try it on a copy of the database")));
+            }
+            if split && !self.hold_split()? {
+                self.wait_for_other(start)?;
+                continue;
+            }
+            (self.observer)(Event::Planned(&plan.steps));
+            return Ok((history, plan));
+        }
+    }
+
+    fn hold_split(&mut self) -> Done<bool> {
+        self.driver.hold_split().map_err(|error| one(database_problem(&error)))
+    }
+
+    fn wait_for_other(&mut self, start: Instant) -> Done<()> {
+        self.driver.rollback();
+        if start.elapsed() >= self.options.wait {
+            return Err(one(Problem::new(
+                BUSY,
+                "another process is in the middle of a run that commits more than once",
+            )
+            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`")));
+        }
+        (self.observer)(Event::Waiting);
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
     }
 
     fn in_transaction(&mut self) -> Done<bool> {

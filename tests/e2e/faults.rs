@@ -170,3 +170,38 @@ fn a_run_killed_at_any_moment_has_happened_wholly_or_not_at_all() {
     project.run(&["upgrade"]).done();
     assert_eq!(project.ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 't%'"), "100");
 }
+
+#[test]
+fn a_revision_outside_a_transaction_that_fails_half_way_is_found_and_repaired() {
+    let project = Project::new();
+    project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x);\n");
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x);\nINSERT INTO missing VALUES (1);\n");
+    project.run(&["upgrade", "--dry-run"]).refused(&["sql-error", "a2.sql:5:1"]);
+    project.run(&["upgrade"]).refused(&["sql-error", "repair --finished a2", "repair --not-applied a2"]);
+    project.run(&["upgrade"]).refused(&["interrupted", "a2"]);
+    project.run(&["repair", "--not-applied", "a2"]).done();
+    project.run(&["current"]).done().says("a1");
+    assert!(!project.path("app.db-migrate").exists());
+    project.database().execute_batch("DROP TABLE u; CREATE TABLE missing (x)").unwrap();
+    project.run(&["upgrade", "--dry-run"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM missing"), "0");
+    project.run(&["upgrade"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM missing"), "1");
+    assert_eq!(project.ask("SELECT group_concat(state) FROM _cargo_migrate"), "applied,applied");
+}
+
+#[test]
+fn a_run_between_two_commits_is_waited_for() {
+    let project = Project::new();
+    project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x);\n");
+    project.migration(
+        "a2",
+        "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nINSERT INTO t \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT i FROM n;\nCREATE TABLE u (x);\n",
+    );
+    let runners: Vec<_> = (0..4).map(|_| project.command(&["-q", "upgrade"]).spawn().unwrap()).collect();
+    for mut runner in runners {
+        assert!(runner.wait().unwrap().success());
+    }
+    assert_eq!(project.ask("SELECT count(*) FROM t"), "300000");
+}

@@ -89,7 +89,7 @@ fn online(app: App<'_>, opened: &Opened, way: Way, target: &str) -> Result<Start
     let mut live = live::open_for_reading(&database)?;
     let scratch = match &mut live {
         Some(connection) => copy_schema(connection),
-        None => Connection::open_in_memory().ok(),
+        None => live::in_memory().ok(),
     };
     Ok(Start { history, target: target.to_owned(), scratch, live })
 }
@@ -110,7 +110,7 @@ fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start>
         .zip(1..)
         .map(|(at, sequence)| row_of(app, opened, *at, sequence))
         .collect();
-    let mut scratch = Connection::open_in_memory().ok();
+    let mut scratch = live::in_memory().ok();
     if let Some(connection) = &mut scratch
         && replay(app, opened, connection, &applied).is_none()
     {
@@ -165,7 +165,7 @@ fn replay(app: App<'_>, opened: &Opened, connection: &mut Connection, wanted: &[
 
 /// A scratch database with the same schema and no rows; `None` where it cannot be made.
 fn copy_schema(live: &Connection) -> Option<Connection> {
-    let scratch = Connection::open_in_memory().ok()?;
+    let scratch = live::in_memory().ok()?;
     let mut statement = live
         .prepare("SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'trigger', type = 'view', rowid")
         .ok()?;

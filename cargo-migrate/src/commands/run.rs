@@ -96,25 +96,40 @@ pub(super) fn run(
 ) -> Result<Report> {
     // Looked at first without the lock: a mistake in the target is found before a file is made or a person asked.
     let before = opened.history(database)?;
-    let first = planner(&before)?;
+    let first = match planner(&before) {
+        Ok(plan) => plan,
+        // A run of another process may be between two of its commits: the runner knows, and waits for it.
+        // Where a person must agree first there is nothing to show yet.
+        Err(problems)
+            if problems.iter().all(|problem| problem.code() == plan::INTERRUPTED)
+                && (!database.protected || request.yes) =>
+        {
+            Plan { package: opened.project.key().to_owned(), steps: Vec::new() }
+        }
+        Err(problems) => return Err(problems.into()),
+    };
     let confirmed = confirm(app, opened, database, request, &first)?.then_some(&first);
     if first.is_split() {
         app.shell
             .note("this run is made in several commits: a revision in it runs outside a transaction or on its own");
     }
-    let (dry, mut connection);
-    if request.dry_run && !database.url.path().exists() {
-        connection = rusqlite::Connection::open_in_memory()
-            .map_err(|error| Problem::new(Code("database"), error.to_string()))?;
-        dry = true;
+    let per_revision = !request.dry_run && (request.per_revision || opened.project.settings().per_revision);
+    let copy;
+    let (mut connection, dry_run) = if !request.dry_run {
+        (live::open_for_writing(database, request.create)?, false)
+    } else if !database.url.path().exists() {
+        (live::in_memory()?, false)
+    } else if first.is_split() {
+        // What commits more than once cannot be rolled back at its end, so it is tried on a copy.
+        copy = live::copy(database)?;
+        (live::open_file(copy.path())?, false)
     } else {
-        connection = live::open_for_writing(database, request.create)?;
-        dry = request.dry_run;
-    }
+        (live::open_for_writing(database, false)?, true)
+    };
     let now = || app.now();
     let options = Options {
-        per_revision: request.per_revision || opened.project.settings().per_revision,
-        dry_run: dry,
+        per_revision,
+        dry_run,
         wait: app.wait(opened),
         expected: confirmed,
         down_from: request.down_from,
@@ -132,7 +147,7 @@ pub(super) fn run(
             Ok(report)
         }
         Err(stopped) => {
-            if !stopped.kept.is_empty() {
+            if !stopped.kept.is_empty() && !request.dry_run {
                 let history = opened.history(database)?;
                 record(app, opened, database, &history);
                 let ids: Vec<&str> = stopped.kept.iter().map(|step| step.id.as_str()).collect();

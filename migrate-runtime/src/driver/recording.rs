@@ -319,6 +319,12 @@ impl Driver for RecordingDriver<'_, '_> {
         }
         Ok(Vec::new())
     }
+
+    fn hold_split(&mut self) -> Result<bool, DatabaseError> {
+        Ok(true)
+    }
+
+    fn release_split(&mut self) {}
 }
 
 const BROKEN_ROWS: &str = "SELECT \"table\", rowid, parent FROM pragma_foreign_key_check";

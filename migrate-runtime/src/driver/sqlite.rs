@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use build_support::problem::printable;
@@ -14,6 +15,7 @@ use build_support::revision::RevisionId;
 use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History};
+use crate::split_lock::SplitLock;
 use crate::sqlite::{Store, StoreError, Violations};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
@@ -25,6 +27,7 @@ pub struct SqliteDriver<'c> {
     references: Option<BTreeSet<String>>,
     violations: Option<Violations>,
     last: Option<(i64, i64)>,
+    split: Option<SplitLock>,
 }
 
 impl<'c> SqliteDriver<'c> {
@@ -38,6 +41,7 @@ impl<'c> SqliteDriver<'c> {
             references: None,
             violations: None,
             last: None,
+            split: None,
         }
     }
 
@@ -238,6 +242,33 @@ impl Driver for SqliteDriver<'_> {
             }
         }
         Ok(broken)
+    }
+
+    fn hold_split(&mut self) -> Result<bool, DatabaseError> {
+        if self.split.is_some() {
+            return Ok(true);
+        }
+        let mut file = None;
+        self.store.connection().query(
+            "SELECT file FROM pragma_database_list WHERE name = 'main'",
+            &[],
+            &mut |row| {
+                file = row.first().and_then(Value::as_str).filter(|file| !file.is_empty()).map(PathBuf::from);
+                ControlFlow::Break(())
+            },
+        )?;
+        // A database in memory has no other process to keep out.
+        let Some(file) = file else { return Ok(true) };
+        self.split = SplitLock::take(&file).map_err(|error| DatabaseError {
+            kind: ErrorKind::CannotOpen,
+            message: format!("cannot lock a file beside the database: {error}"),
+            offset: None,
+        })?;
+        Ok(self.split.is_some())
+    }
+
+    fn release_split(&mut self) {
+        self.split = None;
     }
 }
 

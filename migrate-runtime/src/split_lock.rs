@@ -1,0 +1,79 @@
+//! The lock of a run that commits more than once.
+//!
+//! Between two commits the database itself is free, so such a run also holds a lock on a file beside it, named like
+//! the database with `-migrate` behind. The kernel lets the lock go when the process dies; a lock row in the database
+//! would stay. It is never the database's own file: to open and close that would drop SQLite's locks
+//! (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A held lock; dropping it removes the file and lets the lock go.
+#[derive(Debug)]
+pub(crate) struct SplitLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl SplitLock {
+    /// Takes the lock of a database; `None` where another process holds it.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub(crate) fn take(database: &Path) -> io::Result<Option<Self>> {
+        let mut name = database.as_os_str().to_owned();
+        name.push("-migrate");
+        let path = PathBuf::from(name);
+        // Another holder may remove the file between the opening and the locking; then this lock is of no file.
+        for _ in 0..100 {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, &path) => return Ok(Some(Self { file, path })),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for SplitLock {
+    fn drop(&mut self) {
+        // A file that stays is harmless: the lock counts, not the file.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file cannot be removed, so the file that was locked is the one that is there.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_the_lock_and_it_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let held = SplitLock::take(&database).unwrap().unwrap();
+        assert!(SplitLock::take(&database).unwrap().is_none());
+        drop(held);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(SplitLock::take(&database).unwrap().is_some());
+    }
+}
