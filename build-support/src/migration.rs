@@ -14,6 +14,8 @@
 //! Reading is pure: text in, [`Migration`] or problems out. A [`Migration`] keeps the spans of its sections, not
 //! their text, so that a history of many revisions stays small in memory.
 
+mod reparent;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -18,11 +18,11 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 pub use look::{BranchesArgs, CurrentArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
-pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, StampArgs, UpgradeArgs};
+pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
-pub use trust::{LockArgs, RepairArgs, VerifyArgs};
-pub use write::{DeleteArgs, RevisionArgs};
+pub use trust::{LockArgs, RepairArgs, SealArgs, VerifyArgs};
+pub use write::{DeleteArgs, EditArgs, MergeArgs, RevisionArgs};
 
 /// The colours of cargo's own help.
 const STYLES: Styles = Styles::styled()
@@ -130,6 +130,12 @@ pub enum Command {
     /// Write a new migration
     #[command(display_order = 200, visible_alias = "new")]
     Revision(RevisionArgs),
+    /// Open a migration in the editor
+    #[command(display_order = 201)]
+    Edit(EditArgs),
+    /// Join branches with a merge migration
+    #[command(display_order = 202)]
+    Merge(MergeArgs),
     /// Delete migrations that no database needs
     #[command(display_order = 203)]
     Delete(DeleteArgs),
@@ -146,6 +152,9 @@ pub enum Command {
     /// Create the version table and nothing else
     #[command(display_order = 303)]
     EnsureVersion(EnsureVersionArgs),
+    /// Empty a scratch database and apply everything again
+    #[command(display_order = 304)]
+    Reset(ResetArgs),
 
     /// Compare the files with the database
     #[command(display_order = 400)]
@@ -172,6 +181,9 @@ pub enum Command {
     /// Check the database against its history
     #[command(display_order = 500)]
     Verify(VerifyArgs),
+    /// Forbid changes to migrations from now on
+    #[command(display_order = 501)]
+    Seal(SealArgs),
     /// Write migrate.lock from the files
     #[command(display_order = 502)]
     Lock(LockArgs),

@@ -1,11 +1,19 @@
 //! The commands, a thin module for each group of verbs.
 
+pub mod delete;
+pub mod edit;
+pub mod init;
 pub mod look;
+pub mod merge;
 pub mod preview;
 pub mod record;
+pub mod reset;
+pub mod revision;
 pub mod run;
+pub mod scratch;
+pub mod seal;
+pub mod splice;
 pub mod trust;
-pub mod write;
 
 use crate::app::App;
 use crate::args::Command;
@@ -17,13 +25,16 @@ use crate::failure::Result;
 /// Whatever stops it.
 pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
     match command {
-        Command::Init(args) => write::init(app, args),
-        Command::Revision(args) => write::revision(app, args),
-        Command::Delete(args) => write::delete(app, args),
+        Command::Init(args) => init::init(app, args),
+        Command::Revision(args) => revision::revision(app, args),
+        Command::Edit(args) => edit::edit(app, args),
+        Command::Merge(args) => merge::merge(app, args),
+        Command::Delete(args) => delete::delete(app, args),
         Command::Upgrade(args) => run::upgrade(app, args),
         Command::Downgrade(args) => run::downgrade(app, args),
         Command::Stamp(args) => record::stamp(app, args),
         Command::EnsureVersion(args) => record::ensure_version(app, args),
+        Command::Reset(_) => reset::reset(app),
         Command::Status(_) => look::status(app),
         Command::Current(args) => look::current(app, args),
         Command::History(args) => look::history(app, args),
@@ -33,6 +44,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Schema(args) => look::schema(app, args),
         Command::Repair(args) => record::repair(app, args),
         Command::Verify(_) => trust::verify(app),
+        Command::Seal(args) => seal::seal(app, args),
         Command::Lock(_) => trust::lock(app),
         Command::Completions(args) => look::completions(app, args),
         Command::Man(args) => look::man(app, args),

@@ -11,3 +11,4 @@ mod harness;
 mod layering;
 mod preview;
 mod scenarios;
+mod writing;

@@ -78,6 +78,9 @@ pub struct StampArgs {
     /// Empty the recorded history first
     #[arg(long)]
     pub purge: bool,
+    /// Print the SQL that would run, and run nothing
+    #[arg(long)]
+    pub sql: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -90,3 +93,10 @@ pub struct EnsureVersionArgs {
     #[arg(long)]
     pub sql: bool,
 }
+
+/// `reset`: empty a scratch database and apply everything again.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate reset -d test")]
+pub struct ResetArgs {}

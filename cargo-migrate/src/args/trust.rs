@@ -6,6 +6,24 @@ use clap::Args;
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {}
 
+/// `seal`: forbid changes to migrations from now on.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate seal
+  cargo migrate seal 3f2a --undo")]
+pub struct SealArgs {
+    /// The migrations to seal, with all before them; without any, all
+    #[arg(value_name = "REV")]
+    pub revisions: Vec<String>,
+    /// Break the seal of these migrations, and of all after them, instead
+    #[arg(long, requires = "revisions")]
+    pub undo: bool,
+    /// Do not ask before a seal is broken
+    #[arg(long, requires = "undo")]
+    pub yes: bool,
+}
+
 /// `lock`: write migrate.lock from the files.
 #[derive(Clone, Debug, Args)]
 pub struct LockArgs {}

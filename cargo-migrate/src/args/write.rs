@@ -1,4 +1,4 @@
-//! The commands that write: `revision`, `delete`.
+//! The commands that write: `revision`, `edit`, `merge`, `delete`.
 
 use std::path::PathBuf;
 
@@ -36,8 +36,48 @@ pub struct RevisionArgs {
     #[arg(long, value_name = "DIR")]
     pub version_path: Option<PathBuf>,
     /// Print the file instead of writing it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "edit")]
     pub sql: bool,
+    /// Open the file in the editor
+    #[arg(long)]
+    pub edit: bool,
+}
+
+/// `edit`: open a migration in the editor.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate edit head
+  EDITOR='code --wait' cargo migrate edit add_users")]
+pub struct EditArgs {
+    /// The migration to open
+    #[arg(value_name = "REV", allow_hyphen_values = true, value_parser = super::target)]
+    pub revision: String,
+}
+
+/// `merge`: join branches with a merge migration.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo migrate merge
+  cargo migrate merge heads -m \"join billing\"
+  cargo migrate merge 3f2a 91bc")]
+pub struct MergeArgs {
+    /// The migrations to join; without any, all heads
+    #[arg(value_name = "REV")]
+    pub revisions: Vec<String>,
+    /// Say what is joined; its file is named after it
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Give the branch a label; repeat for several
+    #[arg(long, value_name = "LABEL")]
+    pub branch_label: Vec<String>,
+    /// Use this id instead of a new one
+    #[arg(long, value_name = "ID")]
+    pub rev_id: Option<String>,
+    /// Allow migrations that are not heads to be joined
+    #[arg(long)]
+    pub splice: bool,
 }
 
 /// `delete`: delete migrations that no database needs.
@@ -45,15 +85,16 @@ pub struct RevisionArgs {
 #[command(after_help = "\
 Examples:
   cargo migrate delete head
-  cargo migrate delete 3f2a:91bc --downgrade")]
+  cargo migrate delete 3f2a:91bc --downgrade
+  cargo migrate delete 3f2a --splice")]
 pub struct DeleteArgs {
-    /// The migrations to delete: REV, or a range A:B
+    /// The migrations to delete: REV, or a range A:B with both its ends
     #[arg(value_name = "REV|A:B", required = true)]
     pub revisions: Vec<String>,
     /// Take them back from the chosen database first
     #[arg(long)]
     pub downgrade: bool,
-    /// Let what follows them follow what they followed
+    /// Let the drafts that follow them follow what they followed
     #[arg(long)]
     pub splice: bool,
     /// Take back with the stored statements or the file's

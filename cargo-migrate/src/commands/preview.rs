@@ -4,9 +4,10 @@ use build_support::problem::Problem;
 use build_support::target::{self, Resolved};
 use migrate_runtime::driver::recording::RecordingDriver;
 use migrate_runtime::driver::sqlite::SqliteDriver;
+use migrate_runtime::driver::{Driver, Enforcement};
 use migrate_runtime::history::{AppliedRevision, History, State};
 use migrate_runtime::plan::{self, Plan};
-use migrate_runtime::runner::{self, Files, Options};
+use migrate_runtime::runner::{self, Files, Options, store_problem};
 use migrate_runtime::sqlite::{Store, StoreError};
 use rusqlite::Connection;
 
@@ -73,9 +74,38 @@ pub(super) fn print(
         app.shell.status("Finished", "nothing to do");
         return Ok(());
     }
+    show(app, driver);
+    Ok(())
+}
+
+fn show(app: App<'_>, driver: RecordingDriver<'_, '_>) {
     let script = driver.into_script();
     app.shell
         .raw(&format!("-- Written by cargo-migrate {} for the `sqlite3` shell.\n{script}", env!("CARGO_PKG_VERSION")));
+}
+
+/// Prints the script of a change to the version table alone.
+pub(super) fn print_change(
+    app: App<'_>,
+    opened: &Opened,
+    change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
+) -> Result<()> {
+    let table = opened.project.settings().version_table.clone();
+    let mut start = online(app, opened, Way::Down, "")?;
+    let mut stored = stored_downs(opened, &mut start.live, &table);
+    let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
+    let mut driver = RecordingDriver::new(opened.project.key(), &table, &start.history, &mut stored, shadow);
+    let wait = std::time::Duration::ZERO;
+    let store = |error: StoreError| Failure::from(store_problem(&error));
+    driver.begin(Enforcement::Deferred, wait, &mut || {}).map_err(|error| store(error.into()))?;
+    driver.ensure_table().map_err(store)?;
+    if change(&mut driver, &start.history)? == 0 {
+        app.shell.raw("-- Nothing to do.\n");
+        return Ok(());
+    }
+    driver.finish(opened.project.key()).map_err(store)?;
+    driver.commit(wait).map_err(|error| store(error.into()))?;
+    show(app, driver);
     Ok(())
 }
 
@@ -120,7 +150,8 @@ fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start>
     Ok(Start { history: History::new(rows), target: target.to_owned(), scratch, live: None })
 }
 
-fn row_of(app: App<'_>, opened: &Opened, at: usize, sequence: i64) -> AppliedRevision {
+/// The row of a revision as it is applied now; a driver gives its own number where it records one.
+pub(super) fn row_of(app: App<'_>, opened: &Opened, at: usize, sequence: i64) -> AppliedRevision {
     let step = plan::upgrade_step(&opened.graph, at);
     AppliedRevision {
         package: opened.project.key().to_owned(),

@@ -1,20 +1,19 @@
-//! Commands that change what the version table says without running a migration: `stamp`, `ensure-version`, `repair`;
-//! and `reset`, which starts a scratch database again.
+//! Commands that change what the version table says without running a migration: `stamp`, `ensure-version`, `repair`.
 
 use std::time::Duration;
 
 use build_support::problem::{Code, Problem};
 use build_support::target;
 use migrate_runtime::driver::sqlite::SqliteDriver;
-use migrate_runtime::driver::{Driver as _, Enforcement};
-use migrate_runtime::history::{AppliedRevision, History, State};
+use migrate_runtime::driver::{Driver, Enforcement};
+use migrate_runtime::history::{History, State};
 use migrate_runtime::plan;
 use migrate_runtime::runner::{database_problem, store_problem};
 use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{EnsureVersionArgs, RepairArgs, StampArgs};
-use crate::commands::run;
+use crate::commands::{preview, run};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -26,7 +25,7 @@ fn change(
     database: &Database,
     yes: bool,
     create: bool,
-    change: impl FnOnce(&mut SqliteDriver<'_>, &History) -> Result<usize>,
+    change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
 ) -> Result<usize> {
     if database.protected && !yes {
         let problem = Problem::new(run::NOT_CONFIRMED, format!("`{}` is protected", database.lock_name()));
@@ -55,65 +54,62 @@ fn change(
 pub(super) fn stamp(app: App<'_>, args: &StampArgs) -> Result<()> {
     let opened = app.open()?;
     opened.verified()?;
+    if args.sql {
+        return preview::print_change(app, &opened, |driver, history| restamp(app, &opened, args, driver, history));
+    }
     let database = app.database(&opened)?;
-    let key = opened.project.key();
-    let lineage = opened.graph.lineage();
     let create = database.may_be_created();
     let changed = change(app, &opened, &database, args.yes, create, |driver, history| {
-        let applied = plan::applied(key, lineage, history);
-        let mut targets = Vec::new();
-        for text in &args.revisions {
-            match target::resolve(text, lineage, &applied)? {
-                target::Resolved::Revisions(found) => targets.extend(found),
-                target::Resolved::Base(_) => {}
-                target::Resolved::Steps(..) => return Err(Failure::misused("`stamp` takes revisions, not steps")),
-            }
-        }
-        let wanted = lineage.with_ancestors(&targets);
-        let mut changed = 0;
-        // What is stamped is what the targets stand on; everything else of the package comes off the record.
-        for row in history.of(key) {
-            let stays = lineage.find(row.id.as_str()).is_some_and(|at| wanted[at]);
-            if args.purge || !stays {
-                driver.forget(key, &row.id).map_err(|error| Failure::from(store_problem(&error)))?;
-                changed += 1;
-            }
-        }
-        for &at in lineage.order() {
-            if !wanted[at] || (applied[at] && !args.purge) {
-                continue;
-            }
-            let migration = opened.graph.migration(at);
-            let step = plan::upgrade_step(&opened.graph, at);
-            let down = match &migration.down {
-                Some(span) => Some(opened.directory.text(migration)?[span.clone()].to_owned()),
-                None => None,
-            };
-            let row = AppliedRevision {
-                package: key.to_owned(),
-                id: step.id,
-                sequence: 0,
-                checksum: step.hashes.checksum,
-                statements: step.hashes.statements,
-                seal: step.hashes.seal,
-                parents: step.parents,
-                depends: step.depends,
-                directives: step.directives,
-                message: step.message,
-                applied_count: 0,
-                state: State::Applied,
-                applied_at: app.now(),
-                elapsed_ms: 0,
-                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-                schema_hash: None,
-            };
-            driver.record(&row, down.as_deref()).map_err(|error| Failure::from(store_problem(&error)))?;
-            changed += 1;
-        }
-        Ok(changed)
+        restamp(app, &opened, args, driver, history)
     })?;
     told(app, "stamp", changed);
     Ok(())
+}
+
+/// Makes the record say that the database is at the targets; gives how many rows changed.
+fn restamp(
+    app: App<'_>,
+    opened: &Opened,
+    args: &StampArgs,
+    driver: &mut dyn Driver,
+    history: &History,
+) -> Result<usize> {
+    let key = opened.project.key();
+    let lineage = opened.graph.lineage();
+    let store = |error| Failure::from(store_problem(&error));
+    let applied = plan::applied(key, lineage, history);
+    let mut targets = Vec::new();
+    for text in &args.revisions {
+        match target::resolve(text, lineage, &applied)? {
+            target::Resolved::Revisions(found) => targets.extend(found),
+            target::Resolved::Base(_) => {}
+            target::Resolved::Steps(..) => return Err(Failure::misused("`stamp` takes revisions, not steps")),
+        }
+    }
+    let wanted = lineage.with_ancestors(&targets);
+    let mut changed = 0;
+    // What is stamped is what the targets stand on; everything else of the package comes off the record.
+    for row in history.of(key) {
+        let stays = lineage.find(row.id.as_str()).is_some_and(|at| wanted[at]);
+        if args.purge || !stays {
+            driver.forget(key, &row.id).map_err(store)?;
+            changed += 1;
+        }
+    }
+    for &at in lineage.order() {
+        if !wanted[at] || (applied[at] && !args.purge) {
+            continue;
+        }
+        let migration = opened.graph.migration(at);
+        let down = match &migration.down {
+            Some(span) => Some(opened.directory.text(migration)?[span.clone()].to_owned()),
+            None => None,
+        };
+        let row = preview::row_of(app, opened, at, 0);
+        driver.record(&row, down.as_deref()).map_err(store)?;
+        changed += 1;
+    }
+    Ok(changed)
 }
 
 /// `cargo migrate ensure-version`

@@ -7,12 +7,13 @@ use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::History;
 use migrate_runtime::plan::{self, Direction, Plan, Step};
-use migrate_runtime::runner::{self, Files, Options, Report};
+use migrate_runtime::runner::{self, Files, Options, Report, Stopped};
 use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::preview::{self, Way};
+use crate::commands::scratch;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -21,6 +22,7 @@ use crate::project::Database;
 pub const NOT_CONFIRMED: Code = Code("not-confirmed");
 
 /// How a run was asked for.
+#[derive(Default)]
 pub(super) struct Request {
     pub(super) dry_run: bool,
     pub(super) per_revision: bool,
@@ -42,7 +44,8 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         per_revision: args.per_revision,
         create: args.create || database.may_be_created(),
         yes: args.yes,
-        down_from: None,
+        // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
+        down_from: database.scratch.then_some(runner::DownFrom::Stored),
     };
     let report = run(app, &opened, &database, &request, &upgrade_planner(&opened, &database, &args.target))?;
     told(app, &opened, &database, &report, "upgrade", args.dry_run);
@@ -77,13 +80,20 @@ pub(super) fn down_from(from: DownFrom) -> runner::DownFrom {
     }
 }
 
+/// The planner of an upgrade: on a scratch database what was edited is taken off first.
 fn upgrade_planner<'a>(
     opened: &'a Opened,
     database: &'a Database,
     target: &'a str,
 ) -> impl Fn(&History) -> std::result::Result<Plan, Vec<Problem>> + 'a {
     let name = format!("`{}`", database.lock_name());
-    move |history| plan::upgrade(opened.project.key(), &opened.graph, history, target, &name)
+    move |history| {
+        let off = if database.scratch { scratch::outdated(opened, history) } else { Vec::new() };
+        let steps = scratch::take_off(&off, database)?;
+        let kept = scratch::without(history, &off);
+        let plan = plan::upgrade(opened.project.key(), &opened.graph, kept.as_ref().unwrap_or(history), target, &name)?;
+        Ok(Plan { steps: steps.into_iter().chain(plan.steps).collect(), ..plan })
+    }
 }
 
 /// Makes and carries out a plan on a database, then brings the locks up to date.
@@ -126,19 +136,8 @@ pub(super) fn run(
     } else {
         (live::open_for_writing(database, false)?, true)
     };
-    let now = || app.now();
-    let options = Options {
-        per_revision,
-        dry_run,
-        wait: app.wait(opened),
-        expected: confirmed,
-        down_from: request.down_from,
-        now: &now,
-        tool_version: env!("CARGO_PKG_VERSION"),
-    };
-    let files = Files { graph: &opened.graph, directory: &opened.directory };
-    let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
-    let result = runner::run(&mut driver, files, planner, &options, &mut |event| observe(app, &event));
+    let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from };
+    let result = carry_out(app, opened, &mut connection, &how, planner);
     match result {
         Ok(report) => {
             if !request.dry_run {
@@ -157,6 +156,38 @@ pub(super) fn run(
             Err(problems.into())
         }
     }
+}
+
+/// How the runner is to work on an open connection.
+#[derive(Default)]
+pub(super) struct How<'a> {
+    pub(super) per_revision: bool,
+    pub(super) dry_run: bool,
+    pub(super) expected: Option<&'a Plan>,
+    pub(super) down_from: Option<runner::DownFrom>,
+}
+
+/// Hands a connection to the runner and shows what it does.
+pub(super) fn carry_out(
+    app: App<'_>,
+    opened: &Opened,
+    connection: &mut rusqlite::Connection,
+    how: &How<'_>,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+) -> std::result::Result<Report, Stopped> {
+    let now = || app.now();
+    let options = Options {
+        per_revision: how.per_revision,
+        dry_run: how.dry_run,
+        wait: app.wait(opened),
+        expected: how.expected,
+        down_from: how.down_from,
+        now: &now,
+        tool_version: env!("CARGO_PKG_VERSION"),
+    };
+    let files = Files { graph: &opened.graph, directory: &opened.directory };
+    let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
+    runner::run(&mut driver, files, planner, &options, &mut |event| observe(app, &event))
 }
 
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.
@@ -225,7 +256,7 @@ fn step_line(step: &Step) -> String {
     }
 }
 
-fn told(app: App<'_>, opened: &Opened, database: &Database, report: &Report, what: &str, dry_run: bool) {
+pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &Report, what: &str, dry_run: bool) {
     let path = opened.project.show_path(database.url.path());
     let shown = live::shown(database, &path);
     if app.json() {

@@ -1,0 +1,212 @@
+//! `delete`: a revision that no database needs goes, its file and its line in the lock.
+
+use std::collections::BTreeSet;
+
+use build_support::problem::{Code, Problem, printable};
+use build_support::revision::RevisionId;
+use build_support::target;
+use migrate_runtime::history::History;
+use migrate_runtime::plan::{self, Plan, downgrade_step};
+use serde_json::json;
+
+use crate::app::{App, Opened};
+use crate::args::DeleteArgs;
+use crate::commands::run::{self, Request};
+use crate::commands::splice;
+use crate::failure::Result;
+use crate::project::Database;
+
+/// A revision that is applied is not deleted.
+pub const STILL_APPLIED: Code = Code("still-applied");
+/// A revision that others build on is not deleted.
+pub const BUILT_ON: Code = Code("built-on");
+
+/// What is to be deleted.
+struct Wanted {
+    /// Those with a file.
+    files: Vec<usize>,
+    /// All, with those that the chosen database alone knows: their files are on another git branch.
+    ids: Vec<RevisionId>,
+}
+
+/// `cargo migrate delete`
+pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
+    let opened = app.open()?;
+    let chosen = app.database(&opened).ok();
+    let key = opened.project.key();
+    let history = match &chosen {
+        Some(database) => opened.history(database)?,
+        None => History::default(),
+    };
+    let wanted = wanted(args, &opened, &history)?;
+    let holders = Holders::find(app, &opened)?;
+    let rolled_back = args.downgrade.then_some(chosen.as_ref()).flatten();
+    holders.refuse(&wanted.ids, rolled_back)?;
+    let respliced = splice::plan(&opened, &wanted.files, args.splice, &|id| holders.any(id))?;
+    if let Some(database) = rolled_back
+        && wanted.ids.iter().any(|id| history.find(key, id).is_some())
+    {
+        let request = Request { yes: args.yes, down_from: args.down_from.map(run::down_from), ..Request::default() };
+        run::run(app, &opened, database, &request, &|history| take_off(key, history, &wanted.ids))?;
+    }
+    // The children first: killed in between, the history is whole, and the command can be given again.
+    for (name, text) in &respliced {
+        opened.directory.replace(name, text)?;
+    }
+    for at in &wanted.files {
+        opened.directory.remove(opened.graph.migration(*at))?;
+    }
+    opened.directory.update_locks(|locks| {
+        for id in &wanted.ids {
+            locks.shared.remove(id.as_str());
+            locks.local.remove(id.as_str());
+        }
+    })?;
+    if app.json() {
+        app.shell.json(&json!({
+            "command": "delete",
+            "deleted": wanted.ids.iter().map(RevisionId::as_str).collect::<Vec<_>>(),
+            "spliced": respliced.iter().map(|(name, _)| name.trim_end_matches(".sql")).collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
+    for (name, _) in &respliced {
+        app.shell.status("Spliced", opened.directory.shown().join(name).display());
+    }
+    for id in &wanted.ids {
+        app.shell.status("Deleted", id);
+    }
+    Ok(())
+}
+
+/// The revisions that the arguments name: one each, or both ends of a range with all between.
+fn wanted(args: &DeleteArgs, opened: &Opened, history: &History) -> Result<Wanted> {
+    let key = opened.project.key();
+    let lineage = opened.graph.lineage();
+    let applied = plan::applied(key, lineage, history);
+    let (mut files, mut stored) = (BTreeSet::new(), Vec::new());
+    for text in &args.revisions {
+        if let Some((first, last)) = text.split_once(':') {
+            let ends = |text: &str, other: Vec<usize>| match text {
+                "" => Ok(other),
+                _ => target::resolve_one(text, lineage, &applied).map(|at| vec![at]),
+            };
+            let (first, last) = (ends(first, lineage.bases())?, ends(last, lineage.heads())?);
+            let (after, before) = (lineage.with_descendants(&first), lineage.with_ancestors(&last));
+            let between: Vec<usize> = (0..lineage.len()).filter(|at| after[*at] && before[*at]).collect();
+            if between.is_empty() {
+                return Err(Problem::new(
+                    target::UNKNOWN_TARGET,
+                    format!("`{}` holds no revision: its end does not build on its start", printable(text)),
+                )
+                .help("write the older one first; `cargo migrate history` lists them, the newest first")
+                .into());
+            }
+            files.extend(between);
+            continue;
+        }
+        match target::resolve_one(text, lineage, &applied) {
+            Ok(at) => _ = files.insert(at),
+            Err(problem) => match history.of(key).find(|row| row.id.as_str() == text) {
+                Some(row) if args.downgrade => stored.push(row.id.clone()),
+                _ => return Err(problem.into()),
+            },
+        }
+    }
+    let files: Vec<usize> = files.into_iter().collect();
+    let ids = files.iter().map(|at| lineage.id(*at).clone()).chain(stored).collect();
+    Ok(Wanted { files, ids })
+}
+
+/// Takes exactly these revisions off, the latest applied first; others that stand on them are in the way.
+fn take_off(key: &str, history: &History, ids: &[RevisionId]) -> std::result::Result<Plan, Vec<Problem>> {
+    for row in history.of(key).filter(|row| !ids.contains(&row.id)) {
+        if let Some(parent) = row.parents.iter().find(|parent| ids.contains(parent)) {
+            return Err(vec![
+                Problem::new(BUILT_ON, format!("`{}` is applied and builds on `{parent}`", row.id))
+                    .help(format!("go back before it first: `cargo migrate downgrade {parent}`")),
+            ]);
+        }
+    }
+    let rows = history.of(key).rev().filter(|row| ids.contains(&row.id));
+    Ok(Plan { package: key.to_owned(), steps: rows.map(downgrade_step).collect() })
+}
+
+/// Which databases have which revisions: by asking those that can be reached, and by what the committed lock says of
+/// the others.
+struct Holders {
+    reached: Vec<(String, History)>,
+    recorded: Vec<(String, RevisionId)>,
+    key: String,
+}
+
+impl Holders {
+    fn find(app: App<'_>, opened: &Opened) -> Result<Self> {
+        let mut reached: Vec<(String, History)> = Vec::new();
+        let mut look = |database: &Database| -> Result<()> {
+            let name = database.lock_name().to_owned();
+            if reached.iter().all(|(known, _)| *known != name) {
+                reached.push((name, opened.history(database)?));
+            }
+            Ok(())
+        };
+        let mut unreached = Vec::new();
+        for name in opened.project.databases() {
+            let looked = opened.project.configured_database(app.context, name).and_then(|database| look(&database));
+            if looked.is_err() {
+                unreached.push(name.to_owned());
+            }
+        }
+        if let Ok(database) = app.database(opened) {
+            look(&database)?;
+        }
+        if !unreached.is_empty() {
+            app.shell.warning(format!("not reached, so not asked: {}", unreached.join(", ")));
+        }
+        let mut recorded = Vec::new();
+        for id in opened.locks.shared.entries().keys() {
+            if let Some((_, names)) = opened.locks.shared.sealed(id.as_str()) {
+                let others = names.iter().filter(|name| reached.iter().all(|(known, _)| known != *name));
+                recorded.extend(others.map(|name| (name.clone(), id.clone())));
+            }
+        }
+        Ok(Self { reached, recorded, key: opened.project.key().to_owned() })
+    }
+
+    fn of<'a>(&'a self, id: &'a RevisionId) -> impl Iterator<Item = &'a str> {
+        let reached = self.reached.iter().filter(|(_, history)| history.find(&self.key, id).is_some());
+        let recorded = self.recorded.iter().filter(move |(_, known)| known == id);
+        reached.map(|(name, _)| name.as_str()).chain(recorded.map(|(name, _)| name.as_str()))
+    }
+
+    fn any(&self, id: &RevisionId) -> bool {
+        self.of(id).next().is_some()
+    }
+
+    /// Refuses where a database has one of these, other than the one that they are taken off from.
+    fn refuse(&self, ids: &[RevisionId], except: Option<&Database>) -> Result<()> {
+        let except = except.map(Database::lock_name);
+        let found: Vec<(&str, &RevisionId)> = ids
+            .iter()
+            .flat_map(|id| self.of(id).map(move |name| (name, id)))
+            .filter(|(name, _)| Some(*name) != except)
+            .collect();
+        let Some((first, id)) = found.first() else { return Ok(()) };
+        let mut problem = Problem::new(STILL_APPLIED, "a revision that is applied is not deleted");
+        for (name, id) in &found {
+            problem = problem.note(match *name {
+                build_support::lock::RELEASED => format!("`{id}` is sealed as released: users' databases may have it"),
+                build_support::lock::URL => format!("`{id}` was applied to a database that was given as a URL"),
+                name => format!("`{id}` is applied to `{name}`"),
+            });
+        }
+        let help = match *first {
+            build_support::lock::RELEASED => format!("where no user has it: `cargo migrate seal {id} --undo`"),
+            build_support::lock::URL => {
+                format!("roll it back there and delete it: `cargo migrate -d URL delete {id} --downgrade`")
+            }
+            name => format!("roll it back and delete it in one go: `cargo migrate -d {name} delete {id} --downgrade`"),
+        };
+        Err(problem.help(help).into())
+    }
+}

@@ -1,0 +1,72 @@
+//! `init`: the folder, the lock, the configuration and git's lines.
+
+use std::path::Path;
+
+use build_support::directory::Directory;
+use build_support::lock::Lock;
+use build_support::problem::{Code, Problem};
+use serde_json::json;
+
+use crate::app::App;
+use crate::args::InitArgs;
+use crate::failure::{Failure, Result};
+use crate::project::{Database, scaffold};
+
+/// `cargo migrate init`
+pub(super) fn init(app: App<'_>, _args: &InitArgs) -> Result<()> {
+    let project = app.project()?;
+    let failed = |error: std::io::Error, path: &Path| {
+        Failure::from(Problem::new(Code("file-access"), format!("cannot write this: {error}")).in_file(path))
+    };
+    let mut done = Vec::new();
+    std::fs::create_dir_all(project.migrations()).map_err(|error| failed(error, project.migrations()))?;
+    let directory = Directory::new(project.migrations(), project.migrations_shown());
+    if !directory.path().join("migrate.lock").exists() {
+        directory.replace("migrate.lock", &Lock::default().to_text(false))?;
+        done.push(project.migrations_shown().join("migrate.lock"));
+    }
+    if let Some(manifest) = project.manifest() {
+        let text = std::fs::read_to_string(manifest).map_err(|error| failed(error, manifest))?;
+        let answers = scaffold::Answers {
+            manifest: manifest.to_owned(),
+            package: project.package().unwrap_or("app").to_owned(),
+            migrations: project.settings().migrations.clone(),
+        };
+        let edited = scaffold::add_configuration(&text, &answers)?;
+        if edited != text {
+            scaffold::write_atomically(manifest, edited.as_bytes())?;
+            done.push(project.show_path(manifest));
+        }
+    }
+    // Read again: the databases that `init` wrote are to be ignored by git.
+    let project = app.project()?;
+    let databases: Vec<Database> =
+        project.databases().filter_map(|name| project.configured_database(app.context, name).ok()).collect();
+    let files = databases.iter().filter(|database| !database.shared).map(|database| database.url.path());
+    let ignore = scaffold::ignore_lines(project.root(), files);
+    let attributes = scaffold::attribute_lines(&project.settings().migrations);
+    for (name, lines) in [(".gitignore", ignore), (".gitattributes", attributes)] {
+        let path = project.root().join(name);
+        let existing = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(failed(error, &path)),
+        };
+        let wanted: Vec<&str> = lines.iter().map(String::as_str).collect();
+        if let Some(text) = scaffold::add_lines(&existing, &wanted) {
+            scaffold::write_atomically(&path, text.as_bytes())?;
+            done.push(project.show_path(&path));
+        }
+    }
+    if app.json() {
+        let files: Vec<_> = done.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        app.shell.json(&json!({ "command": "init", "package": project.key(), "written": files }));
+        return Ok(());
+    }
+    for path in &done {
+        app.shell.status("Written", path.display());
+    }
+    app.shell.status("Finished", format!("`{}` is ready", project.key()));
+    app.shell.note("write the first revision: `cargo migrate revision -m \"create todos\"`");
+    Ok(())
+}

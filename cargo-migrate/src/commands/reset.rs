@@ -1,0 +1,73 @@
+//! `reset`: a scratch database as if it had just been made.
+
+use std::time::{Duration, Instant};
+
+use build_support::problem::{Code, Problem};
+use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::history::History;
+use migrate_runtime::plan;
+use migrate_runtime::runner::database_problem;
+use rusqlite::backup::{Backup, StepResult};
+
+use crate::app::App;
+use crate::commands::run::{self, How};
+use crate::failure::{Failure, Result};
+use crate::live;
+
+/// A database that is not thrown away after use is not emptied.
+pub const NOT_SCRATCH: Code = Code("not-scratch");
+
+/// `cargo migrate reset`
+///
+/// Everything is applied to a new file beside; only then does its content replace the database's, in one step of
+/// SQLite's backup. So a revision that fails leaves the database as it was, and no file is removed that another
+/// process may have open.
+pub(super) fn reset(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    opened.verified()?;
+    let database = app.database(&opened)?;
+    if !database.scratch {
+        return Err(Problem::new(NOT_SCRATCH, format!("`{database}` is not a scratch database, so it is not emptied"))
+            .help("choose a scratch one with `-d NAME`; it is declared in Cargo.toml: `test = { url = \"sqlite:test.db\", scratch = true }`")
+            .help("or take this one back step by step: `cargo migrate downgrade base`")
+            .into());
+    }
+    let mut target = live::open_for_writing(&database, true)?;
+    let fresh = tempfile::NamedTempFile::new()
+        .map_err(|error| Problem::new(Code("file-access"), format!("no temporary file can be made: {error}")))?;
+    let mut source = live::open_file(fresh.path())?;
+    // A database with a write-ahead log takes only pages of its own size.
+    let page_size: i64 =
+        target.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(|error| failed(&error))?;
+    source.pragma_update(None, "page_size", page_size).map_err(|error| failed(&error))?;
+    let name = format!("`{}`", database.lock_name());
+    let planner = |history: &History| plan::upgrade(opened.project.key(), &opened.graph, history, "heads", &name);
+    let report = run::carry_out(app, &opened, &mut source, &How::default(), &planner)
+        .map_err(|stopped| Failure::from(stopped.problems))?;
+    let backup = Backup::new(&source, &mut target).map_err(|error| failed(&error))?;
+    let (start, wait) = (Instant::now(), app.wait(&opened));
+    let mut told = false;
+    loop {
+        match backup.step(-1).map_err(|error| failed(&error))? {
+            StepResult::Done => break,
+            _ if start.elapsed() < wait => {
+                if !std::mem::replace(&mut told, true) {
+                    app.shell.status("Waiting", "for another process that holds the database");
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            _ => {
+                let error = DatabaseError { kind: ErrorKind::Busy, message: String::new(), offset: None };
+                return Err(database_problem(&error).into());
+            }
+        }
+    }
+    drop(backup);
+    run::told(app, &opened, &database, &report, "reset", false);
+    Ok(())
+}
+
+fn failed(error: &rusqlite::Error) -> Failure {
+    let error = DatabaseError { kind: ErrorKind::Other, message: error.to_string(), offset: None };
+    database_problem(&error).into()
+}
