@@ -3,9 +3,13 @@
 //! ```text
 //! # Written by cargo migrate. Commit it with the migrations; do not edit it by hand.
 //! format 1
+//! package todo
 //! 2025_02_19_001_create_todos  sha256:…  statements:…  seal:…  prod,released
 //! 2025_02_20_001_add_priority  draft
 //! ```
+//!
+//! The package's key stands in the file, so that whoever has the folder, a server without the manifest or a macro that
+//! reads no configuration, knows whose rows of the version table it is about.
 //!
 //! The same history always gives the same bytes: lines stand in the order of the ids, names in the order of their
 //! letters, and there is neither a time nor a path.
@@ -16,7 +20,7 @@ use std::path::Path;
 
 use crate::checksum::{Checksum, Seal, StatementsHash};
 use crate::problem::{Code, Place, Problem};
-use crate::revision::{RevisionId, check_name};
+use crate::revision::{RevisionId, check_key, check_name};
 
 /// A lock that cannot be read.
 pub const LOCK_SYNTAX: Code = Code("lock-syntax");
@@ -53,10 +57,22 @@ pub enum Entry {
 /// A lock file's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
+    package: Option<String>,
     entries: BTreeMap<RevisionId, Entry>,
 }
 
 impl Lock {
+    /// The key of the package whose history this is; `None` where the file does not say.
+    #[must_use]
+    pub fn package(&self) -> Option<&str> {
+        self.package.as_deref()
+    }
+
+    /// Notes whose history this is.
+    pub fn set_package(&mut self, key: &str) {
+        self.package = Some(key.to_owned());
+    }
+
     /// The lines.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<RevisionId, Entry> {
@@ -125,6 +141,9 @@ impl Lock {
             "# Written by cargo migrate. Commit it with the migrations; do not edit it by hand.\n"
         });
         text.push_str("format 1\n");
+        if let Some(package) = &self.package {
+            text.push_str(&format!("package {package}\n"));
+        }
         for (id, entry) in &self.entries {
             // Writing to a String cannot fail.
             let _ = match entry {
@@ -197,7 +216,9 @@ impl Lock {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            if let Some(format) = line.strip_prefix("format ") {
+            // A revision's line has two spaces behind the id, so one may be called `format`.
+            let header = line.split_once(' ').filter(|(_, rest)| !rest.starts_with(' '));
+            if let Some(("format", format)) = header {
                 if format != "1" {
                     let newer = Problem::new(LOCK_FORMAT, "this lock is of a format that this version does not know");
                     return Err(vec![newer.at(place()).help("install a newer cargo-migrate")]);
@@ -208,6 +229,12 @@ impl Lock {
             if !format_seen {
                 problems.push(damaged("the line `format 1` is missing before this one").at(place()));
                 break;
+            }
+            if let Some(("package", key)) = header {
+                if let Err(problem) = lock.belongs_to(key, merge) {
+                    problems.push(problem.at(place()));
+                }
+                continue;
             }
             match parse_line(line) {
                 Ok((id, entry)) => {
@@ -222,6 +249,23 @@ impl Lock {
             problems.push(damaged("this file is empty: not even the line `format 1` is there").in_file(path));
         }
         if problems.is_empty() { Ok(lock) } else { Err(problems) }
+    }
+
+    fn belongs_to(&mut self, key: &str, merge: bool) -> Result<(), Problem> {
+        check_key(key, "a package's key").map_err(|problem| damaged(problem.message()))?;
+        match &self.package {
+            None => self.set_package(key),
+            Some(known) if known == key && merge => {}
+            Some(known) if merge => {
+                return Err(Problem::new(
+                    LOCK_CONFLICT,
+                    format!("the two sides are of different packages, `{known}` and `{key}`"),
+                )
+                .help("take one of the two `package` lines out, and give that package its name in Cargo.toml"));
+            }
+            Some(_) => return Err(damaged("a second `package` line")),
+        }
+        Ok(())
     }
 
     fn insert(&mut self, id: RevisionId, entry: Entry, merge: bool) -> Result<(), Problem> {
@@ -302,6 +346,9 @@ mod tests {
 
     fn sample() -> Lock {
         let mut lock = Lock::default();
+        lock.set_package("todo");
+        lock.add_draft(id("format"));
+        lock.add_draft(id("package"));
         lock.add_draft(id("b"));
         lock.seal(id("a"), hashes("1"), "prod");
         lock.seal(id("a"), hashes("1"), RELEASED);
@@ -312,7 +359,8 @@ mod tests {
     fn what_is_written_is_read_back() {
         let text = sample().to_text(false);
         assert_eq!(Lock::parse(Path::new("l"), &text).unwrap(), sample());
-        assert!(text.ends_with("  prod,released\nb  draft\n"));
+        assert!(text.contains("format 1\npackage todo\na  sha256:"));
+        assert!(text.contains("  prod,released\nb  draft\nformat  draft\npackage  draft\n"));
     }
 
     #[test]
@@ -339,6 +387,8 @@ mod tests {
         assert_eq!(Lock::parse(Path::new("l"), &text).unwrap_err()[0].code(), LOCK_CONFLICT);
         let settled = Lock::parse_conflicted(Path::new("l"), &text).unwrap();
         assert_eq!(settled, other);
+        let two = "format 1\n<<<<<<< HEAD\npackage a\n=======\npackage b\n>>>>>>> theirs\n";
+        assert_eq!(Lock::parse_conflicted(Path::new("l"), two).unwrap_err()[0].code(), LOCK_CONFLICT);
 
         let mut edited = Lock::default();
         edited.seal(id("a"), hashes("2"), "prod");

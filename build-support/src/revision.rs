@@ -97,31 +97,43 @@ impl AsRef<str> for RevisionId {
     }
 }
 
-/// Whether a text can name a revision, a label or a database: letters, digits, `_` and `-`.
+/// Whether a text can name a revision, a label or a database: letters, digits, `_` and `-`, and no word that is a
+/// target of its own.
 ///
 /// # Errors
 /// [`INVALID_ID`], with `what` in its message.
 pub fn check_name(text: &str, what: &str) -> Result<(), Problem> {
-    let refuse = |why: String| {
-        Err(Problem::new(INVALID_ID, format!("`{}` cannot be {what}: {why}", shortened(&printable(text)))))
-    };
+    check_key(text, what)?;
+    if RESERVED_WORDS.contains(&text) {
+        return Err(refused(text, what, "the word has a meaning of its own as a target"));
+    }
+    Ok(())
+}
+
+/// Whether a text can be a package's key: letters, digits, `_` and `-`.
+///
+/// # Errors
+/// [`INVALID_ID`], with `what` in its message.
+pub fn check_key(text: &str, what: &str) -> Result<(), Problem> {
     let Some(first) = text.chars().next() else {
         return Err(Problem::new(INVALID_ID, format!("{what} cannot be empty")));
     };
     if text.len() > LONGEST_ID {
-        return refuse(format!("it is longer than {LONGEST_ID} bytes"));
+        return Err(refused(text, what, &format!("it is longer than {LONGEST_ID} bytes")));
     }
     if let Some(bad) = text.chars().find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '-'))) {
         let shown = if bad.is_control() { format!("U+{:04X}", u32::from(bad)) } else { format!("`{bad}`") };
-        return refuse(format!("it has {shown} in it, and only letters, digits, `_` and `-` may stand there"));
+        let why = format!("it has {shown} in it, and only letters, digits, `_` and `-` may stand there");
+        return Err(refused(text, what, &why));
     }
     if first == '-' {
-        return refuse("it starts with `-`".to_owned());
-    }
-    if RESERVED_WORDS.contains(&text) {
-        return refuse("the word has a meaning of its own as a target".to_owned());
+        return Err(refused(text, what, "it starts with `-`"));
     }
     Ok(())
+}
+
+fn refused(text: &str, what: &str, why: &str) -> Problem {
+    Problem::new(INVALID_ID, format!("`{}` cannot be {what}: {why}", shortened(&printable(text))))
 }
 
 fn shortened(text: &str) -> String {

@@ -65,10 +65,14 @@ impl App<'_> {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn open(&self) -> Result<Opened> {
-        let project = self.project()?;
+        let mut project = self.project()?;
         let directory = Directory::new(project.migrations(), project.migrations_shown());
-        let graph = RevisionGraph::new(project.key(), directory.read()?)?;
+        let migrations = directory.read()?;
         let locks = directory.read_locks()?;
+        if let Some(key) = locks.shared.package() {
+            project.adopt_key(key)?;
+        }
+        let graph = RevisionGraph::new(project.key(), migrations)?;
         Ok(Opened { project, directory, graph, locks })
     }
 
@@ -124,6 +128,7 @@ impl Opened {
 /// Edits the locks so that they say what the files and a database's history say.
 pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Option<(&Database, &History)>) {
     use build_support::lock::{Entry, Hashes, RELEASED, URL};
+    locks.shared.set_package(key);
     if let Some((database, history)) = database.filter(|(database, _)| !database.scratch) {
         let name = database.lock_name();
         let lock = if database.shared { &mut locks.shared } else { &mut locks.local };

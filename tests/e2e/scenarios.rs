@@ -108,3 +108,39 @@ fn a_project_is_started_from_nothing() {
     assert!(project.read(".gitignore").contains("migrate.local"));
     project.run(&["init"]).done();
 }
+
+#[test]
+fn the_lock_knows_whose_history_it_is() {
+    let project = Project::new();
+    project.migration("001_users", USERS);
+    project.run(&["upgrade"]).done();
+    assert!(project.read("migrations/migrate.lock").contains("\npackage app\n"));
+
+    // A server that has only the folder and the database finds the rows.
+    let server = tempfile::tempdir().unwrap();
+    let folder = project.path("migrations");
+    let there = |arguments: &[&str]| {
+        let mut all = vec!["--migrations", folder.to_str().unwrap(), "-d", "sqlite:copy.db"];
+        all.extend(arguments);
+        let output = project.command(&all).current_dir(server.path()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    std::fs::copy(project.path("app.db"), server.path().join("copy.db")).unwrap();
+    assert_eq!(there(&["current"]), (Some(0), "001_users (head)\n".to_owned()));
+    assert!(there(&["--name", "other", "current"]).1.contains("other-package"));
+
+    // A package that was renamed would look for its rows under the new name.
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("name = \"app\"", "name = \"renamed\""));
+    project.run(&["upgrade"]).refused(&["other-package", "`app`", "name = \"app\""]);
+    project.write(
+        "Cargo.toml",
+        &manifest
+            .replace("name = \"app\"", "name = \"renamed\"")
+            .replace("database = \"dev\"", "database = \"dev\"\nname = \"app\""),
+    );
+    project.run(&["upgrade"]).done().says("nothing to do");
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use build_support::directory::Directory;
+use build_support::directory::{Directory, LOCK_FILE};
 use build_support::lock::Lock;
 use build_support::problem::{Code, Problem};
 use serde_json::json;
@@ -21,9 +21,11 @@ pub(super) fn init(app: App<'_>, _args: &InitArgs) -> Result<()> {
     let mut done = Vec::new();
     std::fs::create_dir_all(project.migrations()).map_err(|error| failed(error, project.migrations()))?;
     let directory = Directory::new(project.migrations(), project.migrations_shown());
-    if !directory.path().join("migrate.lock").exists() {
-        directory.replace("migrate.lock", &Lock::default().to_text(false))?;
-        done.push(project.migrations_shown().join("migrate.lock"));
+    if !directory.path().join(LOCK_FILE).exists() {
+        let mut lock = Lock::default();
+        lock.set_package(project.key());
+        directory.replace(LOCK_FILE, &lock.to_text(false))?;
+        done.push(project.migrations_shown().join(LOCK_FILE));
     }
     if let Some(manifest) = project.manifest() {
         let text = std::fs::read_to_string(manifest).map_err(|error| failed(error, manifest))?;

@@ -184,7 +184,10 @@ pub(super) fn create(app: App<'_>, opened: &Opened, id: &RevisionId, text: &str,
     let path = opened.directory.shown().join(id.file_name());
     build_support::migration::Migration::parse(id.clone(), &path, text)?;
     opened.directory.create(id, text)?;
-    opened.directory.update_locks(|locks| locks.shared.add_draft(id.clone()))?;
+    opened.directory.update_locks(|locks| {
+        locks.shared.set_package(opened.project.key());
+        locks.shared.add_draft(id.clone());
+    })?;
     if app.json() {
         app.shell.json(&json!({ "command": command, "revision": id.as_str(), "file": path.to_string_lossy() }));
     } else {

@@ -30,8 +30,11 @@ pub(super) fn verify(app: App<'_>) -> Result<()> {
 
 /// `cargo migrate lock`: settles a merge conflict and brings the draft lines up to date.
 pub(super) fn lock(app: App<'_>) -> Result<()> {
-    let project = app.project()?;
+    let mut project = app.project()?;
     let directory = Directory::new(project.migrations(), project.migrations_shown());
+    if let Some(key) = directory.read_conflicted_locks()?.shared.package() {
+        project.adopt_key(key)?;
+    }
     let graph = RevisionGraph::new(project.key(), directory.read()?)?;
     let changed = directory.settle_locks(|locks| app::record(locks, &graph, project.key(), None))?;
     if app.json() {

@@ -297,10 +297,9 @@ type Check = Result<(), (&'static str, &'static str)>;
 
 /// A package's key in the version table; `/` stands between a package and a revision in a target.
 pub(super) fn check_key(text: &str) -> Check {
-    if text.is_empty() || text.contains('/') || text.chars().any(char::is_control) {
-        return Err(("is empty, or has a `/` or a control character in it", "write such as `name = \"todo\"`"));
-    }
-    Ok(())
+    // It stands in the lock and in `depends PACKAGE/ID`, as revision ids do.
+    build_support::revision::check_key(text, "a package's key")
+        .map_err(|_| ("can only have letters, digits, `_` and `-`", "write such as `name = \"todo\"`"))
 }
 
 fn check_filled(text: &str) -> Check {

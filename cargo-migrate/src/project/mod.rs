@@ -21,7 +21,7 @@ mod workspace;
 
 use std::path::{Path, PathBuf};
 
-use build_support::problem::{Problem, printable};
+use build_support::problem::{Code, Problem, printable};
 use cargo_metadata::{Metadata, Package};
 use serde_json::Value;
 
@@ -36,6 +36,9 @@ use self::variables::Variables;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 
+/// The lock is of another package than the one at work.
+pub const OTHER_PACKAGE: Code = Code("other-package");
+
 /// A package with migrations, or a folder of migrations alone.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -45,6 +48,7 @@ pub struct Project {
     manifest: Option<PathBuf>,
     package: Option<String>,
     key: String,
+    key_given: bool,
     settings: Settings,
     migrations: PathBuf,
     target_directory: Option<PathBuf>,
@@ -127,6 +131,7 @@ impl Project {
             workspace_root,
             manifest: Some(manifest),
             key: key.unwrap_or_else(|| package.name.to_string()),
+            key_given: selection.name.is_some(),
             package: Some(package.name.to_string()),
             settings,
             migrations: migrations.components().collect(),
@@ -144,6 +149,7 @@ impl Project {
             manifest: None,
             package: None,
             key: selection.name.clone().unwrap_or_else(|| "main".to_owned()),
+            key_given: selection.name.is_some(),
             settings: Settings::without_project(),
             migrations: here.join(folder).components().collect(),
             target_directory: None,
@@ -180,6 +186,36 @@ impl Project {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Takes the key that the migrations folder's lock names.
+    ///
+    /// # Errors
+    /// [`OTHER_PACKAGE`] where the command line, the configuration or the package's name says otherwise: under another
+    /// key all that is applied would look as if it were not.
+    pub fn adopt_key(&mut self, recorded: &str) -> Result<()> {
+        if self.key == recorded {
+            return Ok(());
+        }
+        if self.package.is_none() && !self.key_given {
+            self.key = recorded.to_owned();
+            return Ok(());
+        }
+        let problem = Problem::new(
+            OTHER_PACKAGE,
+            format!("these migrations are recorded as those of `{recorded}`, and the package is `{}`", self.key),
+        )
+        .in_file(self.migrations_shown().join(build_support::directory::LOCK_FILE))
+        .note(format!("the databases' version tables name them `{recorded}` too"));
+        Err(match (self.key_given, &self.manifest) {
+            (true, _) => problem.help(format!("say `--name {recorded}`, or leave `--name` out")),
+            (false, Some(manifest)) => problem.help(format!(
+                "keep the key: `name = \"{recorded}\"` below `[package.metadata.migrate]` in {}",
+                printable(&self.show_path(manifest).to_string_lossy())
+            )),
+            (false, None) => problem,
+        }
+        .into())
     }
 
     /// What the manifests say.
