@@ -1,21 +1,26 @@
 //! The one loop that moves a database. The command, an application and the tests go through it.
+//!
+//! `section` finds and looks at the text that a step runs, `steps` runs and records it, `problems` puts what a
+//! database answers into words.
+
+mod problems;
+mod section;
+mod steps;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use build_support::directory::Directory;
 use build_support::graph::RevisionGraph;
-use build_support::problem::{Code, Place, Problem, printable};
+use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
 
-use crate::connection::{DatabaseError, ErrorKind};
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
-use crate::history::{AppliedRevision, History, State};
-use crate::plan::{Direction, IRREVERSIBLE, Plan, Step};
-use crate::sqlite::StoreError;
-use crate::statement::{Statement, forbidden, may_break_rows, split};
+use crate::history::{History, State};
+use crate::plan::{Plan, Step};
+
+pub use self::problems::{database_problem, store_problem};
 
 /// A statement of a migration failed.
 pub const SQL_ERROR: Code = Code("sql-error");
@@ -109,19 +114,6 @@ pub struct Files<'a> {
     pub graph: &'a RevisionGraph,
     /// The folder.
     pub directory: &'a Directory,
-}
-
-/// A section's text and where it comes from.
-struct Section {
-    path: PathBuf,
-    text: String,
-    span: std::ops::Range<usize>,
-}
-
-impl Section {
-    fn place(&self, span: std::ops::Range<usize>) -> Place {
-        Place::span(&self.path, self.text.as_str(), span)
-    }
 }
 
 /// Makes a plan under the database's lock and carries it out.
@@ -282,224 +274,6 @@ impl Run<'_, '_> {
     fn in_transaction(&mut self) -> Done<bool> {
         self.driver.in_transaction().map_err(|error| one(database_problem(&error)))
     }
-
-    /// Steps that share the open transaction.
-    fn inside(&mut self, package: &str, unit: &[Step]) -> Done<()> {
-        for step in unit {
-            (self.observer)(Event::Started(step));
-            let start = Instant::now();
-            let section = self.section(package, step)?;
-            self.statements(step, &section, true)?;
-            self.verify(step)?;
-            self.record(package, step, start.elapsed(), State::Applied)?;
-            let elapsed = start.elapsed();
-            (self.observer)(Event::Finished(step, elapsed));
-            self.done.push((step.clone(), elapsed));
-        }
-        let broken = self.driver.newly_broken_keys().map_err(|error| one(store_problem(&error)))?;
-        if !broken.is_empty() {
-            return Err(one(broken_keys(&broken, unit)));
-        }
-        self.driver.finish(package).map_err(|error| one(store_problem(&error)))
-    }
-
-    /// A `no-transaction` step: recorded as running, run statement by statement, recorded as done.
-    fn outside(&mut self, package: &str, step: &Step) -> Done<()> {
-        let store = |error: StoreError| one(store_problem(&error));
-        (self.observer)(Event::Started(step));
-        let start = Instant::now();
-        let section = self.section(package, step)?;
-        match step.direction {
-            Direction::Upgrade => self.record(package, step, Duration::ZERO, State::Running)?,
-            Direction::Downgrade => self.driver.mark(package, &step.id, true, 0).map_err(store)?,
-        }
-        self.commit()?;
-        if let Err(problems) = self.statements(step, &section, false) {
-            self.driver.rollback();
-            return Err(problems
-                .into_iter()
-                .map(|problem| {
-                    problem
-                        .note(format!(
-                            "`{}` runs outside a transaction: the statements before this one have taken effect",
-                            step.id
-                        ))
-                        .help(format!("finish it by hand, then: `cargo migrate repair --finished {}`", step.id))
-                        .help(format!("or undo it by hand, then: `cargo migrate repair --not-applied {}`", step.id))
-                })
-                .collect());
-        }
-        self.begin(Enforcement::Deferred)?;
-        match step.direction {
-            Direction::Upgrade => {
-                self.verify(step)?;
-                let elapsed = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
-                self.driver.mark(package, &step.id, false, elapsed).map_err(store)?;
-            }
-            Direction::Downgrade => self.driver.forget(package, &step.id).map_err(store)?,
-        }
-        self.driver.finish(package).map_err(store)?;
-        let elapsed = start.elapsed();
-        (self.observer)(Event::Finished(step, elapsed));
-        self.done.push((step.clone(), elapsed));
-        Ok(())
-    }
-
-    fn statements(&mut self, step: &Step, section: &Section, transaction: bool) -> Done<()> {
-        for statement in split(&section.text, section.span.clone()) {
-            if transaction {
-                let rows = !step.directives.foreign_keys_on && may_break_rows(&statement);
-                let before = self.driver.look_at_keys(rows).map_err(|error| one(store_problem(&error)))?;
-                if before > 0 {
-                    (self.observer)(Event::BrokenBefore(before));
-                }
-            }
-            self.driver.execute(statement.text).map_err(|error| one(statement_problem(&error, section, &statement)))?;
-            if self.in_transaction()? != transaction && transaction {
-                return Err(one(
-                    Problem::new(TRANSACTION_ENDED, "this statement ended the run's transaction")
-                        .at(section.place(statement.span))
-                        .help("take out what ends it (`ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK, …)`), or say `-- migrate:no-transaction`"),
-                ));
-            }
-        }
-        if !transaction && self.in_transaction()? {
-            return Err(one(Problem::new(TRANSACTION_ENDED, "this section leaves a transaction open")
-                .at(Place::file(&section.path))
-                .help("end it with `COMMIT;`")));
-        }
-        Ok(())
-    }
-
-    fn verify(&mut self, step: &Step) -> Done<()> {
-        if step.direction == Direction::Downgrade {
-            return Ok(());
-        }
-        let Some(migration) = self.files.graph.find(step.id.as_str()) else { return Ok(()) };
-        let Some(span) = migration.verify.clone() else { return Ok(()) };
-        let text = self.files.directory.text(migration).map_err(one)?;
-        let section = Section { path: migration.path.clone(), text, span };
-        for query in split(&section.text, section.span.clone()) {
-            let wrong =
-                self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, &section, &query)))?;
-            if let Some(value) = wrong {
-                return Err(one(Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
-                    .at(section.place(query.span).label(format!("gave {value}")))
-                    .note("the run was rolled back")
-                    .help("mend what the upgrade does, or what is verified")));
-            }
-        }
-        Ok(())
-    }
-
-    fn record(&mut self, package: &str, step: &Step, elapsed: Duration, state: State) -> Done<()> {
-        let store = |error: StoreError| one(store_problem(&error));
-        if step.direction == Direction::Downgrade {
-            return self.driver.forget(package, &step.id).map_err(store);
-        }
-        let migration = self.files.graph.find(step.id.as_str());
-        let down = match migration {
-            Some(migration) => match &migration.down {
-                Some(span) => Some(self.files.directory.text(migration).map_err(one)?[span.clone()].to_owned()),
-                None => None,
-            },
-            None => None,
-        };
-        let row = AppliedRevision {
-            package: package.to_owned(),
-            id: step.id.clone(),
-            // The driver gives the next number and the count.
-            sequence: 0,
-            checksum: step.hashes.checksum,
-            statements: step.hashes.statements,
-            seal: step.hashes.seal,
-            parents: step.parents.clone(),
-            depends: step.depends.clone(),
-            directives: step.directives.clone(),
-            message: step.message.clone(),
-            applied_count: 0,
-            state,
-            applied_at: (self.options.now)(),
-            elapsed_ms: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
-            tool_version: self.options.tool_version.to_owned(),
-            schema_hash: None,
-        };
-        self.driver.record(&row, down.as_deref()).map_err(store)
-    }
-
-    fn preflight(&mut self, package: &str, step: &Step) -> Done<()> {
-        let section = self.section(package, step)?;
-        let statements = split(&section.text, section.span.clone());
-        match forbidden(&statements, step.directives.no_transaction) {
-            None => Ok(()),
-            Some(found) => Err(one(Problem::new(FORBIDDEN_STATEMENT, found.message)
-                .at(section.place(found.span))
-                .help(found.help))),
-        }
-    }
-
-    /// The text that a step runs.
-    fn section(&mut self, package: &str, step: &Step) -> Done<Section> {
-        let migration = self.files.graph.find(step.id.as_str());
-        if step.direction == Direction::Upgrade {
-            let Some(migration) = migration else {
-                return Err(one(Problem::new(
-                    crate::plan::UNKNOWN_APPLIED,
-                    format!("there is no file of `{}`", step.id),
-                )));
-            };
-            let text = self.files.directory.text(migration).map_err(one)?;
-            return Ok(Section { path: migration.path.clone(), text, span: migration.up.clone() });
-        }
-        let stored = self.driver.stored_down(package, &step.id).map_err(|error| one(store_problem(&error)))?;
-        let file = match migration {
-            Some(migration) => match &migration.down {
-                Some(span) => Some((migration, self.files.directory.text(migration).map_err(one)?, span.clone())),
-                None => None,
-            },
-            None => None,
-        };
-        let differ = match (&stored, &file) {
-            (Some(stored), Some((_, text, span))) => stored != &text[span.clone()],
-            (None, Some(_)) => true,
-            (Some(_), None) => migration.is_some(),
-            (None, None) => false,
-        };
-        let from = match (differ, self.options.down_from) {
-            (false, _) => DownFrom::Stored,
-            (true, Some(from)) => from,
-            (true, None) => {
-                let path =
-                    migration.map_or_else(|| PathBuf::from(step.id.file_name()), |migration| migration.path.clone());
-                return Err(one(Problem::new(
-                    DOWN_DIFFERS,
-                    format!("the down of `{}` in its file is not the one that was stored when it was applied", step.id),
-                )
-                .in_file(path)
-                .help("`--down-from stored` runs the stored one, which undoes what was applied then")
-                .help("`--down-from file` runs the file's")));
-            }
-        };
-        match (from, stored, file) {
-            (DownFrom::Stored, Some(text), Some((migration, whole, span))) if !differ => {
-                drop(text);
-                Ok(Section { path: migration.path.clone(), text: whole, span })
-            }
-            (DownFrom::Stored, Some(text), _) => {
-                let span = 0..text.len();
-                Ok(Section { path: PathBuf::from(format!("{} (stored down)", step.id)), text, span })
-            }
-            (DownFrom::File, _, Some((migration, text, span))) => {
-                Ok(Section { path: migration.path.clone(), text, span })
-            }
-            _ => Err(one(Problem::new(
-                IRREVERSIBLE,
-                format!("`{}` has no down section, so it cannot be taken back", step.id),
-            )
-            .help("write one into its file and run `downgrade --down-from file`")
-            .help("or write a new revision that undoes what it did"))),
-        }
-    }
 }
 
 /// The steps of a plan by the transactions that they share.
@@ -509,87 +283,4 @@ fn units(plan: &Plan, per_revision: bool) -> Vec<&[Step]> {
 
 fn names<'h>(history: &'h History, package: &'h str) -> BTreeSet<&'h RevisionId> {
     history.of(package).map(|row| &row.id).collect()
-}
-
-fn broken_keys(broken: &[String], unit: &[Step]) -> Problem {
-    const SHOWN: usize = 20;
-    let mut problem = Problem::new(
-        FOREIGN_KEYS,
-        format!("the run would leave {} that point to nothing", counted(broken.len(), "reference")),
-    );
-    for line in broken.iter().take(SHOWN) {
-        problem = problem.note(line.clone());
-    }
-    if broken.len() > SHOWN {
-        problem = problem.note(format!("and {} more", broken.len() - SHOWN));
-    }
-    let ids: Vec<&str> = unit.iter().take(5).map(|step| step.id.as_str()).collect();
-    problem
-        .note(format!("everything was rolled back ({}{})", ids.join(", "), if unit.len() > 5 { ", …" } else { "" }))
-        .help("delete or mend these rows in the migration, before the rows that they point to go")
-        .help("where its deletes are to cascade, say `-- migrate:foreign-keys on` in the migration's header")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("{count} {what}") } else { format!("{count} {what}s") }
-}
-
-fn statement_problem(error: &DatabaseError, section: &Section, statement: &Statement<'_>) -> Problem {
-    if matches!(
-        error.kind,
-        ErrorKind::Busy | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::NotADatabase
-    ) {
-        return database_problem(error).at(section.place(statement.span.clone()));
-    }
-    let span = match error.offset {
-        Some(offset) => {
-            let start = statement.span.start + offset;
-            let word =
-                build_support::token::tokens(section.text.get(start..statement.span.end).unwrap_or_default()).next();
-            start..start + word.map_or(1, |token| token.span.len())
-        }
-        None => statement.span.start..statement.span.end,
-    };
-    Problem::new(SQL_ERROR, printable(&error.message))
-        .at(section.place(span))
-        .note("everything that was not committed before was rolled back")
-}
-
-/// A database's own error as a problem with a way out.
-#[must_use]
-pub fn database_problem(error: &DatabaseError) -> Problem {
-    let message = printable(&error.message);
-    match error.kind {
-        ErrorKind::Busy => Problem::new(BUSY, "another process holds the database locked")
-            .note(message)
-            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
-        ErrorKind::ReadOnly => Problem::new(DATABASE, "the database can only be read")
-            .note(message)
-            .help("see who may write the file and its folder"),
-        ErrorKind::Full => Problem::new(DATABASE, "there is no room left for the database")
-            .note(message)
-            .help("make room (or raise `max_page_count`) and run the command again; nothing was changed"),
-        ErrorKind::NotADatabase => Problem::new(DATABASE, "this file is no SQLite database")
-            .note(message)
-            .help("see that the database's URL names the right file"),
-        ErrorKind::Corrupt => Problem::new(DATABASE, "the database is damaged")
-            .note(message)
-            .help("restore a backup; `PRAGMA integrity_check` says what is damaged"),
-        ErrorKind::CannotOpen => Problem::new(DATABASE, "the database cannot be opened")
-            .note(message)
-            .help("see that its folder exists and may be written"),
-        ErrorKind::MissingTable | ErrorKind::Constraint | ErrorKind::Other => Problem::new(DATABASE, message),
-    }
-}
-
-/// An error of the version table as a problem.
-#[must_use]
-pub fn store_problem(error: &StoreError) -> Problem {
-    match error {
-        StoreError::Database(error) => database_problem(error),
-        StoreError::Damaged(what) => {
-            Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))
-                .help("restore a backup, or mend the row by hand")
-        }
-    }
 }

@@ -60,7 +60,15 @@ fn what_has_one_room_stays_in_it() {
     only_in(
         "migrate-runtime",
         "use crate::connection",
-        &["driver.rs", "driver/sqlite.rs", "driver/recording.rs", "sqlite.rs", "runner.rs"],
+        &[
+            "driver.rs",
+            "driver/sqlite.rs",
+            "driver/recording.rs",
+            "sqlite.rs",
+            "sqlite/version_table.rs",
+            "sqlite/foreign_keys.rs",
+            "runner/problems.rs",
+        ],
     );
     only_in("cargo-migrate", "std::env::", &["context.rs", "main.rs"]);
     only_in("cargo-migrate", "Connection::open", &["live.rs"]);

@@ -1,0 +1,93 @@
+//! What a database answers, and what a run would leave behind, as problems with a way out.
+
+use build_support::problem::{Problem, printable};
+
+use super::section::Section;
+use super::{BUSY, DATABASE, FOREIGN_KEYS, SQL_ERROR};
+use crate::connection::{DatabaseError, ErrorKind};
+use crate::plan::Step;
+use crate::sqlite::StoreError;
+use crate::statement::Statement;
+
+pub(super) fn broken_keys(broken: &[String], unit: &[Step]) -> Problem {
+    const SHOWN: usize = 20;
+    let mut problem = Problem::new(
+        FOREIGN_KEYS,
+        format!("the run would leave {} that point to nothing", counted(broken.len(), "reference")),
+    );
+    for line in broken.iter().take(SHOWN) {
+        problem = problem.note(line.clone());
+    }
+    if broken.len() > SHOWN {
+        problem = problem.note(format!("and {} more", broken.len() - SHOWN));
+    }
+    let ids: Vec<&str> = unit.iter().take(5).map(|step| step.id.as_str()).collect();
+    problem
+        .note(format!("everything was rolled back ({}{})", ids.join(", "), if unit.len() > 5 { ", …" } else { "" }))
+        .help("delete or mend these rows in the migration, before the rows that they point to go")
+        .help("where its deletes are to cascade, say `-- migrate:foreign-keys on` in the migration's header")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("{count} {what}") } else { format!("{count} {what}s") }
+}
+
+pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statement: &Statement<'_>) -> Problem {
+    if matches!(
+        error.kind,
+        ErrorKind::Busy | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::NotADatabase
+    ) {
+        return database_problem(error).at(section.place(statement.span.clone()));
+    }
+    let span = match error.offset {
+        Some(offset) => {
+            let start = statement.span.start + offset;
+            let word =
+                build_support::token::tokens(section.text.get(start..statement.span.end).unwrap_or_default()).next();
+            start..start + word.map_or(1, |token| token.span.len())
+        }
+        None => statement.span.start..statement.span.end,
+    };
+    Problem::new(SQL_ERROR, printable(&error.message))
+        .at(section.place(span))
+        .note("everything that was not committed before was rolled back")
+}
+
+/// A database's own error as a problem with a way out.
+#[must_use]
+pub fn database_problem(error: &DatabaseError) -> Problem {
+    let message = printable(&error.message);
+    match error.kind {
+        ErrorKind::Busy => Problem::new(BUSY, "another process holds the database locked")
+            .note(message)
+            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
+        ErrorKind::ReadOnly => Problem::new(DATABASE, "the database can only be read")
+            .note(message)
+            .help("see who may write the file and its folder"),
+        ErrorKind::Full => Problem::new(DATABASE, "there is no room left for the database")
+            .note(message)
+            .help("make room (or raise `max_page_count`) and run the command again; nothing was changed"),
+        ErrorKind::NotADatabase => Problem::new(DATABASE, "this file is no SQLite database")
+            .note(message)
+            .help("see that the database's URL names the right file"),
+        ErrorKind::Corrupt => Problem::new(DATABASE, "the database is damaged")
+            .note(message)
+            .help("restore a backup; `PRAGMA integrity_check` says what is damaged"),
+        ErrorKind::CannotOpen => Problem::new(DATABASE, "the database cannot be opened")
+            .note(message)
+            .help("see that its folder exists and may be written"),
+        ErrorKind::MissingTable | ErrorKind::Constraint | ErrorKind::Other => Problem::new(DATABASE, message),
+    }
+}
+
+/// An error of the version table as a problem.
+#[must_use]
+pub fn store_problem(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Database(error) => database_problem(error),
+        StoreError::Damaged(what) => {
+            Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))
+                .help("restore a backup, or mend the row by hand")
+        }
+    }
+}

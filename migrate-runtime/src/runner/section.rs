@@ -1,0 +1,98 @@
+//! The text that a step runs: where it comes from, and whether a run may hold it.
+
+use std::path::PathBuf;
+
+use build_support::problem::{Place, Problem};
+
+use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, one, store_problem};
+use crate::plan::{Direction, IRREVERSIBLE, Step};
+use crate::statement::{forbidden, split};
+
+/// A section's text and where it comes from.
+pub(super) struct Section {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    pub(super) span: std::ops::Range<usize>,
+}
+
+impl Section {
+    pub(super) fn place(&self, span: std::ops::Range<usize>) -> Place {
+        Place::span(&self.path, self.text.as_str(), span)
+    }
+}
+
+impl Run<'_, '_> {
+    pub(super) fn preflight(&mut self, package: &str, step: &Step) -> Done<()> {
+        let section = self.section(package, step)?;
+        let statements = split(&section.text, section.span.clone());
+        match forbidden(&statements, step.directives.no_transaction) {
+            None => Ok(()),
+            Some(found) => Err(one(Problem::new(FORBIDDEN_STATEMENT, found.message)
+                .at(section.place(found.span))
+                .help(found.help))),
+        }
+    }
+
+    /// The text that a step runs.
+    pub(super) fn section(&mut self, package: &str, step: &Step) -> Done<Section> {
+        let migration = self.files.graph.find(step.id.as_str());
+        if step.direction == Direction::Upgrade {
+            let Some(migration) = migration else {
+                return Err(one(Problem::new(
+                    crate::plan::UNKNOWN_APPLIED,
+                    format!("there is no file of `{}`", step.id),
+                )));
+            };
+            let text = self.files.directory.text(migration).map_err(one)?;
+            return Ok(Section { path: migration.path.clone(), text, span: migration.up.clone() });
+        }
+        let stored = self.driver.stored_down(package, &step.id).map_err(|error| one(store_problem(&error)))?;
+        let file = match migration {
+            Some(migration) => match &migration.down {
+                Some(span) => Some((migration, self.files.directory.text(migration).map_err(one)?, span.clone())),
+                None => None,
+            },
+            None => None,
+        };
+        let differ = match (&stored, &file) {
+            (Some(stored), Some((_, text, span))) => stored != &text[span.clone()],
+            (None, Some(_)) => true,
+            (Some(_), None) => migration.is_some(),
+            (None, None) => false,
+        };
+        let from = match (differ, self.options.down_from) {
+            (false, _) => DownFrom::Stored,
+            (true, Some(from)) => from,
+            (true, None) => {
+                let path =
+                    migration.map_or_else(|| PathBuf::from(step.id.file_name()), |migration| migration.path.clone());
+                return Err(one(Problem::new(
+                    DOWN_DIFFERS,
+                    format!("the down of `{}` in its file is not the one that was stored when it was applied", step.id),
+                )
+                .in_file(path)
+                .help("`--down-from stored` runs the stored one, which undoes what was applied then")
+                .help("`--down-from file` runs the file's")));
+            }
+        };
+        match (from, stored, file) {
+            (DownFrom::Stored, Some(text), Some((migration, whole, span))) if !differ => {
+                drop(text);
+                Ok(Section { path: migration.path.clone(), text: whole, span })
+            }
+            (DownFrom::Stored, Some(text), _) => {
+                let span = 0..text.len();
+                Ok(Section { path: PathBuf::from(format!("{} (stored down)", step.id)), text, span })
+            }
+            (DownFrom::File, _, Some((migration, text, span))) => {
+                Ok(Section { path: migration.path.clone(), text, span })
+            }
+            _ => Err(one(Problem::new(
+                IRREVERSIBLE,
+                format!("`{}` has no down section, so it cannot be taken back", step.id),
+            )
+            .help("write one into its file and run `downgrade --down-from file`")
+            .help("or write a new revision that undoes what it did"))),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One step: its statements, its verify queries, its row in the version table.
+
+use std::time::{Duration, Instant};
+
+use build_support::problem::{Place, Problem};
+
+use super::problems::{broken_keys, statement_problem};
+use super::section::Section;
+use super::{Done, Run, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
+use crate::driver::Enforcement;
+use crate::event::Event;
+use crate::history::{AppliedRevision, State};
+use crate::plan::{Direction, Step};
+use crate::sqlite::StoreError;
+use crate::statement::{may_break_rows, split};
+
+impl Run<'_, '_> {
+    /// Steps that share the open transaction.
+    pub(super) fn inside(&mut self, package: &str, unit: &[Step]) -> Done<()> {
+        for step in unit {
+            (self.observer)(Event::Started(step));
+            let start = Instant::now();
+            let section = self.section(package, step)?;
+            self.statements(step, &section, true)?;
+            self.verify(step)?;
+            self.record(package, step, start.elapsed(), State::Applied)?;
+            let elapsed = start.elapsed();
+            (self.observer)(Event::Finished(step, elapsed));
+            self.done.push((step.clone(), elapsed));
+        }
+        let broken = self.driver.newly_broken_keys().map_err(|error| one(store_problem(&error)))?;
+        if !broken.is_empty() {
+            return Err(one(broken_keys(&broken, unit)));
+        }
+        self.driver.finish(package).map_err(|error| one(store_problem(&error)))
+    }
+
+    /// A `no-transaction` step: recorded as running, run statement by statement, recorded as done.
+    pub(super) fn outside(&mut self, package: &str, step: &Step) -> Done<()> {
+        let store = |error: StoreError| one(store_problem(&error));
+        (self.observer)(Event::Started(step));
+        let start = Instant::now();
+        let section = self.section(package, step)?;
+        match step.direction {
+            Direction::Upgrade => self.record(package, step, Duration::ZERO, State::Running)?,
+            Direction::Downgrade => self.driver.mark(package, &step.id, true, 0).map_err(store)?,
+        }
+        self.commit()?;
+        if let Err(problems) = self.statements(step, &section, false) {
+            self.driver.rollback();
+            return Err(problems
+                .into_iter()
+                .map(|problem| {
+                    problem
+                        .note(format!(
+                            "`{}` runs outside a transaction: the statements before this one have taken effect",
+                            step.id
+                        ))
+                        .help(format!("finish it by hand, then: `cargo migrate repair --finished {}`", step.id))
+                        .help(format!("or undo it by hand, then: `cargo migrate repair --not-applied {}`", step.id))
+                })
+                .collect());
+        }
+        self.begin(Enforcement::Deferred)?;
+        match step.direction {
+            Direction::Upgrade => {
+                self.verify(step)?;
+                let elapsed = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
+                self.driver.mark(package, &step.id, false, elapsed).map_err(store)?;
+            }
+            Direction::Downgrade => self.driver.forget(package, &step.id).map_err(store)?,
+        }
+        self.driver.finish(package).map_err(store)?;
+        let elapsed = start.elapsed();
+        (self.observer)(Event::Finished(step, elapsed));
+        self.done.push((step.clone(), elapsed));
+        Ok(())
+    }
+
+    fn statements(&mut self, step: &Step, section: &Section, transaction: bool) -> Done<()> {
+        for statement in split(&section.text, section.span.clone()) {
+            if transaction {
+                let rows = !step.directives.foreign_keys_on && may_break_rows(&statement);
+                let before = self.driver.look_at_keys(rows).map_err(|error| one(store_problem(&error)))?;
+                if before > 0 {
+                    (self.observer)(Event::BrokenBefore(before));
+                }
+            }
+            self.driver.execute(statement.text).map_err(|error| one(statement_problem(&error, section, &statement)))?;
+            if self.in_transaction()? != transaction && transaction {
+                return Err(one(
+                    Problem::new(TRANSACTION_ENDED, "this statement ended the run's transaction")
+                        .at(section.place(statement.span))
+                        .help("take out what ends it (`ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK, …)`), or say `-- migrate:no-transaction`"),
+                ));
+            }
+        }
+        if !transaction && self.in_transaction()? {
+            return Err(one(Problem::new(TRANSACTION_ENDED, "this section leaves a transaction open")
+                .at(Place::file(&section.path))
+                .help("end it with `COMMIT;`")));
+        }
+        Ok(())
+    }
+
+    fn verify(&mut self, step: &Step) -> Done<()> {
+        if step.direction == Direction::Downgrade {
+            return Ok(());
+        }
+        let Some(migration) = self.files.graph.find(step.id.as_str()) else { return Ok(()) };
+        let Some(span) = migration.verify.clone() else { return Ok(()) };
+        let text = self.files.directory.text(migration).map_err(one)?;
+        let section = Section { path: migration.path.clone(), text, span };
+        for query in split(&section.text, section.span.clone()) {
+            let wrong =
+                self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, &section, &query)))?;
+            if let Some(value) = wrong {
+                return Err(one(Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
+                    .at(section.place(query.span).label(format!("gave {value}")))
+                    .note("the run was rolled back")
+                    .help("mend what the upgrade does, or what is verified")));
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, package: &str, step: &Step, elapsed: Duration, state: State) -> Done<()> {
+        let store = |error: StoreError| one(store_problem(&error));
+        if step.direction == Direction::Downgrade {
+            return self.driver.forget(package, &step.id).map_err(store);
+        }
+        let migration = self.files.graph.find(step.id.as_str());
+        let down = match migration {
+            Some(migration) => match &migration.down {
+                Some(span) => Some(self.files.directory.text(migration).map_err(one)?[span.clone()].to_owned()),
+                None => None,
+            },
+            None => None,
+        };
+        let row = AppliedRevision {
+            package: package.to_owned(),
+            id: step.id.clone(),
+            // The driver gives the next number and the count.
+            sequence: 0,
+            checksum: step.hashes.checksum,
+            statements: step.hashes.statements,
+            seal: step.hashes.seal,
+            parents: step.parents.clone(),
+            depends: step.depends.clone(),
+            directives: step.directives.clone(),
+            message: step.message.clone(),
+            applied_count: 0,
+            state,
+            applied_at: (self.options.now)(),
+            elapsed_ms: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+            tool_version: self.options.tool_version.to_owned(),
+            schema_hash: None,
+        };
+        self.driver.record(&row, down.as_deref()).map_err(store)
+    }
+}

@@ -1,0 +1,265 @@
+//! The version table: its columns, and its rows as values.
+
+use build_support::checksum::{Checksum, Seal, StatementsHash};
+use build_support::migration::Directives;
+use build_support::revision::RevisionId;
+
+use super::{Store, StoreError, quoted, text};
+use crate::connection::Value;
+use crate::history::{AppliedRevision, History, State};
+
+const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
+    applied_count, state, applied_at, elapsed_ms, tool_version, schema_hash";
+
+/// The statement that creates the version table where it is not there.
+#[must_use]
+pub fn create_table_sql(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (
+    package TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
+    statements TEXT NOT NULL,
+    seal TEXT NOT NULL,
+    parents TEXT NOT NULL,
+    depends TEXT NOT NULL,
+    directives TEXT NOT NULL,
+    message TEXT NOT NULL,
+    applied_count INTEGER NOT NULL,
+    down TEXT,
+    state TEXT NOT NULL,
+    applied_at TEXT NOT NULL,
+    elapsed_ms INTEGER NOT NULL,
+    tool_version TEXT NOT NULL,
+    schema_hash TEXT,
+    PRIMARY KEY (package, revision),
+    UNIQUE (package, sequence)
+)",
+        quoted(table)
+    )
+}
+
+impl Store<'_> {
+    /// Creates the version table where it is not there.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn ensure_table(&mut self) -> Result<(), StoreError> {
+        Ok(self.connection.execute(&create_table_sql(&self.table), &[])?)
+    }
+
+    /// Whether the version table is there.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn has_table(&mut self) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+        let table = self.table.as_str().into();
+        Ok(!self.rows(sql, &[table])?.is_empty())
+    }
+
+    /// All rows; none where there is no version table.
+    ///
+    /// # Errors
+    /// What the database says, or the row that is damaged.
+    pub fn read_history(&mut self) -> Result<History, StoreError> {
+        if !self.has_table()? {
+            return Ok(History::default());
+        }
+        let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.name());
+        let rows = self.rows(&sql, &[])?;
+        rows.iter().map(|row| read_row(row)).collect::<Result<_, _>>().map(History::new).map_err(StoreError::Damaged)
+    }
+
+    /// The down text that is stored with a revision.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn stored_down(&mut self, package: &str, id: &RevisionId) -> Result<Option<String>, StoreError> {
+        let sql = format!("SELECT down FROM {} WHERE package = ?1 AND revision = ?2", self.name());
+        let rows = self.rows(&sql, &[package.into(), id.as_str().into()])?;
+        Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_str).map(str::to_owned))
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn insert(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO {} ({COLUMNS}, down) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            self.name()
+        );
+        let parents: Vec<&str> = row.parents.iter().map(RevisionId::as_str).collect();
+        let params = [
+            row.package.as_str().into(),
+            row.id.as_str().into(),
+            row.sequence.into(),
+            row.checksum.to_string().into(),
+            row.statements.to_string().into(),
+            row.seal.to_string().into(),
+            parents.join(", ").into(),
+            row.depends.join(", ").into(),
+            row.directives.to_text().into(),
+            row.message.as_str().into(),
+            row.applied_count.into(),
+            state_text(row.state).into(),
+            row.applied_at.as_str().into(),
+            row.elapsed_ms.into(),
+            row.tool_version.as_str().into(),
+            row.schema_hash.as_deref().into(),
+            down.into(),
+        ];
+        Ok(self.connection.execute(&sql, &params)?)
+    }
+
+    /// Removes a revision's row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn delete(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM {} WHERE package = ?1 AND revision = ?2", self.name());
+        Ok(self.connection.execute(&sql, &[package.into(), id.as_str().into()])?)
+    }
+
+    /// Says of a revision under way that it is applied.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn set_applied(
+        &mut self,
+        package: &str,
+        id: &RevisionId,
+        elapsed_ms: i64,
+        applied_at: &str,
+    ) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE {} SET state = 'applied', elapsed_ms = ?3, applied_at = ?4 WHERE package = ?1 AND revision = ?2",
+            self.name()
+        );
+        let params = [package.into(), id.as_str().into(), elapsed_ms.into(), applied_at.into()];
+        Ok(self.connection.execute(&sql, &params)?)
+    }
+
+    /// Writes how many revisions are applied, and the schema's hash, to a package's newest row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn finish(&mut self, package: &str) -> Result<(), StoreError> {
+        let hash = self.schema_hash()?;
+        let table = self.name();
+        let sql = format!(
+            "UPDATE {table} SET schema_hash = ?2, \
+             applied_count = (SELECT count(*) FROM {table} WHERE package = ?1) \
+             WHERE package = ?1 AND sequence = (SELECT max(sequence) FROM {table} WHERE package = ?1)"
+        );
+        Ok(self.connection.execute(&sql, &[package.into(), hash.into()])?)
+    }
+}
+
+fn state_text(state: State) -> &'static str {
+    match state {
+        State::Applied => "applied",
+        State::Running => "running",
+    }
+}
+
+/// Reads a row of [`COLUMNS`]; the error names the row and what is wrong with it.
+fn read_row(row: &[Value]) -> Result<AppliedRevision, String> {
+    let (package, revision) = (text(row, 0), text(row, 1));
+    let damaged =
+        |column: &str| format!("the version table's row of `{package}/{revision}` has an unreadable `{column}`");
+    let string =
+        |at: usize, column: &str| row.get(at).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| damaged(column));
+    let integer = |at: usize, column: &str| row.get(at).and_then(Value::as_i64).ok_or_else(|| damaged(column));
+    let listed = |at: usize, column: &str| {
+        string(at, column).map(|text| text.split(", ").filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    };
+    let parents: Vec<String> = listed(6, "parents")?;
+    let parents = parents.iter().map(|id| RevisionId::new(id)).collect::<Result<_, _>>();
+    Ok(AppliedRevision {
+        package: string(0, "package")?,
+        id: RevisionId::new(&string(1, "revision")?).map_err(|_| damaged("revision"))?,
+        sequence: integer(2, "sequence")?,
+        checksum: Checksum::parse(&string(3, "checksum")?).ok_or_else(|| damaged("checksum"))?,
+        statements: StatementsHash::parse(&string(4, "statements")?).ok_or_else(|| damaged("statements"))?,
+        seal: Seal::parse(&string(5, "seal")?).ok_or_else(|| damaged("seal"))?,
+        parents: parents.map_err(|_| damaged("parents"))?,
+        depends: listed(7, "depends")?,
+        directives: Directives::from_text(&string(8, "directives")?),
+        message: string(9, "message")?,
+        applied_count: integer(10, "applied_count")?,
+        state: match string(11, "state")?.as_str() {
+            "applied" => State::Applied,
+            "running" => State::Running,
+            _ => return Err(damaged("state")),
+        },
+        applied_at: string(12, "applied_at")?,
+        elapsed_ms: integer(13, "elapsed_ms")?,
+        tool_version: string(14, "tool_version")?,
+        schema_hash: match row.get(15) {
+            Some(Value::Null) => None,
+            _ => Some(string(15, "schema_hash")?),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::open;
+    use super::*;
+
+    fn row(id: &str, sequence: i64) -> AppliedRevision {
+        let hex = "0f".repeat(32);
+        AppliedRevision {
+            package: "app".to_owned(),
+            id: RevisionId::new(id).unwrap(),
+            sequence,
+            checksum: Checksum::of("a"),
+            statements: StatementsHash::parse(&format!("statements:{hex}")).unwrap(),
+            seal: Seal::parse(&format!("seal:{hex}")).unwrap(),
+            parents: vec![RevisionId::new("x1").unwrap(), RevisionId::new("x2").unwrap()],
+            depends: Vec::new(),
+            directives: Directives { no_transaction: true, loses: vec!["a.b".to_owned()], ..Directives::default() },
+            message: "it's \"so\"".to_owned(),
+            applied_count: 0,
+            state: State::Running,
+            applied_at: "2026-01-01T00:00:00Z".to_owned(),
+            elapsed_ms: 0,
+            tool_version: "0.1.0".to_owned(),
+            schema_hash: None,
+        }
+    }
+
+    #[test]
+    fn rows_go_there_and_back() {
+        let mut connection = open("CREATE TEMP TABLE _m(a)");
+        let mut store = Store::new(&mut connection, "_m");
+        assert!(store.read_history().unwrap().rows().is_empty());
+        let empty = store.schema_hash().unwrap();
+        store.ensure_table().unwrap();
+        store.ensure_table().unwrap();
+        let (first, second) = (row("r1", 1), row("r2", 2));
+        store.insert(&second, None).unwrap();
+        store.insert(&first, Some("DROP TABLE a;")).unwrap();
+        assert!(matches!(store.insert(&first, None), Err(StoreError::Database(_))));
+        assert_eq!(store.read_history().unwrap().rows(), [first.clone(), second.clone()]);
+        assert_eq!(store.stored_down("app", &first.id).unwrap().as_deref(), Some("DROP TABLE a;"));
+        assert_eq!(store.stored_down("app", &second.id).unwrap(), None);
+        store.set_applied("app", &second.id, 5, "2026").unwrap();
+        store.finish("app").unwrap();
+        let history = store.read_history().unwrap();
+        let newest = &history.rows()[1];
+        assert_eq!((newest.state, newest.elapsed_ms, newest.applied_at.as_str()), (State::Applied, 5, "2026"));
+        assert_eq!((newest.applied_count, newest.schema_hash.as_ref()), (2, Some(&empty)));
+        store.delete("app", &second.id).unwrap();
+        assert_eq!(store.read_history().unwrap().rows(), [first]);
+        store.connection().execute("CREATE TABLE a(b)", &[]).unwrap();
+        assert_ne!(store.schema_hash().unwrap(), empty);
+        store.connection().execute("UPDATE main._m SET seal = 'x'", &[]).unwrap();
+        let Err(StoreError::Damaged(what)) = store.read_history() else { panic!() };
+        assert!(what.contains("`app/r1`") && what.contains("`seal`"), "{what}");
+    }
+}
