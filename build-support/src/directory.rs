@@ -3,9 +3,10 @@
 //! Files are written through a temporary file in the same folder and a rename, so that a crash tears none; the lock
 //! files change only under an operating-system lock on the folder, which the kernel lets go when a process dies.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::lock::Lock;
@@ -30,6 +31,9 @@ pub const LOCAL_FILE: &str = "migrate.local";
 pub const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// The largest number of files in a folder.
 pub const MOST_FILES: usize = 100_000;
+
+const HOLD_ATTEMPTS: u32 = 1000;
+const HOLD_PAUSE: Duration = Duration::from_millis(10);
 
 /// A migrations folder and the way it is shown to people.
 #[derive(Clone, Debug)]
@@ -289,7 +293,7 @@ impl Directory {
         Err(last)
     }
 
-    /// Holds the folder's lock until the value is dropped.
+    /// Holds the folder's lock until the value is dropped; waits about ten seconds for another holder.
     fn hold(&self) -> io::Result<File> {
         // A folder can be locked itself where the system is a Unix; elsewhere a file in it stands for it.
         #[cfg(unix)]
@@ -297,8 +301,15 @@ impl Directory {
         #[cfg(not(unix))]
         let file =
             OpenOptions::new().create(true).write(true).truncate(false).open(self.path.join(".cargo-migrate.tmp"))?;
-        file.lock()?;
-        Ok(file)
+        // It is held for moments. A process that was stopped while it held the lock must not stop all others.
+        for _ in 0..HOLD_ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(HOLD_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it locked"))
     }
 }
 
@@ -342,6 +353,11 @@ fn cannot(verb: &str, shown: &Path, error: &io::Error) -> Problem {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             problem.help("make room on the disk and run the command again")
         }
-        _ => problem,
+        io::ErrorKind::NotFound => problem.help("put it back; where it is a symbolic link, see where it leads"),
+        io::ErrorKind::AlreadyExists => problem.help("choose another name, or move the one that is there"),
+        io::ErrorKind::WouldBlock => problem.help(
+            "another process has locked the migrations folder: end it, or wait for it, and run the command again",
+        ),
+        _ => problem.help("mend that and run the command again"),
     }
 }

@@ -103,7 +103,8 @@ impl Lineage {
         // Every revision left has a need that is left too, so walking from need to need must come back.
         let mut at = missing.iter().position(|count| *count > 0).unwrap_or_default();
         let mut walked = Vec::new();
-        while !walked.contains(&at) {
+        let mut seen = vec![false; self.ids.len()];
+        while !std::mem::replace(&mut seen[at], true) {
             walked.push(at);
             at = self.needs(at).find(|need| missing[*need] > 0).unwrap_or(at);
         }
@@ -254,13 +255,18 @@ impl RevisionGraph {
     pub fn new(package: &str, mut migrations: Vec<Migration>) -> Result<Self, Vec<Problem>> {
         migrations.sort_by(|a, b| a.id.cmp(&b.id));
         let mut problems = duplicates(&migrations);
+        let late = latest_named(&migrations);
         let nodes: Vec<Node> = (0..migrations.len())
             .map(|at| {
                 let migration = &migrations[at];
                 let parents = match &migration.parents {
                     Parents::Named(ids) => ids.clone(),
                     Parents::Base => Vec::new(),
-                    Parents::Implicit => at.checked_sub(1).map(|at| migrations[at].id.clone()).into_iter().collect(),
+                    // One that follows a later file was merged late: it is not what this file came after.
+                    Parents::Implicit => {
+                        let before = (0..at).rev().find(|before| late[*before] < at);
+                        before.map(|before| migrations[before].id.clone()).into_iter().collect()
+                    }
                 };
                 let depends =
                     migration.depends.iter().filter(|on| is_here(package, on)).map(|on| on.id.clone()).collect();
@@ -305,6 +311,32 @@ impl RevisionGraph {
     pub fn find(&self, id: &str) -> Option<&Migration> {
         self.lineage.find(id).map(|at| &self.migrations[at])
     }
+}
+
+/// For each file the last one, by name, that it follows through named parents.
+fn latest_named(migrations: &[Migration]) -> Vec<usize> {
+    let index: HashMap<&str, usize> =
+        migrations.iter().enumerate().map(|(at, migration)| (migration.id.as_str(), at)).collect();
+    let mut latest = vec![0; migrations.len()];
+    // Parents mostly sort before their children, so this settles after two rounds. A tangle that it doesn't settle
+    // for is left to the search for circles.
+    for round in 0..64 {
+        let mut settled = true;
+        for step in 0..migrations.len() {
+            let at = if round % 2 == 0 { step } else { migrations.len() - 1 - step };
+            let Parents::Named(parents) = &migrations[at].parents else { continue };
+            let found = parents.iter().filter_map(|id| index.get(id.as_str()));
+            let last = found.map(|parent| latest[*parent].max(*parent)).max().unwrap_or_default();
+            if last > latest[at] {
+                latest[at] = last;
+                settled = false;
+            }
+        }
+        if settled {
+            break;
+        }
+    }
+    latest
 }
 
 fn is_here(package: &str, dependency: &Dependency) -> bool {
@@ -364,12 +396,20 @@ fn missing(migrations: &[Migration], nodes: &[Node]) -> Vec<Problem> {
 }
 
 fn cycle(migrations: &[Migration], circle: &[usize]) -> Problem {
+    // A person looks at a few of them; a circle can lead through the whole history.
+    const SHOWN: usize = 12;
     let mut drawn: Vec<&str> = circle.iter().rev().map(|at| migrations[*at].id.as_str()).collect();
     drawn.extend(drawn.first().copied());
+    if drawn.len() > SHOWN {
+        drawn.splice(SHOWN / 2..drawn.len() - SHOWN / 2, ["…"]);
+    }
     let mut problem = Problem::new(CYCLE, "these revisions follow one another in a circle")
         .note(drawn.join(" -> "))
         .help("name another parent in one of the files");
-    for at in circle {
+    if circle.len() > SHOWN {
+        problem = problem.note(format!("the circle leads through {} files", circle.len()));
+    }
+    for at in circle.iter().take(SHOWN) {
         let migration = &migrations[*at];
         problem = problem.at(migration.directive_place(if migration.parents == Parents::Implicit {
             "depends"
@@ -441,6 +481,21 @@ mod tests {
     }
 
     #[test]
+    fn a_late_merged_revision_does_not_come_between_files_that_name_no_parent() {
+        let before = graph(&[("a", ""), ("d", "")]).unwrap();
+        let after = graph(&[
+            ("a", ""),
+            ("b", "-- migrate:parent d"),
+            ("c", "-- migrate:parent b"),
+            ("d", ""),
+            ("e", "-- migrate:parent c"),
+        ])
+        .unwrap();
+        assert_eq!(names(&after, after.lineage().order()), ["a", "d", "b", "c", "e"]);
+        assert_eq!(after.seal(3), before.seal(1));
+    }
+
+    #[test]
     fn dependencies_order_across_branches_and_leave_heads_alone() {
         let g =
             graph(&[("a", "-- migrate:parent base\n-- migrate:depends b"), ("b", "-- migrate:parent base")]).unwrap();
@@ -458,6 +513,16 @@ mod tests {
         let problems = graph(&[("a", ""), ("A", "")]).unwrap_err();
         assert_eq!((problems[0].code(), problems[0].places().len()), (DUPLICATE_ID, 2));
         assert_eq!(graph(&[("a", "-- migrate:parent a")]).unwrap_err()[0].code(), CYCLE);
+    }
+
+    #[test]
+    fn a_long_circle_is_told_briefly() {
+        let files: Vec<_> =
+            (0..2000).map(|at| (format!("r{at:04}"), format!("-- migrate:parent r{:04}", (at + 1) % 2000))).collect();
+        let files: Vec<_> = files.iter().map(|(id, header)| (id.as_str(), header.as_str())).collect();
+        let problem = graph(&files).unwrap_err().remove(0);
+        assert_eq!((problem.code(), problem.places().len()), (CYCLE, 12));
+        assert!(problem.notes()[0].len() < 200 && problem.notes()[1].contains("2000"), "{problem:?}");
     }
 
     #[test]

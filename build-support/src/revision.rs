@@ -16,6 +16,9 @@ pub const LONGEST_ID: usize = 200;
 /// Words with a meaning of their own as targets, which no revision and no label may have as its name.
 pub const RESERVED_WORDS: [&str; 4] = ["head", "heads", "base", "current"];
 
+/// Names that mean a device on Windows, in any case and with any ending, so that no file can have them there.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+
 /// The name of a revision: the stem of its file.
 ///
 /// Letters, digits, `_` and `-`, starting with a letter, a digit or `_`, so that it can stand in a file name on
@@ -27,9 +30,15 @@ impl RevisionId {
     /// Takes a text as a revision id.
     ///
     /// # Errors
-    /// [`INVALID_ID`] where the text is empty, too long, a reserved word or has another character in it.
+    /// [`INVALID_ID`] where the text is empty, too long, a reserved word, a device's name on Windows or has another
+    /// character in it.
     pub fn new(text: &str) -> Result<Self, Problem> {
-        check_name(text, "a revision id").map(|()| Self(text.into()))
+        check_name(text, "a revision id")?;
+        if is_device(text) {
+            let why = "no file can have this name on Windows, where it means a device";
+            return Err(Problem::new(INVALID_ID, format!("`{text}` cannot be a revision id: {why}")));
+        }
+        Ok(Self(text.into()))
     }
 
     /// The id of a migration file: its name without `.sql`, in any case of the ending.
@@ -136,6 +145,12 @@ fn refused(text: &str, what: &str, why: &str) -> Problem {
     Problem::new(INVALID_ID, format!("`{}` cannot be {what}: {why}", shortened(&printable(text))))
 }
 
+fn is_device(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let port = lower.strip_prefix("com").or_else(|| lower.strip_prefix("lpt"));
+    DEVICES.contains(&lower.as_str()) || port.is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
+}
+
 fn shortened(text: &str) -> String {
     if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(79).chain(['…']).collect() }
 }
@@ -174,7 +189,12 @@ mod tests {
             assert!(RevisionId::new(bad).is_err(), "{bad:?}");
         }
         assert!(RevisionId::new(&"x".repeat(201)).is_err());
-        for good in ["2025_02_20_001_add_priority", "ae10", "2024-01-01-0930_init", "größe"] {
+        for device in ["CON", "nul", "Com1", "LPT9"] {
+            assert!(RevisionId::new(device).unwrap_err().message().contains("Windows"), "{device}");
+        }
+        for good in
+            ["console", "com", "com10", "con_1", "2025_02_20_001_add_priority", "ae10", "2024-01-01-0930_init", "größe"]
+        {
             assert!(RevisionId::new(good).is_ok(), "{good:?}");
         }
     }

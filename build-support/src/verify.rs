@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::directory::{LOCAL_FILE, LOCK_FILE, Locks};
 use crate::graph::RevisionGraph;
 use crate::lock::Hashes;
-use crate::migration::{Migration, Parents};
+use crate::migration::Parents;
 use crate::problem::{Code, Problem};
 use crate::revision::RevisionId;
 
@@ -103,15 +103,18 @@ fn deleted(id: &RevisionId, names: &[&str], folder: &Path) -> Problem {
         .help(format!("then, to be rid of it, run `cargo migrate delete {id} --downgrade`"))
 }
 
-/// Drafts that name no parent and stand, by their names, before a sealed revision that names none either.
+/// Drafts that stand, by their names, before a sealed revision that names no parent, and so would come between it and
+/// what it followed when it was applied.
 fn slipped_in(graph: &RevisionGraph, locks: &Locks, problems: &mut Vec<Problem>) -> bool {
-    let sealed = |migration: &Migration| {
-        locks.shared.sealed(migration.id.as_str()).or_else(|| locks.local.sealed(migration.id.as_str())).is_some()
+    let sealed = |id: &RevisionId| {
+        let sealed = locks.shared.sealed(id.as_str()).or_else(|| locks.local.sealed(id.as_str()));
+        sealed.map(|(hashes, _)| hashes.seal)
     };
     let before = problems.len();
-    for pair in graph.migrations().windows(2) {
-        let [draft, next] = pair else { continue };
-        if draft.parents == Parents::Implicit && next.parents == Parents::Implicit && !sealed(draft) && sealed(next) {
+    for (at, next) in graph.migrations().iter().enumerate() {
+        let (Parents::Implicit, [parent]) = (&next.parents, graph.lineage().parents(at)) else { continue };
+        let draft = graph.migration(*parent);
+        if sealed(&draft.id).is_none() && sealed(&next.id).is_some_and(|seal| seal != graph.seal(at)) {
             problems.push(
                 Problem::new(
                     SLIPPED_IN,
@@ -119,7 +122,7 @@ fn slipped_in(graph: &RevisionGraph, locks: &Locks, problems: &mut Vec<Problem>)
                 )
                 .in_file(&draft.path)
                 .in_file(&next.path)
-                .help("name its parent in its header: `-- migrate:parent ID`, the revision that it is to follow")
+                .help(format!("let it follow what is applied: `-- migrate:parent {}` in its header", next.id))
                 .help("or give the file a name that sorts behind the applied ones"),
             );
         }
