@@ -34,6 +34,8 @@ pub struct Opened {
     pub graph: RevisionGraph,
     /// What the lock files say.
     pub locks: Locks,
+    /// How long to wait for a process that holds a database locked.
+    pub wait: std::time::Duration,
 }
 
 impl App<'_> {
@@ -73,7 +75,8 @@ impl App<'_> {
             project.adopt_key(key)?;
         }
         let graph = RevisionGraph::new(project.key(), migrations)?;
-        Ok(Opened { project, directory, graph, locks })
+        let wait = self.global.wait.unwrap_or(project.settings().wait);
+        Ok(Opened { project, directory, graph, locks, wait })
     }
 
     /// The database that the command line, the environment or the configuration chooses.
@@ -87,7 +90,7 @@ impl App<'_> {
     /// How long to wait for another runner.
     #[must_use]
     pub fn wait(&self, opened: &Opened) -> std::time::Duration {
-        self.global.wait.unwrap_or(opened.project.settings().wait)
+        opened.wait
     }
 
     /// The command's time of start in UTC, RFC 3339, to the second.
@@ -112,7 +115,7 @@ impl Opened {
     /// # Errors
     /// A database that cannot be read.
     pub fn history(&self, database: &Database) -> Result<History> {
-        live::history(database, &self.project.settings().version_table)
+        live::history(database, &self.project.settings().version_table, self.wait)
     }
 
     /// Brings the lock files up to date with a database's history, and with the files.

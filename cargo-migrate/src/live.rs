@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use build_support::problem::{Code, Problem};
-use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::history::History;
 use migrate_runtime::runner::{database_problem, store_problem};
 use migrate_runtime::sqlite::Store;
@@ -18,16 +18,58 @@ use crate::project::database::SqliteMode;
 /// There is no database file.
 pub const NO_DATABASE_FILE: Code = Code("no-database-file");
 
+/// How long a reader waits at least for a writer that is committing.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The longest wait that SQLite is asked for; it counts milliseconds in 31 bits.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(86_400);
+
 /// Opens a database for reading alone. `None` where its file is not there: reading never creates.
 ///
 /// # Errors
-/// A file that is there and cannot be opened.
+/// A file that is there and cannot be read.
 pub fn open_for_reading(database: &Database) -> Result<Option<Connection>> {
+    open_for_reading_within(database, PATIENCE)
+}
+
+fn open_for_reading_within(database: &Database, wait: Duration) -> Result<Option<Connection>> {
     if !exists(database)? {
         return Ok(None);
     }
-    let connection = open(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // The first read tells whether a killed process has left a journal: what it had written must be taken back before
+    // anybody can read, and a connection that may only read cannot do that.
+    let connection = open(database, OpenFlags::SQLITE_OPEN_READ_ONLY, wait)?;
+    match look(&connection) {
+        Ok(()) => return Ok(Some(connection)),
+        Err(error) if !needs_recovery(&error) => return Err(refused(database, error)),
+        Err(_) if database.url.mode() == Some(SqliteMode::ReadOnly) => {
+            let problem = Problem::new(
+                Code("database"),
+                format!("a process that was killed has left {database} in the middle of a write"),
+            )
+            .in_file(database.url.path())
+            .note("the next one that may write takes back what was not committed")
+            .help("leave `?mode=ro` out of its URL");
+            return Err(problem.into());
+        }
+        Err(_) => drop(connection),
+    }
+    let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE, wait)?;
+    look(&connection)
+        .and_then(|()| connection.pragma_update(None, "query_only", true))
+        .map_err(|error| refused(database, error))?;
     Ok(Some(connection))
+}
+
+/// Reads the schema, which is the least that SQLite has to look into the file for.
+fn look(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("SELECT count(*) FROM main.sqlite_master", [], |_| Ok(()))
+}
+
+/// Whether a read failed because a journal or a log has to be played back by somebody who may write
+/// (<https://www.sqlite.org/rescode.html>: `SQLITE_READONLY_ROLLBACK`, `SQLITE_READONLY_RECOVERY`).
+fn needs_recovery(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK | rusqlite::ffi::SQLITE_READONLY_RECOVERY))
 }
 
 /// Opens a database for a run. Where its file is not there it is made only if `create` says so.
@@ -51,7 +93,8 @@ pub fn open_for_writing(database: &Database, create: bool) -> Result<Connection>
                 .help("leave `?mode=ro` out of its URL");
         return Err(problem.into());
     }
-    open(database, flags)
+    // The runner waits and tries again by itself.
+    open(database, flags, PATIENCE)
 }
 
 /// A database in memory, thrown away after use.
@@ -91,8 +134,12 @@ fn exists(database: &Database) -> Result<bool> {
     let path = database.url.path();
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(true),
-        Ok(_) => Err(Problem::new(Code("database"), format!("{database} is not a file")).in_file(path).into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Ok(_) => {
+            let problem = Problem::new(Code("database"), format!("{database} is not a file")).in_file(path);
+            Err(problem.help("see that the database's URL names its file: `sqlite:FILE`").into())
+        }
+        // A file where a folder should be is a missing folder, too.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
                 let problem = Problem::new(NO_DATABASE_FILE, format!("the folder of {database} is not there"))
@@ -103,34 +150,31 @@ fn exists(database: &Database) -> Result<bool> {
             Ok(false)
         }
         Err(error) => {
-            Err(Problem::new(Code("database"), format!("cannot look at {database}: {error}")).in_file(path).into())
+            let problem = Problem::new(Code("database"), format!("cannot look at {database}: {error}")).in_file(path);
+            Err(problem.help("see that the path is right and that you may read what it leads to").into())
         }
     }
 }
 
-fn open(database: &Database, flags: OpenFlags) -> Result<Connection> {
-    let path = database.url.path();
+fn open(database: &Database, flags: OpenFlags, wait: Duration) -> Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let failed = |error: rusqlite::Error| {
-        let kind = match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => ErrorKind::NotADatabase,
-            Some(rusqlite::ErrorCode::DatabaseBusy) => ErrorKind::Busy,
-            _ => ErrorKind::CannotOpen,
-        };
-        Failure::from(database_problem(&DatabaseError { kind, message: error.to_string(), offset: None }).in_file(path))
-    };
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    // The runner waits and tries again by itself; a reader waits this long for a writer that is committing.
-    connection.busy_timeout(Duration::from_millis(500)).map_err(failed)?;
+    let connection =
+        Connection::open_with_flags(database.url.path(), flags).map_err(|error| refused(database, error))?;
+    connection.busy_timeout(wait.clamp(PATIENCE, LONGEST_PATIENCE)).map_err(|error| refused(database, error))?;
     Ok(connection)
 }
 
-/// Reads a database's history without writing anything.
+/// What SQLite says of a file that it could not open or read.
+fn refused(database: &Database, error: rusqlite::Error) -> Failure {
+    database_problem(&DatabaseError::from(error)).in_file(database.url.path()).into()
+}
+
+/// Reads a database's history without writing anything; waits so long for a process that holds it locked.
 ///
 /// # Errors
 /// A database that cannot be read.
-pub fn history(database: &Database, table: &str) -> Result<History> {
-    match open_for_reading(database)? {
+pub fn history(database: &Database, table: &str, wait: Duration) -> Result<History> {
+    match open_for_reading_within(database, wait)? {
         None => Ok(History::default()),
         Some(mut connection) => Store::new(&mut connection, table)
             .read_history()
