@@ -20,11 +20,15 @@ impl SplitLock {
     /// Takes the lock of a database; `None` where another process holds it.
     ///
     /// # Errors
-    /// A folder that cannot be written.
+    /// A folder that cannot be written, or something that is no file under the lock's name.
     pub(crate) fn take(database: &Path) -> io::Result<Option<Self>> {
         let mut name = database.as_os_str().to_owned();
         name.push("-migrate");
         let path = PathBuf::from(name);
+        // Opening a pipe would wait for its other end.
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other(format!("`{}` is not a file", path.display())));
+        }
         // Another holder may remove the file between the opening and the locking; then this lock is of no file.
         for _ in 0..100 {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;

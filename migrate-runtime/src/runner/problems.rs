@@ -84,6 +84,11 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
 #[must_use]
 pub fn store_problem(error: &StoreError) -> Problem {
     match error {
+        StoreError::Database(error) if error.message.starts_with("no such column") => {
+            Problem::new(DATABASE, "the version table was not made by this tool: it has other columns")
+                .note(printable(&error.message))
+                .help("name another one: `version-table = \"NAME\"` in `[package.metadata.migrate]`")
+        }
         StoreError::Database(error) => database_problem(error),
         StoreError::Damaged(what) => {
             Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))

@@ -49,12 +49,12 @@ impl Store<'_> {
         Ok(self.connection.execute(&create_table_sql(&self.table), &[])?)
     }
 
-    /// Whether the version table is there.
+    /// Whether the version table is there. A view under its name is met as a table of another tool's is.
     ///
     /// # Errors
     /// What the database says.
     pub fn has_table(&mut self) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+        let sql = "SELECT 1 FROM main.sqlite_master WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE";
         let table = self.table.as_str().into();
         Ok(!self.rows(sql, &[table])?.is_empty())
     }
@@ -182,7 +182,8 @@ fn read_row(row: &[Value]) -> Result<AppliedRevision, String> {
     Ok(AppliedRevision {
         package: string(0, "package")?,
         id: RevisionId::new(&string(1, "revision")?).map_err(|_| damaged("revision"))?,
-        sequence: integer(2, "sequence")?,
+        // The next one counts on from it.
+        sequence: Some(integer(2, "sequence")?).filter(|it| *it < i64::MAX).ok_or_else(|| damaged("sequence"))?,
         checksum: Checksum::parse(&string(3, "checksum")?).ok_or_else(|| damaged("checksum"))?,
         statements: StatementsHash::parse(&string(4, "statements")?).ok_or_else(|| damaged("statements"))?,
         seal: Seal::parse(&string(5, "seal")?).ok_or_else(|| damaged("seal"))?,
