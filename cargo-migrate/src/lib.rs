@@ -53,7 +53,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         .and_then(|context| {
             commands::execute(App { context: &context, shell: &shell, global: &cli.global }, &cli.command)
         });
-    match result {
+    match result.and_then(|()| written(&shell)) {
         Ok(()) => Exit::Done,
         Err(failure) => {
             if cli.global.format == args::Format::Json {
@@ -65,5 +65,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             }
             failure.exit()
         }
+    }
+}
+
+/// Results that did not arrive are a failure, but for a reader that has seen enough and left (`| head -1`).
+fn written(shell: &Shell) -> failure::Result<()> {
+    match shell.output_failed() {
+        None | Some(std::io::ErrorKind::BrokenPipe) => Ok(()),
+        Some(kind) => Err(build_support::problem::Problem::new(
+            build_support::problem::Code("output-failed"),
+            format!("the result could not be written to standard output: {kind}"),
+        )
+        .note("what the command was to do apart from that is done")
+        .help("see where its output goes, and run it again")
+        .into()),
     }
 }

@@ -4,6 +4,7 @@
 //! stream that is gone is no panic: the first failure is remembered ([`Shell::output_failed`]) and the rest is
 //! not written.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufRead, Read, Write};
 use std::ops::Range;
@@ -30,6 +31,8 @@ const TEXT_AFTER: usize = 4096;
 const LINE_AFTER: usize = 256;
 /// How many lines of a place are drawn.
 const LINES: usize = 6;
+/// How many characters of a message, a note or a label are shown. What a database says can be of any length.
+const LONGEST: usize = 4000;
 /// The longest answer to a question.
 const ANSWER: u64 = 4096;
 
@@ -99,7 +102,7 @@ impl Shell {
     /// A step that is done or under way, as cargo says it: the verb in the margin. Silent under `--quiet`.
     pub fn status(&self, verb: &str, message: impl Display) {
         if !self.quiet {
-            let (verb, message) = (printable(verb), printable(&message.to_string()));
+            let (verb, message) = (printable(verb), printable(&shortened(message.to_string())));
             self.talk(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n"));
         }
     }
@@ -208,7 +211,7 @@ impl Shell {
     }
 
     fn line(&self, style: Style, word: &str, message: &dyn Display) {
-        let message = printable_block(&message.to_string());
+        let message = printable_block(&shortened(message.to_string()));
         self.talk(&format!("{style}{word}{style:#}: {message}\n"));
     }
 
@@ -244,7 +247,7 @@ fn draw(problem: &Problem) -> String {
         Severity::Warning => Level::WARNING,
     };
     let mut group: Group<'_> =
-        Group::with_title(level.primary_title(printable(problem.message())).id(problem.code().0));
+        Group::with_title(level.primary_title(printable(&shortened(problem.message()))).id(problem.code().0));
     let mut with_lines = false;
     for (index, place) in problem.places().iter().enumerate() {
         let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
@@ -252,17 +255,26 @@ fn draw(problem: &Problem) -> String {
         with_lines |= elements.iter().any(|element| matches!(element, Element::Cause(_)));
         group = group.elements(elements);
     }
-    group = group.elements(problem.notes().iter().map(|note| Level::NOTE.message(printable_block(note))));
-    group = group.elements(problem.helps().iter().map(|help| Level::HELP.message(printable_block(help))));
+    group = group.elements(problem.notes().iter().map(|note| Level::NOTE.message(printable_block(&shortened(note)))));
+    group = group.elements(problem.helps().iter().map(|help| Level::HELP.message(printable_block(&shortened(help)))));
     let text = Renderer::styled().render(&[group]);
     // Without a line number there is no margin to hang the arrow in; rustc keeps one all the same.
     if with_lines { text } else { text.trim_end().replace('\n', "\n ") }
 }
 
+/// A text as long as anybody reads it.
+fn shortened<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
+    let text = text.into();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => text,
+    }
+}
+
 /// The lines of a place with its label; the place by its numbers where it is too far into a line to be drawn.
 fn draw_place(place: &Place, kind: AnnotationKind) -> Vec<Element<'static>> {
     let path = printable(&place.path.to_string_lossy());
-    let label = (!place.label.is_empty()).then(|| printable(&place.label));
+    let label = (!place.label.is_empty()).then(|| printable(&shortened(&place.label)));
     let named = |origin: Origin<'static>| {
         let label = label.clone().map(|label| Level::NOTE.message(label).into());
         std::iter::once(origin.into()).chain(label).collect()
@@ -424,6 +436,21 @@ error[bad-word]: no such word
         assert!(drawn(&Problem::new(Code("c"), "m").at(Place::span("a.sql", "", 0..0))).contains("a.sql:1:1"));
         let far = drawn(&Problem::new(Code("c"), "m").at(Place::span("a.sql", huge.as_str(), 9000..9001).label("l")));
         assert!(far.contains("a.sql:1:9001") && far.contains("note: l"), "{far}");
+    }
+
+    #[test]
+    fn what_is_endless_is_cut() {
+        let endless = "é".repeat(1 << 20);
+        let (shell, _, err) = Shell::capturing();
+        shell.status("Running", &endless);
+        shell.warning(&endless);
+        shell.problem(
+            &Problem::new(Code("c"), &endless)
+                .at(Place::span("a", "x", 0..1).label(&endless))
+                .note(&endless)
+                .help(&endless),
+        );
+        assert!(err.text().chars().count() < 10 * LONGEST, "{}", err.text().chars().count());
     }
 
     #[test]
