@@ -132,6 +132,16 @@ impl Directory {
             .help("run the command again"))
     }
 
+    /// Whether a migration's file is byte for byte the normalised text: without a byte order mark and CRLF endings.
+    ///
+    /// # Errors
+    /// [`FILE_ACCESS`]
+    pub fn is_normalised(&self, migration: &Migration) -> Result<bool, Problem> {
+        let path = self.path.join(migration.path.file_name().unwrap_or_default());
+        let bytes = fs::read(path).map_err(|error| cannot("read", &migration.path, &error))?;
+        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| Checksum::of(text) == migration.checksum))
+    }
+
     /// Where a revision's file stands.
     #[must_use]
     pub fn file(&self, id: &RevisionId) -> PathBuf {

@@ -15,10 +15,12 @@
 //! - [`lock`]: `migrate.lock` and `migrate.local` as text.
 //! - [`directory`]: the one module that reads and writes the migrations folder.
 //! - [`verify`]: the files against the locks.
+//! - [`build_time`]: what a build asks of a folder.
 //!
 //! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, and
 //! asks neither the environment nor the clock.
 
+pub mod build_time;
 pub mod checksum;
 pub mod directory;
 pub mod graph;

@@ -187,6 +187,24 @@ impl Problem {
     pub fn helps(&self) -> &[String] {
         &self.0.help
     }
+
+    /// All of it as lines of plain text without control characters, for messages that others show: cargo, rustc, a
+    /// program's log.
+    #[must_use]
+    pub fn plain_lines(&self) -> Vec<String> {
+        let word = match self.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let mut lines = vec![format!("{word}[{}]: {}", self.code(), self.message())];
+        for place in self.places() {
+            let at = place.line_column().map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+            lines.push(format!("  --> {}{at}", place.path.display()));
+        }
+        lines.extend(self.notes().iter().map(|note| format!("  note: {note}")));
+        lines.extend(self.helps().iter().map(|help| format!("  help: {help}")));
+        lines.iter().map(|line| printable(line)).collect()
+    }
 }
 
 impl fmt::Display for Problem {

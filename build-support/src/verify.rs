@@ -32,7 +32,7 @@ pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Proble
             let Some((hashes, names)) = lock.sealed(id.as_str()) else { continue };
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let found = match graph.lineage().find(id.as_str()) {
-                None => Some(deleted(id, &names, folder)),
+                None => Some(removed(id, &format!("`{}`", names.join("`, `")), folder)),
                 Some(at) => compare(graph, at, hashes, &format!("`{}` ({file})", names.join("`, `")), slipped),
             };
             if let Some(problem) = found {
@@ -96,8 +96,10 @@ pub fn compare(
     )
 }
 
-fn deleted(id: &RevisionId, names: &[&str], folder: &Path) -> Problem {
-    Problem::new(DELETED, format!("the file of `{id}` is gone, and it is applied to `{}`", names.join("`, `")))
+/// The problem of an applied revision whose file is gone; `applied_to` is a name ready for a message.
+#[must_use]
+pub fn removed(id: &RevisionId, applied_to: &str, folder: &Path) -> Problem {
+    Problem::new(DELETED, format!("the file of `{id}` is gone, and it is applied to {applied_to}"))
         .in_file(folder.join(id.file_name()))
         .help("put the file back (`git checkout` of it)")
         .help(format!("then, to be rid of it, run `cargo migrate delete {id} --downgrade`"))

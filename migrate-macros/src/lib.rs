@@ -1,4 +1,17 @@
-//! The room for `embed!` and `derive(Table)`, which check migrations while a program is compiled.
+//! The compile-time checks of cargo-migrate. They are used through `migrate-runtime`, whose macros hand the name of
+//! their own crate along, so that a renamed dependency works.
 //!
-//! It exports nothing yet: what a macro needs to know of a migrations folder already lives in `build-support`,
-//! which the macros will share with the command and the build-script guard so that the three cannot disagree.
+//! What a macro knows of a migrations folder lives in `build-support`, which the command and the build-script guard ask
+//! too. It reads the folder that it is given and the variables `CARGO_MANIFEST_DIR`, `CARGO_PKG_NAME` and
+//! `CARGO_MIGRATE_ALLOW_DRAFTS`.
+
+mod arguments;
+mod embed;
+
+use proc_macro::TokenStream;
+
+/// What `migrate_runtime::embed!` expands to; see there.
+#[proc_macro]
+pub fn embed(input: TokenStream) -> TokenStream {
+    embed::expand(input)
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use build_support::revision::RevisionId;
+
 use crate::plan::Step;
 
 /// Something that happened in a run.
@@ -17,6 +19,8 @@ pub enum Event<'a> {
     Finished(&'a Step, Duration),
     /// What has run so far is kept.
     Committed,
+    /// The database has revisions that this program does not know, and its policy is to go on.
+    Ahead(&'a [RevisionId]),
     /// Rows that broke a foreign key before the run still do; how many.
     BrokenBefore(usize),
 }

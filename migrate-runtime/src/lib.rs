@@ -10,6 +10,8 @@
 //! - [`driver`]: what the runner asks of a database.
 //! - [`event`]: what a run tells its observer.
 //! - [`runner`]: the one loop that moves a database.
+//! - [`migrations`]: what a program carries, made by [`embed!`].
+//! - [`migrator`]: what it does with them when it starts.
 //!
 //! A run that commits more than once also holds a lock on a file beside the database (`split_lock`).
 //!
@@ -20,6 +22,8 @@ pub mod connection;
 pub mod driver;
 pub mod event;
 pub mod history;
+pub mod migrations;
+pub mod migrator;
 pub mod plan;
 pub mod runner;
 mod split_lock;
@@ -27,3 +31,29 @@ pub mod sqlite;
 pub mod statement;
 
 pub use build_support;
+pub use migrations::Migrations;
+
+#[doc(hidden)]
+pub use migrate_macros::embed as __embed;
+
+/// Embeds a folder of migrations in the program, and checks it while the program is compiled.
+///
+/// ```ignore
+/// static MIGRATIONS: Migrations = migrate_runtime::embed!("migrations");
+/// ```
+///
+/// The path starts at the package's root; without one it is `migrations`. An applied revision that was edited or
+/// removed since is an error at the argument; so is a mistake in one of the files. The crate is compiled anew when a
+/// migration or the lock changes, and so when `cargo migrate revision` adds one; no build script is needed.
+///
+/// Drafts go along in builds with debug assertions and are refused in others, unless `allow_drafts` stands behind the
+/// path or the variable `CARGO_MIGRATE_ALLOW_DRAFTS` is `1`. In a packaged crate they are refused in every build.
+///
+/// A file that is dropped into the folder by hand is seen when the lock or another migration changes next; `cargo
+/// migrate lock` changes the lock.
+#[macro_export]
+macro_rules! embed {
+    ($($arguments:tt)*) => {
+        $crate::__embed!($crate, $($arguments)*)
+    };
+}

@@ -173,9 +173,19 @@ pub fn upgrade(
     database: &str,
 ) -> Result<Plan, Vec<Problem>> {
     let problems = check_history(package, graph, history, database);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    if problems.is_empty() { upgrade_from(package, graph, history, target) } else { Err(problems) }
+}
+
+/// The same as [`upgrade`] from a history that the caller has checked.
+///
+/// # Errors
+/// A target that cannot be, dependencies on other packages that are not applied.
+pub fn upgrade_from(
+    package: &str,
+    graph: &RevisionGraph,
+    history: &History,
+    target: &str,
+) -> Result<Plan, Vec<Problem>> {
     let steps: Vec<Step> =
         pending(package, graph, history, target)?.into_iter().map(|at| upgrade_step(graph, at)).collect();
     let problems = missing_dependencies(package, &steps, history);

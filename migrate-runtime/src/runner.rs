@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use build_support::directory::Directory;
 use build_support::graph::RevisionGraph;
+use build_support::migration::Migration;
 use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
 
@@ -112,8 +113,23 @@ impl From<Vec<Problem>> for Stopped {
 pub struct Files<'a> {
     /// The graph that the plan was made from.
     pub graph: &'a RevisionGraph,
-    /// The folder.
-    pub directory: &'a Directory,
+    /// Where their texts are.
+    pub directory: &'a dyn Texts,
+}
+
+/// Where the texts of migrations are: a folder, or a program that carries them.
+pub trait Texts: std::fmt::Debug {
+    /// The normalised text of a migration, the one that its hashes are of.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not what it was.
+    fn text(&self, migration: &Migration) -> Result<String, Problem>;
+}
+
+impl Texts for Directory {
+    fn text(&self, migration: &Migration) -> Result<String, Problem> {
+        self.text(migration)
+    }
 }
 
 /// Makes a plan under the database's lock and carries it out.

@@ -6,6 +6,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
 mod branches;
+mod embedding;
 mod faults;
 mod harness;
 mod layering;

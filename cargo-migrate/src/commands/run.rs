@@ -239,7 +239,7 @@ fn observe(app: App<'_>, event: &Event<'_>) {
         Event::BrokenBefore(count) => {
             app.shell.warning(format!("{count} rows pointed to nothing before this run; it leaves them as they are"));
         }
-        Event::Planned(_) | Event::Finished(..) | Event::Committed => {}
+        Event::Planned(_) | Event::Finished(..) | Event::Committed | Event::Ahead(_) => {}
     }
 }
 

@@ -5,11 +5,22 @@ use build_support::migration::Directives;
 use build_support::revision::RevisionId;
 
 use super::{Store, StoreError, quoted, text};
-use crate::connection::Value;
+use crate::connection::{ErrorKind, Value};
 use crate::history::{AppliedRevision, History, State};
 
 const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
     applied_count, state, applied_at, elapsed_ms, tool_version, schema_hash";
+
+/// What a package's newest row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// The seal, as text.
+    pub seal: String,
+    /// Whether it is applied, and not under way.
+    pub applied: bool,
+    /// How many revisions of the package are applied.
+    pub count: i64,
+}
 
 /// The statement that creates the version table where it is not there.
 #[must_use]
@@ -70,6 +81,27 @@ impl Store<'_> {
         let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.name());
         let rows = self.rows(&sql, &[])?;
         rows.iter().map(|row| read_row(row)).collect::<Result<_, _>>().map(History::new).map_err(StoreError::Damaged)
+    }
+
+    /// The newest row of a package, in one look-up by the index over package and sequence: its seal, its state and how
+    /// many revisions are applied with it. `None` where there is no row or no version table.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn newest(&mut self, package: &str) -> Result<Option<Newest>, StoreError> {
+        let sql = format!(
+            "SELECT seal, state, applied_count FROM {} WHERE package = ?1 ORDER BY sequence DESC LIMIT 1",
+            self.name()
+        );
+        let rows = match self.rows(&sql, &[package.into()]) {
+            Err(error) if error.kind == ErrorKind::MissingTable => return Ok(None),
+            rows => rows?,
+        };
+        Ok(rows.first().map(|row| Newest {
+            seal: text(row, 0),
+            applied: text(row, 1) == state_text(State::Applied),
+            count: row.get(2).and_then(Value::as_i64).unwrap_or(-1),
+        }))
     }
 
     /// The down text that is stored with a revision.

@@ -1,0 +1,146 @@
+//! `embed!`: checks the folder, and gives an expression that holds it.
+//!
+//! rustc runs the macro again when one of the files that it names in `include_str!` or `include_bytes!` changes. Each
+//! migration is named so, and the lock, which gets a line for each new revision: that is how a new file is noticed
+//! without a build script.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use build_support::build_time::{ALLOW_DRAFTS, Folder, is_packaged};
+use build_support::directory::{LOCAL_FILE, LOCK_FILE};
+use build_support::problem::Problem;
+use proc_macro::{Span, TokenStream, TokenTree};
+
+use crate::arguments::{Arguments, Mistake};
+
+pub(crate) fn expand(input: TokenStream) -> TokenStream {
+    let arguments = match Arguments::read(input) {
+        Ok(arguments) => arguments,
+        Err(Mistake { message, span }) => return error(&message, span),
+    };
+    let span = arguments.span;
+    match Surroundings::of_build() {
+        None => error("embed! needs cargo: `CARGO_MANIFEST_DIR` is not set", span),
+        Some(surroundings) => match expression(&arguments, &surroundings) {
+            Ok(expression) => expression,
+            Err(message) => error(&message, span),
+        },
+    }
+}
+
+/// What cargo tells of the package that is compiled.
+struct Surroundings {
+    root: PathBuf,
+    package: String,
+    allow_drafts: bool,
+}
+
+impl Surroundings {
+    #[expect(clippy::disallowed_methods, reason = "a macro is told by the environment what is compiled")]
+    fn of_build() -> Option<Self> {
+        Some(Self {
+            root: PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?),
+            package: std::env::var("CARGO_PKG_NAME").unwrap_or_else(|_| "main".to_owned()),
+            allow_drafts: std::env::var_os(ALLOW_DRAFTS).is_some_and(|value| value == "1"),
+        })
+    }
+}
+
+fn expression(arguments: &Arguments, surroundings: &Surroundings) -> Result<TokenStream, String> {
+    let root = &surroundings.root;
+    let shown = |problems: Vec<Problem>| {
+        let lines: Vec<String> = problems.iter().flat_map(Problem::plain_lines).collect();
+        lines.join("\n")
+    };
+    let folder = Folder::read(root, Path::new(&arguments.folder), &surroundings.package).map_err(|problems| {
+        format!("{}\n  note: looked for in {}", shown(problems), root.join(&arguments.folder).display())
+    })?;
+    let problems = folder.problems();
+    if !problems.is_empty() {
+        return Err(shown(problems));
+    }
+    let packaged = is_packaged(root);
+    let mut release_check = String::new();
+    if let Some(problem) = folder.draft_problem(packaged) {
+        let message = problem.plain_lines().join("\n");
+        if packaged {
+            return Err(message);
+        }
+        if !arguments.allow_drafts && !surroundings.allow_drafts {
+            // Only rustc knows whether debug assertions are on for the crate that is compiled.
+            let _ = write!(release_check, "#[cfg(not(debug_assertions))] ::core::compile_error!({message:?});");
+        }
+    }
+    let code = code(&folder, arguments, &release_check)?;
+    let code: TokenStream =
+        code.parse().map_err(|error| format!("embed! has written what rustc cannot read: {error}"))?;
+    // The parsed text cannot name the runtime, whose name only the caller's tokens know.
+    Ok(fill(code, &arguments.runtime, arguments.span))
+}
+
+/// The expression as text, with `__runtime` where the runtime's name belongs.
+fn code(folder: &Folder, arguments: &Arguments, release_check: &str) -> Result<String, String> {
+    let path = |name: &str| {
+        let path = folder.directory.path().join(name);
+        path.to_str().map(str::to_owned).ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
+    };
+    let mut tracked = format!("const _: &[u8] = ::core::include_bytes!({:?});", path(LOCK_FILE)?);
+    if folder.directory.path().join(LOCAL_FILE).is_file() {
+        let _ = write!(tracked, "const _: &[u8] = ::core::include_bytes!({:?});", path(LOCAL_FILE)?);
+    }
+    let mut revisions = String::new();
+    for migration in folder.graph.migrations() {
+        let file = path(&migration.path.file_name().unwrap_or_default().to_string_lossy())?;
+        let plain = folder.directory.is_normalised(migration).map_err(|problem| problem.to_string())?;
+        let text = if plain {
+            format!("::core::include_str!({file:?})")
+        } else {
+            // What runs and is stored is the text that was hashed, whatever line endings this checkout has.
+            let _ = write!(tracked, "const _: &[u8] = ::core::include_bytes!({file:?});");
+            format!("{:?}", folder.directory.text(migration).map_err(|problem| problem.to_string())?)
+        };
+        let _ = write!(revisions, "({:?}, {text}),", migration.id.as_str());
+    }
+    let heads = folder.graph.lineage().heads();
+    let head = match heads[..] {
+        [one] => format!("::core::option::Option::Some({:?})", folder.graph.seal(one).to_string()),
+        _ => "::core::option::Option::None".to_owned(),
+    };
+    Ok(format!(
+        "{{ {release_check} {tracked} \
+         const _: ::core::option::Option<&str> = ::core::option_env!({ALLOW_DRAFTS:?}); \
+         const REVISIONS: &[(&str, &str)] = &[{revisions}]; \
+         __runtime::Migrations::embedded({:?}, {:?}, REVISIONS, {head}) }}",
+        folder.package, arguments.folder
+    ))
+}
+
+/// Puts the runtime's name in, and lets the errors that rustc finds in the code point at the argument.
+fn fill(code: TokenStream, runtime: &TokenStream, span: Span) -> TokenStream {
+    let mut filled = TokenStream::new();
+    for mut token in code {
+        match &mut token {
+            TokenTree::Ident(word) if word.to_string() == "__runtime" => {
+                filled.extend(runtime.clone());
+                continue;
+            }
+            TokenTree::Group(group) => {
+                let mut inner = proc_macro::Group::new(group.delimiter(), fill(group.stream(), runtime, span));
+                inner.set_span(span);
+                token = TokenTree::Group(inner);
+            }
+            other => other.set_span(span.resolved_at(Span::mixed_site())),
+        }
+        filled.extend([token]);
+    }
+    filled
+}
+
+/// An error at a place, as an expression.
+fn error(message: &str, span: Span) -> TokenStream {
+    let code = format!("::core::compile_error!({message:?})");
+    // The text is one that this function has written, so it is always read; if not, the bare macro is an error too.
+    let code: TokenStream = code.parse().unwrap_or_default();
+    fill(code, &TokenStream::new(), span)
+}

@@ -1,0 +1,205 @@
+//! The migrations that a program carries, and what it does with them when it starts.
+
+use std::fmt;
+use std::path::Path;
+
+use build_support::graph::RevisionGraph;
+use build_support::migration::Migration;
+use build_support::problem::{Code, Problem};
+use build_support::revision::RevisionId;
+
+use crate::connection::Connection;
+use crate::migrator::Migrator;
+use crate::plan::UNKNOWN_APPLIED;
+use crate::runner::{Texts, store_problem};
+use crate::sqlite::Store;
+
+/// The database has revisions that this program does not know.
+pub const AHEAD: Code = Code("database-ahead");
+
+/// A package's migrations as a program carries them; [`embed!`](crate::embed) makes them.
+///
+/// ```no_run
+/// # #[cfg(feature = "rusqlite")] {
+/// use migrate_runtime::Migrations;
+///
+/// static MIGRATIONS: Migrations = Migrations::embedded("app", "migrations", &[], None); // embed!("migrations")
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let mut connection = rusqlite::Connection::open("app.db")?;
+///     MIGRATIONS.upgrade(&mut connection)?;
+///     Ok(())
+/// }
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Migrations {
+    package: &'static str,
+    folder: &'static str,
+    revisions: &'static [(&'static str, &'static str)],
+    head: Option<&'static str>,
+}
+
+/// How a database stands to a program's migrations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// What is applied and known to the program, in the order of application.
+    pub applied: Vec<RevisionId>,
+    /// What an upgrade would apply, in order.
+    pub pending: Vec<RevisionId>,
+    /// What is applied and not known to the program, in the order of application.
+    pub ahead: Vec<RevisionId>,
+}
+
+/// What a run at start-up did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The revisions that were applied, or taken off, in order.
+    pub done: Vec<RevisionId>,
+    /// The revisions that the database has and the program does not know, where its policy lets it go on.
+    pub ahead: Vec<RevisionId>,
+}
+
+/// Why the migrations could not be run; what had not been committed by then is rolled back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    problems: Vec<Problem>,
+}
+
+impl Error {
+    /// What went wrong; never empty.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The code of the first problem, such as [`AHEAD`] or [`BUSY`](crate::runner::BUSY).
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.problems.first().map_or(Code("internal"), Problem::code)
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+impl From<Vec<Problem>> for Error {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.problems.iter().flat_map(Problem::plain_lines).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Migrations {
+    /// What `embed!` calls: the package's key, its folder, each id with its text, and the seal of the only head.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn embedded(
+        package: &'static str,
+        folder: &'static str,
+        revisions: &'static [(&'static str, &'static str)],
+        head: Option<&'static str>,
+    ) -> Self {
+        Self { package, folder, revisions, head }
+    }
+
+    /// The package's key in the version table.
+    #[must_use]
+    pub const fn package(&self) -> &'static str {
+        self.package
+    }
+
+    /// The ids, in the order of the files' names.
+    pub fn ids(&self) -> impl Iterator<Item = &'static str> {
+        self.revisions.iter().map(|(id, _)| *id)
+    }
+
+    /// Applies what is pending, as one transaction. When all is applied this costs one look-up.
+    ///
+    /// # Errors
+    /// [`AHEAD`] where the database has revisions that this program does not know, an applied revision that did
+    /// something else than the embedded one, and whatever stops a run.
+    pub fn upgrade(&self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
+        self.migrator().upgrade(connection)
+    }
+
+    /// Takes off what follows a target, by the downs that were stored when it was applied.
+    ///
+    /// # Errors
+    /// A target that is unknown or not applied, an irreversible revision, and whatever stops a run.
+    pub fn downgrade_to(&self, connection: &mut dyn Connection, target: &str) -> Result<Outcome, Error> {
+        self.migrator().downgrade_to(connection, target)
+    }
+
+    /// What [`upgrade`](Self::upgrade) would apply. Nothing is written.
+    ///
+    /// # Errors
+    /// A version table that cannot be read.
+    pub fn pending(&self, connection: &mut dyn Connection) -> Result<Vec<RevisionId>, Error> {
+        Ok(self.status(connection)?.pending)
+    }
+
+    /// How the database stands to these migrations. Nothing is written.
+    ///
+    /// # Errors
+    /// A version table that cannot be read.
+    pub fn status(&self, connection: &mut dyn Connection) -> Result<Status, Error> {
+        self.migrator().status(connection)
+    }
+
+    /// A run with settings: a wait, an observer, a policy for a database that is ahead.
+    #[must_use]
+    pub fn migrator(&self) -> Migrator<'_> {
+        Migrator::new(self)
+    }
+
+    /// The graph of the embedded texts. They were read once by `embed!`, so this finds no mistakes in practice.
+    pub(crate) fn graph(&self) -> Result<RevisionGraph, Error> {
+        let (mut migrations, mut problems) = (Vec::new(), Vec::new());
+        for (id, text) in self.revisions {
+            let read = RevisionId::new(id).map_err(|problem| vec![problem]).and_then(|id| {
+                let path = Path::new(self.folder).join(id.file_name());
+                Migration::parse(id, &path, text)
+            });
+            match read {
+                Ok(migration) => migrations.push(migration),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
+        Ok(RevisionGraph::new(self.package, migrations)?)
+    }
+
+    /// Whether a look at the newest row says that all is applied and nothing else. With several heads it cannot say.
+    pub(crate) fn is_at_head(&self, store: &mut Store<'_>) -> Result<bool, Error> {
+        let Some(head) = self.head else { return Ok(false) };
+        let newest = store.newest(self.package).map_err(|error| store_problem(&error))?;
+        Ok(newest.is_some_and(|row| {
+            row.applied
+                && row.seal == head
+                && usize::try_from(row.count).is_ok_and(|count| count == self.revisions.len())
+        }))
+    }
+}
+
+impl Texts for Migrations {
+    fn text(&self, migration: &Migration) -> Result<String, Problem> {
+        let found = self.revisions.iter().find(|(id, _)| *id == migration.id.as_str());
+        found
+            .map(|(_, text)| (*text).to_owned())
+            .ok_or_else(|| Problem::new(UNKNOWN_APPLIED, format!("this program does not carry `{}`", migration.id)))
+    }
+}

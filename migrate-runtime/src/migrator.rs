@@ -1,0 +1,353 @@
+//! A program's run with its settings.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use build_support::graph::RevisionGraph;
+use build_support::problem::{Code, Problem};
+use build_support::revision::RevisionId;
+use build_support::verify::EDITED_COMMENTS;
+
+use crate::connection::Connection;
+use crate::driver::sqlite::SqliteDriver;
+use crate::event::Event;
+use crate::history::History;
+use crate::migrations::{AHEAD, Error, Migrations, Outcome, Status};
+use crate::plan::{self, Plan, UNKNOWN_APPLIED};
+use crate::runner::{self, BUSY, DownFrom, Files, Options, database_problem, store_problem};
+use crate::sqlite::Store;
+
+/// The connection has a transaction open that is not the runner's.
+pub const OPEN_TRANSACTION: Code = Code("open-transaction");
+/// Going back would take off more than the program has allowed.
+pub const NOT_ALLOWED: Code = Code("not-allowed");
+
+/// What to do where the database has revisions that the program does not know: an older program after a newer one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IfAhead {
+    /// Refuse to go on, with [`AHEAD`].
+    #[default]
+    Refuse,
+    /// Leave the database as it is, tell the observer and go on.
+    Warn,
+    /// Take them off with the downs that were stored when they were applied.
+    GoBack(GoBack),
+}
+
+/// What a program may lose by going back. Every stored down counts as one that can lose data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoBack {
+    /// The ids that may be taken off; others are refused.
+    pub allowed: Vec<String>,
+    /// Where the database is copied to first. A file that is there already is not overwritten.
+    pub backup: PathBuf,
+}
+
+/// A run of a program's migrations with its settings; [`Migrations::migrator`] starts one.
+///
+/// ```no_run
+/// # #[cfg(feature = "rusqlite")] {
+/// # use migrate_runtime::Migrations;
+/// # static MIGRATIONS: Migrations = Migrations::embedded("app", "migrations", &[], None);
+/// use std::time::Duration;
+/// use migrate_runtime::event::Event;
+/// use migrate_runtime::migrator::IfAhead;
+///
+/// let mut connection = rusqlite::Connection::open("app.db").unwrap();
+/// let outcome = MIGRATIONS
+///     .migrator()
+///     .wait(Duration::from_secs(5))
+///     .if_ahead(IfAhead::Warn)
+///     .observe(|event| if let Event::Started(step) = event { eprintln!("applying {}", step.id) })
+///     .upgrade(&mut connection);
+/// # }
+/// ```
+pub struct Migrator<'a> {
+    migrations: &'a Migrations,
+    wait: Duration,
+    version_table: String,
+    if_ahead: IfAhead,
+    observer: Box<dyn FnMut(Event<'_>) + 'a>,
+}
+
+impl std::fmt::Debug for Migrator<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Migrator").field("wait", &self.wait).field("if_ahead", &self.if_ahead).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Migrator<'a> {
+    pub(crate) fn new(migrations: &'a Migrations) -> Self {
+        Self {
+            migrations,
+            wait: Duration::from_secs(30),
+            version_table: "_cargo_migrate".to_owned(),
+            if_ahead: IfAhead::Refuse,
+            observer: Box::new(|_| {}),
+        }
+    }
+
+    /// How long to wait for another process that migrates; 30 seconds if not said.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// The version table's name, where the configuration gives it another than `_cargo_migrate`: letters, digits and
+    /// `_`.
+    #[must_use]
+    pub fn version_table(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.version_table);
+        self
+    }
+
+    /// What to do where the database is ahead; [`IfAhead::Refuse`] if not said.
+    #[must_use]
+    pub fn if_ahead(mut self, policy: IfAhead) -> Self {
+        self.if_ahead = policy;
+        self
+    }
+
+    /// Is told what happens, for a log.
+    #[must_use]
+    pub fn observe(mut self, observer: impl FnMut(Event<'_>) + 'a) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// As [`Migrations::upgrade`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upgrade(mut self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
+        self.check(connection)?;
+        let table = self.version_table.clone();
+        if self.patiently(|| self.migrations.is_at_head(&mut Store::new(connection, &table)))? {
+            return Ok(Outcome::default());
+        }
+        let graph = self.migrations.graph()?;
+        let ahead = ahead(self.migrations.package(), &graph, &self.history(connection)?);
+        if !ahead.is_empty() {
+            match self.if_ahead.clone() {
+                IfAhead::Refuse => return Err(ahead_problem(&ahead).into()),
+                IfAhead::Warn => return self.go_on(connection, &graph, ahead),
+                IfAhead::GoBack(allowed) => return self.go_back(connection, &graph, &ahead, &allowed),
+            }
+        }
+        let package = self.migrations.package();
+        let planner = |history: &History| {
+            let problems = objections(package, &graph, history);
+            if problems.is_empty() { plan::upgrade_from(package, &graph, history, "heads") } else { Err(problems) }
+        };
+        self.run(connection, &graph, &planner)
+    }
+
+    /// As [`Migrations::downgrade_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn downgrade_to(mut self, connection: &mut dyn Connection, target: &str) -> Result<Outcome, Error> {
+        self.check(connection)?;
+        let graph = self.migrations.graph()?;
+        let package = self.migrations.package();
+        let planner = |history: &History| plan::downgrade(package, &graph, history, target);
+        self.run(connection, &graph, &planner)
+    }
+
+    /// As [`Migrations::status`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn status(self, connection: &mut dyn Connection) -> Result<Status, Error> {
+        let graph = self.migrations.graph()?;
+        let history = self.history(connection)?;
+        let package = self.migrations.package();
+        let lineage = graph.lineage();
+        let applied = plan::applied(package, lineage, &history);
+        let pending = lineage.order().iter().filter(|at| !applied[**at]).map(|at| lineage.id(*at).clone()).collect();
+        let known = history.of(package).map(|row| row.id.clone()).filter(|id| graph.find(id.as_str()).is_some());
+        Ok(Status { applied: known.collect(), pending, ahead: ahead(package, &graph, &history) })
+    }
+
+    fn check(&self, connection: &mut dyn Connection) -> Result<(), Error> {
+        let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if self.version_table.is_empty() || !self.version_table.chars().all(named) {
+            return Err(Problem::new(Code("usage"), "a version table's name has only letters, digits and `_`").into());
+        }
+        if connection.in_transaction().map_err(|error| database_problem(&error))? {
+            return Err(Problem::new(OPEN_TRANSACTION, "this connection has a transaction open")
+                .help("commit it or roll it back before the migrations run: they are a transaction of their own")
+                .into());
+        }
+        Ok(())
+    }
+
+    fn history(&self, connection: &mut dyn Connection) -> Result<History, Error> {
+        self.patiently(|| {
+            Ok(Store::new(connection, &self.version_table).read_history().map_err(|error| store_problem(&error))?)
+        })
+    }
+
+    /// Reads again while another process commits: the connection's own busy timeout may be none.
+    fn patiently<T>(&self, mut read: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let start = Instant::now();
+        loop {
+            match read() {
+                Err(error) if error.code() == BUSY && start.elapsed() < self.wait => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        connection: &mut dyn Connection,
+        graph: &RevisionGraph,
+        planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>,
+    ) -> Result<Outcome, Error> {
+        let options = Options {
+            per_revision: false,
+            dry_run: false,
+            wait: self.wait,
+            expected: None,
+            down_from: Some(DownFrom::Stored),
+            now: &now,
+            tool_version: env!("CARGO_PKG_VERSION"),
+        };
+        let mut driver = SqliteDriver::new(connection, &self.version_table);
+        let files = Files { graph, directory: self.migrations };
+        let report = runner::run(&mut driver, files, planner, &options, &mut self.observer)
+            .map_err(|stopped| Error::from(stopped.problems))?;
+        let done = report.done.into_iter().map(|(step, _)| step.id).collect();
+        Ok(Outcome { done, ahead: Vec::new() })
+    }
+
+    /// Leaves a database that is ahead as it is, where all that the program knows is applied to it as it is here.
+    fn go_on(
+        &mut self,
+        connection: &mut dyn Connection,
+        graph: &RevisionGraph,
+        ahead: Vec<RevisionId>,
+    ) -> Result<Outcome, Error> {
+        let package = self.migrations.package();
+        let history = self.history(connection)?;
+        let mut problems = plan::check_history(package, graph, &history, "this database");
+        problems.retain(|problem| ![EDITED_COMMENTS, UNKNOWN_APPLIED].contains(&problem.code()));
+        let missing = plan::applied(package, graph.lineage(), &history).iter().position(|applied| !applied);
+        if let Some(at) = missing {
+            problems.push(ahead_problem(&ahead).note(format!("it lacks `{}` all the same", graph.lineage().id(at))));
+        }
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
+        (self.observer)(Event::Ahead(&ahead));
+        Ok(Outcome { done: Vec::new(), ahead })
+    }
+
+    fn go_back(
+        &mut self,
+        connection: &mut dyn Connection,
+        graph: &RevisionGraph,
+        ahead: &[RevisionId],
+        allowed: &GoBack,
+    ) -> Result<Outcome, Error> {
+        let allowed_here = |id: &RevisionId| allowed.allowed.iter().any(|name| name == id.as_str());
+        if let Some(id) = ahead.iter().find(|id| !allowed_here(id)) {
+            return Err(Problem::new(
+                NOT_ALLOWED,
+                format!("going back would take off `{id}`, which is not allowed by name"),
+            )
+            .note("what it added would be lost")
+            .into());
+        }
+        back_up(connection, &allowed.backup)?;
+        let package = self.migrations.package();
+        let planner = |history: &History| {
+            let now = self::ahead(package, graph, history);
+            if now.iter().any(|id| !allowed_here(id)) {
+                return Err(vec![ahead_problem(&now)]);
+            }
+            let rows = history.of(package).rev().filter(|row| now.contains(&row.id));
+            Ok(Plan { package: package.to_owned(), steps: rows.map(plan::downgrade_step).collect() })
+        };
+        self.run(connection, graph, &planner)
+    }
+}
+
+/// What the database has and the program does not know, in the order of application.
+fn ahead(package: &str, graph: &RevisionGraph, history: &History) -> Vec<RevisionId> {
+    history.of(package).map(|row| row.id.clone()).filter(|id| graph.find(id.as_str()).is_none()).collect()
+}
+
+fn ahead_problem(ahead: &[RevisionId]) -> Problem {
+    let names: Vec<&str> = ahead.iter().take(12).map(RevisionId::as_str).collect();
+    let more =
+        if ahead.len() > names.len() { format!(" and {} more", ahead.len() - names.len()) } else { String::new() };
+    Problem::new(AHEAD, "this program is older than the database")
+        .note(format!("the database has revisions that the program does not know: {}{more}", names.join(", ")))
+        .help("start the newer program")
+        .help("or take the database back first, from the newer sources: `cargo migrate downgrade`")
+}
+
+/// What speaks against an upgrade. A difference in comments alone never stops a program that is already shipped.
+fn objections(package: &str, graph: &RevisionGraph, history: &History) -> Vec<Problem> {
+    let mut problems = plan::check_history(package, graph, history, "this database");
+    problems.retain(|problem| problem.code() != EDITED_COMMENTS);
+    let unknown = problems.iter().any(|problem| problem.code() == UNKNOWN_APPLIED);
+    if unknown { vec![ahead_problem(&ahead(package, graph, history))] } else { problems }
+}
+
+/// Copies the database to a new file (<https://www.sqlite.org/lang_vacuum.html#vacuuminto>).
+fn back_up(connection: &mut dyn Connection, to: &Path) -> Result<(), Error> {
+    let failed = |why: String| {
+        Problem::new(NOT_ALLOWED, format!("going back needs a backup first, and none could be made: {why}")).in_file(to)
+    };
+    let path = to.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
+    connection
+        .query("VACUUM INTO ?1", &[path.into()], &mut |_| std::ops::ControlFlow::Continue(()))
+        .map_err(|error| failed(error.message))?;
+    Ok(())
+}
+
+/// The time in UTC and RFC 3339, to the second.
+#[expect(clippy::disallowed_methods, reason = "a program's run has no other clock")]
+fn now() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    rfc3339(seconds)
+}
+
+/// The civil date of a day by counting from March, so that the leap day is a year's last.
+fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since the first of March of the year 0, in eras of 400 years.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn seconds_are_told_as_a_date() {
+        for (seconds, told) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), told);
+        }
+    }
+}
