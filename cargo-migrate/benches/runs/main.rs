@@ -1,0 +1,86 @@
+//! What a run costs beside the bare work, as ratios: both sides in one process, by turns.
+//!
+//! ```sh
+//! cargo bench --bench runs                                      # all sizes, all parts
+//! cargo bench --bench runs -- --sizes 1000 --rounds 9 --part run
+//! MIGRATE_TEST_SCALE=0.01 cargo bench --bench runs              # small, to see that it works
+//! ```
+//!
+//! - `run`: a folder is read, a plan made and a new database brought to head, against rusqlite that executes the same
+//!   statements and inserts the same version rows in one transaction.
+//! - `reading`: the part of that in which the folder becomes a graph, against reading the files' bytes.
+//! - `command`: the built command with nothing to do, and `current`, against `cargo metadata --no-deps` alone.
+
+#![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark ends at what it did not expect"
+)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "it asks and tells the world that it runs in")]
+#![allow(missing_docs, unreachable_pub, reason = "a benchmark is read, not linked")]
+
+mod command;
+mod generate;
+mod pairs;
+mod run;
+
+/// What is measured, and how often.
+struct Options {
+    sizes: Vec<usize>,
+    rounds: Option<usize>,
+    part: Option<String>,
+}
+
+impl Options {
+    fn of_process() -> Self {
+        let scale: f64 = std::env::var("MIGRATE_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1.0);
+        let mut sizes: Vec<usize> = [100.0, 1_000.0, 10_000.0].map(|size| (size * scale).max(5.0) as usize).to_vec();
+        sizes.dedup();
+        let mut options = Self { sizes, rounds: None, part: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().unwrap_or_else(|| panic!("`{argument}` needs a value"));
+            match argument.as_str() {
+                // Cargo's own.
+                "--bench" => {}
+                "--sizes" => options.sizes = value().split(',').map(|size| size.parse().expect("a number")).collect(),
+                "--rounds" => options.rounds = Some(value().parse().expect("a number")),
+                "--part" => options.part = Some(value()),
+                _ => panic!("`{argument}` is none of --sizes A,B --rounds N --part run|reading|command"),
+            }
+        }
+        options
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.part.as_deref().is_none_or(|only| only == part)
+    }
+
+    /// Fewer rounds where each takes long.
+    fn rounds(&self, size: usize) -> usize {
+        self.rounds.unwrap_or(match size {
+            ..=100 => 41,
+            101..=2_000 => 15,
+            _ => 3,
+        })
+    }
+}
+
+fn main() {
+    let options = Options::of_process();
+    for size in &options.sizes {
+        let folder = tempfile::tempdir().unwrap();
+        let revisions = generate::project(folder.path(), *size);
+        if options.wants("run") {
+            run::measure(folder.path(), &revisions, options.rounds(*size));
+        }
+        if options.wants("reading") {
+            run::measure_reading(folder.path(), *size, options.rounds(*size).max(9));
+        }
+        if options.wants("command") {
+            command::measure(folder.path(), *size, options.rounds(*size).max(9));
+        }
+    }
+}
