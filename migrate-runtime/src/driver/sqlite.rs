@@ -205,31 +205,29 @@ impl Driver for SqliteDriver<'_> {
 
     fn look_at_keys(&mut self, rows: bool) -> Result<usize, StoreError> {
         if self.references.is_none() {
-            let any = self.store.has_foreign_keys()?;
-            self.references = Some(if any { self.store.broken_references()? } else { BTreeSet::new() });
+            self.references = Some(self.store.broken_references()?);
         }
         if rows && self.violations.is_none() {
-            let any = self.store.has_foreign_keys()?;
-            let found = if any { self.store.violations()? } else { Violations::default() };
-            self.violations = Some(found);
+            self.violations = Some(self.store.violations()?);
         }
         Ok(self.violations.as_ref().map_or(0, |violations| violations.found.len()))
     }
 
     fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError> {
-        if !self.store.has_foreign_keys()? {
+        if self.references.is_none() && self.violations.is_none() {
             return Ok(Vec::new());
         }
+        let references = self.store.references()?;
         let mut broken = Vec::new();
         if let Some(before) = &self.references {
-            let now = self.store.broken_references()?;
+            let now = self.store.broken_among(&references)?;
             broken.extend(
                 now.difference(before)
                     .map(|reference| format!("{}, which is not there or not unique", printable(reference))),
             );
         }
         if let Some(before) = &self.violations {
-            let now = self.store.violations()?;
+            let now = self.store.violations_among(&references)?;
             broken.extend(now.found.difference(&before.found).map(|violation| {
                 let row = violation.rowid.map_or_else(|| "a row".to_owned(), |rowid| format!("row {rowid}"));
                 printable(&format!(

@@ -1,6 +1,6 @@
 //! The foreign keys that a run must not break.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::{Store, StoreError, text};
@@ -31,40 +31,53 @@ pub struct Violations {
 }
 
 /// A foreign key of a table: its parent and its pairs of columns.
-#[derive(Default)]
-struct Reference {
+#[derive(Debug, Default)]
+pub(crate) struct Reference {
     parent: String,
     from: Vec<String>,
     to: Vec<Option<String>>,
 }
 
-impl Store<'_> {
-    /// Whether any table may have a foreign key.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn has_foreign_keys(&mut self) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND instr(lower(sql), 'references') LIMIT 1";
-        Ok(!self.rows(sql, &[])?.is_empty())
-    }
+/// All foreign keys of a database, by their table and their number in it.
+pub(crate) type References = BTreeMap<(String, i64), Reference>;
 
+/// The sets of columns of a table, in lower case, that a foreign key may refer to.
+#[derive(Default)]
+struct Keys {
+    /// The primary key, if only as an empty set.
+    primary: BTreeSet<String>,
+    /// The unique indexes by their names.
+    unique: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Keys {
+    fn has(&self, columns: &BTreeSet<String>) -> bool {
+        self.primary == *columns || self.unique.values().any(|unique| unique == columns)
+    }
+}
+
+/// How many parents' keys one statement asks for; SQLite takes 999 parameters or more.
+const PARENTS_AT_ONCE: usize = 500;
+
+impl Store<'_> {
     /// The foreign keys that point to a table or a key that is not there, as `todos(user_id) -> users(id)`.
     ///
     /// # Errors
     /// What the database says.
     pub fn broken_references(&mut self) -> Result<BTreeSet<String>, StoreError> {
-        let mut keys = BTreeMap::new();
+        let references = self.references()?;
+        self.broken_among(&references)
+    }
+
+    /// Those of [`Store::broken_references`] among references that have been read already.
+    pub(crate) fn broken_among(&mut self, references: &References) -> Result<BTreeSet<String>, StoreError> {
+        let keys = self.keys(references)?;
         let mut broken = BTreeSet::new();
-        for ((table, _), reference) in self.references()? {
-            let parent = reference.parent.to_ascii_lowercase();
-            if !keys.contains_key(&parent) {
-                let found = self.keys(&reference.parent)?;
-                keys.insert(parent.clone(), found);
-            }
+        for ((table, _), reference) in references {
             let to: Option<Vec<&str>> = reference.to.iter().map(Option::as_deref).collect();
-            let whole = keys.get(&parent).is_some_and(|keys| match &to {
-                Some(to) => keys.iter().any(|key| *key == set(to)),
-                None => keys.first().is_some_and(|primary| primary.len() == reference.from.len()),
+            let whole = keys.get(&reference.parent.to_ascii_lowercase()).is_some_and(|keys| match &to {
+                Some(to) => keys.has(&set(to)),
+                None => keys.primary.len() == reference.from.len(),
             });
             if !whole {
                 let to = to.map_or(String::new(), |to| format!("({})", to.join(", ")));
@@ -81,29 +94,25 @@ impl Store<'_> {
     /// What the database says.
     pub fn violations(&mut self) -> Result<Violations, StoreError> {
         let references = self.references()?;
-        let tables: BTreeSet<&String> = references.keys().map(|(table, _)| table).collect();
+        self.violations_among(&references)
+    }
+
+    /// Those of [`Store::violations`] of references that have been read already.
+    pub(crate) fn violations_among(&mut self, references: &References) -> Result<Violations, StoreError> {
         let mut violations = Violations::default();
+        if references.is_empty() {
+            return Ok(violations);
+        }
+        if self.check("PRAGMA main.foreign_key_check", &[], references, &mut violations)? && !violations.truncated {
+            return Ok(violations);
+        }
+        // Table by table where one of them cannot be checked, and where there are too many to gather: which of them
+        // are gathered must not depend on the order in which SQLite keeps its tables.
+        violations = Violations::default();
+        let tables: BTreeSet<&String> = references.keys().map(|(table, _)| table).collect();
         for table in tables {
-            let sql = "SELECT rowid, parent, fkid FROM pragma_foreign_key_check(?1, 'main')";
-            let checked = self.connection.query(sql, &[table.as_str().into()], &mut |row| {
-                if violations.found.len() >= MOST_VIOLATIONS {
-                    violations.truncated = true;
-                    return ControlFlow::Break(());
-                }
-                let key = row.get(2).and_then(Value::as_i64).unwrap_or_default();
-                let columns = references.get(&(table.clone(), key)).map(|reference| reference.from.join(", "));
-                violations.found.insert(Violation {
-                    table: table.clone(),
-                    rowid: row.first().and_then(Value::as_i64),
-                    parent: text(row, 1),
-                    columns: columns.unwrap_or_default(),
-                });
-                ControlFlow::Continue(())
-            });
-            match checked {
-                Err(error) if error.message.starts_with("foreign key mismatch") => {}
-                other => other?,
-            }
+            let sql = "SELECT \"table\", rowid, parent, fkid FROM pragma_foreign_key_check(?1, 'main')";
+            self.check(sql, &[table.as_str().into()], references, &mut violations)?;
             if violations.truncated {
                 break;
             }
@@ -111,12 +120,42 @@ impl Store<'_> {
         Ok(violations)
     }
 
+    /// Gathers what a check gives, as far as there is room; gives whether SQLite could make it.
+    fn check(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        references: &References,
+        violations: &mut Violations,
+    ) -> Result<bool, StoreError> {
+        let checked = self.connection.query(sql, params, &mut |row| {
+            if violations.found.len() >= MOST_VIOLATIONS {
+                violations.truncated = true;
+                return ControlFlow::Break(());
+            }
+            let table = text(row, 0);
+            let key = (table, row.get(3).and_then(Value::as_i64).unwrap_or_default());
+            let columns = references.get(&key).map(|reference| reference.from.join(", "));
+            violations.found.insert(Violation {
+                table: key.0,
+                rowid: row.get(1).and_then(Value::as_i64),
+                parent: text(row, 2),
+                columns: columns.unwrap_or_default(),
+            });
+            ControlFlow::Continue(())
+        });
+        match checked {
+            Err(error) if error.message.starts_with("foreign key mismatch") => Ok(false),
+            other => Ok(other.map(|()| true)?),
+        }
+    }
+
     /// All foreign keys, by their table and their number in it.
-    fn references(&mut self) -> Result<BTreeMap<(String, i64), Reference>, StoreError> {
+    pub(crate) fn references(&mut self) -> Result<References, StoreError> {
         let sql = "SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\" \
             FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS f \
             WHERE m.type = 'table' AND instr(lower(m.sql), 'references') ORDER BY m.name, f.id, f.seq";
-        let mut references: BTreeMap<_, Reference> = BTreeMap::new();
+        let mut references = References::new();
         for row in self.rows(sql, &[])? {
             let number = row.get(1).and_then(Value::as_i64).unwrap_or_default();
             let reference = references.entry((text(&row, 0), number)).or_default();
@@ -127,24 +166,48 @@ impl Store<'_> {
         Ok(references)
     }
 
-    /// The sets of columns that a foreign key may refer to: the primary key first, if only as an empty set, then
-    /// the unique indexes; none at all where there is no such table.
-    fn keys(&mut self, table: &str) -> Result<Vec<BTreeSet<String>>, StoreError> {
-        let table = [Value::from(table)];
-        let found = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
-        if self.rows(found, &table)?.is_empty() {
-            return Ok(Vec::new());
+    /// What the foreign keys may refer to, by the parent's name in lower case, for the parents that are there.
+    fn keys(&mut self, references: &References) -> Result<HashMap<String, Keys>, StoreError> {
+        let wanted: HashSet<String> =
+            references.values().map(|reference| reference.parent.to_ascii_lowercase()).collect();
+        let mut keys: HashMap<String, Keys> = HashMap::new();
+        if wanted.is_empty() {
+            return Ok(keys);
         }
-        let primary = self.rows("SELECT name FROM pragma_table_info(?1, 'main') WHERE pk > 0", &table)?;
-        let mut keys = vec![primary.iter().map(|row| text(row, 0).to_ascii_lowercase()).collect()];
-        let sql = "SELECT l.name, i.name FROM pragma_index_list(?1, 'main') AS l, pragma_index_info(l.name, 'main') AS i \
-            WHERE l.\"unique\" = 1 AND l.partial = 0 ORDER BY l.name";
-        let mut indexes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for row in self.rows(sql, &table)? {
-            // An expression has no name; an empty one keeps its index from matching.
-            indexes.entry(text(&row, 0)).or_default().insert(text(&row, 1).to_ascii_lowercase());
+        self.connection.query("SELECT name FROM main.sqlite_master WHERE type = 'table'", &[], &mut |row| {
+            let name = text(row, 0).to_ascii_lowercase();
+            if wanted.contains(&name) {
+                keys.insert(name, Keys::default());
+            }
+            ControlFlow::Continue(())
+        })?;
+        // Many parents to a statement: to prepare one for each takes longer than to answer it.
+        let parents: Vec<Value> = keys.keys().map(|name| name.as_str().into()).collect();
+        for parents in parents.chunks(PARENTS_AT_ONCE) {
+            let parent = format!("WITH parent (name) AS (VALUES (?1){})", ", (?)".repeat(parents.len() - 1));
+            let sql = format!(
+                "{parent} SELECT p.name, t.name FROM parent AS p CROSS JOIN pragma_table_info(p.name, 'main') AS t \
+                 WHERE t.pk > 0"
+            );
+            self.connection.query(&sql, parents, &mut |row| {
+                if let Some(keys) = keys.get_mut(&text(row, 0)) {
+                    keys.primary.insert(text(row, 1).to_ascii_lowercase());
+                }
+                ControlFlow::Continue(())
+            })?;
+            let sql = format!(
+                "{parent} SELECT p.name, l.name, i.name FROM parent AS p \
+                 CROSS JOIN pragma_index_list(p.name, 'main') AS l CROSS JOIN pragma_index_info(l.name, 'main') AS i \
+                 WHERE l.\"unique\" = 1 AND l.partial = 0"
+            );
+            self.connection.query(&sql, parents, &mut |row| {
+                if let Some(keys) = keys.get_mut(&text(row, 0)) {
+                    // An expression has no name; an empty one keeps its index from matching.
+                    keys.unique.entry(text(row, 1)).or_default().insert(text(row, 2).to_ascii_lowercase());
+                }
+                ControlFlow::Continue(())
+            })?;
         }
-        keys.extend(indexes.into_values());
         Ok(keys)
     }
 }
@@ -187,7 +250,6 @@ mod tests {
              INSERT INTO bad VALUES (1); INSERT INTO todos VALUES (4, 9), (5, NULL); INSERT INTO plain VALUES (1, 2);",
         );
         let mut store = Store::new(&mut connection, "_m");
-        assert!(store.has_foreign_keys().unwrap());
         let violations = store.violations().unwrap();
         assert!(!violations.truncated);
         let found: Vec<_> = violations
