@@ -105,10 +105,12 @@ impl Directory {
                         .in_file(&self.shown),
                 ]);
             }
-            match read_text(&entry.path(), &shown)
-                .map_err(|problem| vec![problem])
-                .and_then(|text| Migration::parse(id, &shown, &text))
-            {
+            // The folder says what most entries are; only of a link the file system has to be asked.
+            let text = match entry.file_type() {
+                Ok(kind) if kind.is_file() => read_file(&entry.path(), &shown),
+                _ => read_text(&entry.path(), &shown),
+            };
+            match text.map_err(|problem| vec![problem]).and_then(|text| Migration::parse(id, &shown, &text)) {
                 Ok(migration) => migrations.push(migration),
                 Err(found) => problems.extend(found),
             }
@@ -331,27 +333,31 @@ fn sync_folder(path: &Path) {
 }
 
 fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
-    let read = || -> io::Result<Result<Vec<u8>, Problem>> {
-        // Asked before opening: opening a pipe would wait for its other end.
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Ok(Err(Problem::new(FILE_ACCESS, "this is not a file")
-                .in_file(shown)
-                .help("move it out of the migrations folder")));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST_FILE)).unwrap_or(0));
-        File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST_FILE {
-            return Ok(Err(Problem::new(TOO_LARGE, "this file is larger than 64 MiB")
-                .in_file(shown)
-                .help("load data of that size with a program of its own, not with a migration")));
-        }
-        Ok(Ok(bytes))
-    };
-    match read() {
-        Ok(bytes) => normalise(shown, bytes?),
+    // Asked before opening: opening a pipe would wait for its other end.
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => read_file(path, shown),
+        Ok(_) => Err(Problem::new(FILE_ACCESS, "this is not a file")
+            .in_file(shown)
+            .help("move it out of the migrations folder")),
         Err(error) => Err(cannot("read", shown, &error)),
     }
+}
+
+/// Reads what is known to be a file.
+fn read_file(path: &Path, shown: &Path) -> Result<String, Problem> {
+    let read = || -> io::Result<Vec<u8>> {
+        // Most migrations fit, and reading them then takes no look at their size.
+        let mut bytes = Vec::with_capacity(8 * 1024);
+        File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| cannot("read", shown, &error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Problem::new(TOO_LARGE, "this file is larger than 64 MiB")
+            .in_file(shown)
+            .help("load data of that size with a program of its own, not with a migration"));
+    }
+    normalise(shown, bytes)
 }
 
 fn cannot(verb: &str, shown: &Path, error: &io::Error) -> Problem {

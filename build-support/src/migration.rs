@@ -37,6 +37,14 @@ pub const UNCLOSED: Code = Code("unclosed");
 const DIRECTIVES: [&str; 10] =
     ["parent", "depends", "label", "no-transaction", "foreign-keys", "irreversible", "loses", "up", "down", "verify"];
 
+/// Whether a word may start a statement that ends a transaction, opens one or cannot be part of one.
+#[must_use]
+pub fn is_control(word: &str) -> bool {
+    const WORDS: [&str; 10] =
+        ["ATTACH", "BEGIN", "COMMIT", "DETACH", "END", "PRAGMA", "RELEASE", "ROLLBACK", "SAVEPOINT", "VACUUM"];
+    WORDS.iter().any(|control| control.eq_ignore_ascii_case(word))
+}
+
 /// The parents that a file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parents {
@@ -143,6 +151,9 @@ pub struct Migration {
     pub checksum: Checksum,
     /// The hash of what its upgrade does.
     pub statements: StatementsHash,
+    /// Whether the up section may hold a statement that starts with a word of [`is_control`]. Where it cannot, nobody
+    /// has to read the file again to know.
+    pub controls: bool,
     /// The up section's span in the normalised text.
     pub up: Range<usize>,
     /// The down section's span; `None` where the file has none.
@@ -228,6 +239,16 @@ fn directive<'a>(text: &'a str, token: &Token) -> Option<Directive<'a>> {
     let (word, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let trimmed = token.span.start + text[token.span.clone()].trim_end().len();
     Some(Directive { word, arguments: arguments.trim(), span: token.span.start..trimmed })
+}
+
+/// Whether a control word stands first or behind a semicolon; inside a trigger it may do so without starting a
+/// statement of the file.
+fn controls(text: &str, tokens: &[Token]) -> bool {
+    let mut first = true;
+    tokens.iter().filter(|token| token.kind.counts()).any(|token| {
+        let starts = std::mem::replace(&mut first, token.kind == TokenKind::Semicolon);
+        starts && token.kind == TokenKind::Word && is_control(&text[token.span.clone()])
+    })
 }
 
 struct Reader<'a> {
@@ -340,6 +361,7 @@ impl<'a> Reader<'a> {
             checksum: Checksum::of(self.text),
             statements: StatementsHash::of(self.text, up_tokens, directives.no_transaction, directives.foreign_keys_on),
             directives,
+            controls: controls(self.text, up_tokens),
             up,
             down,
             verify,

@@ -16,6 +16,7 @@ use build_support::migration::Migration;
 use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
 
+use self::section::Reads;
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
 use crate::history::{History, State};
@@ -150,10 +151,12 @@ pub fn run(
     run.driver.rollback();
     run.driver.release_split();
     let (done, committed) = (run.done, run.committed);
-    result.map(|history| Report { done: done.clone(), history }).map_err(|problems| Stopped {
-        problems,
-        kept: done.into_iter().take(committed).map(|(step, _)| step).collect(),
-    })
+    match result {
+        Ok(history) => Ok(Report { done, history }),
+        Err(problems) => {
+            Err(Stopped { problems, kept: done.into_iter().take(committed).map(|(step, _)| step).collect() })
+        }
+    }
 }
 
 struct Run<'a, 'o> {
@@ -196,9 +199,10 @@ impl Run<'_, '_> {
         if units.is_empty() {
             return Ok(history);
         }
-        // Every file is read and every statement looked at before the first one runs.
+        // Every statement is looked at before the first one runs.
+        let reads = if units.len() > 1 || plan.is_split() { Reads::All } else { Reads::WhereUnknown };
         for step in &plan.steps {
-            self.preflight(&plan.package, step)?;
+            self.preflight(&plan.package, step, reads)?;
         }
         for (number, unit) in units.iter().enumerate() {
             let enforcement =

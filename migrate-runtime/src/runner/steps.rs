@@ -22,8 +22,8 @@ impl Run<'_, '_> {
             let start = Instant::now();
             let section = self.section(package, step)?;
             self.statements(step, &section, true)?;
-            self.verify(step)?;
-            self.record(package, step, start.elapsed(), State::Applied)?;
+            self.verify(step, &section)?;
+            self.record(package, step, &section, start.elapsed(), State::Applied)?;
             let elapsed = start.elapsed();
             (self.observer)(Event::Finished(step, elapsed));
             self.done.push((step.clone(), elapsed));
@@ -42,7 +42,7 @@ impl Run<'_, '_> {
         let start = Instant::now();
         let section = self.section(package, step)?;
         match step.direction {
-            Direction::Upgrade => self.record(package, step, Duration::ZERO, State::Running)?,
+            Direction::Upgrade => self.record(package, step, &section, Duration::ZERO, State::Running)?,
             Direction::Downgrade => self.driver.mark(package, &step.id, true, 0).map_err(store)?,
         }
         self.commit()?;
@@ -64,7 +64,7 @@ impl Run<'_, '_> {
         self.begin(Enforcement::Deferred)?;
         match step.direction {
             Direction::Upgrade => {
-                self.verify(step)?;
+                self.verify(step, &section)?;
                 let elapsed = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
                 self.driver.mark(package, &step.id, false, elapsed).map_err(store)?;
             }
@@ -103,17 +103,15 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn verify(&mut self, step: &Step) -> Done<()> {
-        if step.direction == Direction::Downgrade {
+    /// The verify queries of an upgrade, from the file whose up section has just run.
+    fn verify(&mut self, step: &Step, section: &Section) -> Done<()> {
+        let migration = self.files.graph.find(step.id.as_str());
+        let (Direction::Upgrade, Some(span)) = (step.direction, migration.and_then(|it| it.verify.clone())) else {
             return Ok(());
-        }
-        let Some(migration) = self.files.graph.find(step.id.as_str()) else { return Ok(()) };
-        let Some(span) = migration.verify.clone() else { return Ok(()) };
-        let text = self.files.directory.text(migration).map_err(one)?;
-        let section = Section { path: migration.path.clone(), text, span };
-        for query in split(&section.text, section.span.clone()) {
+        };
+        for query in split(&section.text, span) {
             let wrong =
-                self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, &section, &query)))?;
+                self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, section, &query)))?;
             if let Some(value) = wrong {
                 return Err(one(Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
                     .at(section.place(query.span).label(format!("gave {value}")))
@@ -124,19 +122,14 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn record(&mut self, package: &str, step: &Step, elapsed: Duration, state: State) -> Done<()> {
+    /// Writes or removes the row of a step; an upgrade's holds the down section of the file that has just run.
+    fn record(&mut self, package: &str, step: &Step, section: &Section, elapsed: Duration, state: State) -> Done<()> {
         let store = |error: StoreError| one(store_problem(&error));
         if step.direction == Direction::Downgrade {
             return self.driver.forget(package, &step.id).map_err(store);
         }
         let migration = self.files.graph.find(step.id.as_str());
-        let down = match migration {
-            Some(migration) => match &migration.down {
-                Some(span) => Some(self.files.directory.text(migration).map_err(one)?[span.clone()].to_owned()),
-                None => None,
-            },
-            None => None,
-        };
+        let down = migration.and_then(|migration| migration.down.clone()).map(|span| &section.text[span]);
         let row = AppliedRevision {
             package: package.to_owned(),
             id: step.id.clone(),
@@ -156,6 +149,6 @@ impl Run<'_, '_> {
             tool_version: self.options.tool_version.to_owned(),
             schema_hash: None,
         };
-        self.driver.record(&row, down.as_deref()).map_err(store)
+        self.driver.record(&row, down).map_err(store)
     }
 }
