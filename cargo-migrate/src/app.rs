@@ -1,5 +1,7 @@
 //! What every command starts from: the project, its folder, its graph and its locks.
 
+use std::collections::HashSet;
+
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
 use build_support::verify;
@@ -142,7 +144,8 @@ pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Opt
             }
         }
         if name != URL && name != RELEASED {
-            let gone: Vec<_> = lock.entries().keys().filter(|id| history.find(key, id).is_none()).cloned().collect();
+            let applied: HashSet<_> = history.of(key).map(|row| &row.id).collect();
+            let gone: Vec<_> = lock.entries().keys().filter(|id| !applied.contains(id)).cloned().collect();
             for id in gone {
                 lock.unseal(id.as_str(), name);
             }

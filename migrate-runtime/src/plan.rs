@@ -1,6 +1,6 @@
 //! Planning: a graph, a history and a target in, a [`Plan`] out. Nothing is opened, read or printed here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use build_support::graph::{Lineage, Node, RevisionGraph};
 use build_support::lock::Hashes;
@@ -247,12 +247,15 @@ fn too_many(steps: i64, there_are: usize, what: &str) -> Problem {
 
 fn missing_dependencies(package: &str, steps: &[Step], history: &History) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let mut elsewhere = None;
     for step in steps {
         for text in &step.depends {
-            let Some((other, id)) = text.split_once('/') else { continue };
-            let there =
-                other == package || history.of(other).any(|row| row.id.as_str() == id && row.state == State::Applied);
-            if !there {
+            let Some((other, id)) = text.split_once('/').filter(|(other, _)| *other != package) else { continue };
+            let applied: &HashSet<(&str, &str)> = elsewhere.get_or_insert_with(|| {
+                let rows = history.rows().iter().filter(|row| row.state == State::Applied);
+                rows.map(|row| (row.package.as_str(), row.id.as_str())).collect()
+            });
+            if !applied.contains(&(other, id)) {
                 problems.push(
                     Problem::new(
                         DEPENDENCY_NOT_APPLIED,
@@ -287,9 +290,10 @@ fn joined(package: &str, graph: &RevisionGraph, history: &History) -> Result<Lin
             labels: graph.find(row.id.as_str()).map(|migration| migration.labels.clone()).unwrap_or_default(),
         })
         .collect();
+    let lineage = graph.lineage();
+    let applied = applied(package, lineage, history);
     for (at, migration) in graph.migrations().iter().enumerate() {
-        if history.find(package, &migration.id).is_none() {
-            let lineage = graph.lineage();
+        if !applied[at] {
             nodes.push(Node {
                 id: migration.id.clone(),
                 parents: lineage.parents(at).iter().map(|parent| lineage.id(*parent).clone()).collect(),

@@ -1,5 +1,7 @@
 //! The version table: its columns, and its rows as values.
 
+use std::ops::ControlFlow;
+
 use build_support::checksum::{Checksum, Seal, StatementsHash};
 use build_support::migration::Directives;
 use build_support::revision::RevisionId;
@@ -79,8 +81,18 @@ impl Store<'_> {
             return Ok(History::default());
         }
         let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.name());
-        let rows = self.rows(&sql, &[])?;
-        rows.iter().map(|row| read_row(row)).collect::<Result<_, _>>().map(History::new).map_err(StoreError::Damaged)
+        let (mut rows, mut damaged) = (Vec::new(), None);
+        self.connection.query(&sql, &[], &mut |row| match read_row(row) {
+            Ok(row) => {
+                rows.push(row);
+                ControlFlow::Continue(())
+            }
+            Err(what) => {
+                damaged = Some(what);
+                ControlFlow::Break(())
+            }
+        })?;
+        damaged.map_or_else(|| Ok(History::new(rows)), |what| Err(StoreError::Damaged(what)))
     }
 
     /// The newest row of a package, in one look-up by the index over package and sequence: its seal, its state and how
@@ -200,9 +212,9 @@ fn state_text(state: State) -> &'static str {
 
 /// Reads a row of [`COLUMNS`]; the error names the row and what is wrong with it.
 fn read_row(row: &[Value]) -> Result<AppliedRevision, String> {
-    let (package, revision) = (text(row, 0), text(row, 1));
-    let damaged =
-        |column: &str| format!("the version table's row of `{package}/{revision}` has an unreadable `{column}`");
+    let damaged = |column: &str| {
+        format!("the version table's row of `{}/{}` has an unreadable `{column}`", text(row, 0), text(row, 1))
+    };
     let string =
         |at: usize, column: &str| row.get(at).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| damaged(column));
     let integer = |at: usize, column: &str| row.get(at).and_then(Value::as_i64).ok_or_else(|| damaged(column));
