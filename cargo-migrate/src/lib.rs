@@ -56,7 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match result.and_then(|()| written(&shell)) {
         Ok(()) => Exit::Done,
         Err(failure) => {
-            if cli.global.format == args::Format::Json {
+            if cli.global.format == args::Format::Json && !shell.answered() {
                 let problems: Vec<_> = failure.problems().iter().map(Shell::json_problem).collect();
                 shell.json(&serde_json::json!({ "problems": problems }));
             }

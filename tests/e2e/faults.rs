@@ -144,34 +144,6 @@ fn eight_runners_at_once_end_with_one_that_applies_and_seven_with_nothing_to_do(
 }
 
 #[test]
-fn a_run_killed_at_any_moment_has_happened_wholly_or_not_at_all() {
-    let project = Project::new();
-    for number in 1..=100 {
-        let parent = if number == 1 { "base".to_owned() } else { format!("a{:03}", number - 1) };
-        project.migration(
-            &format!("a{number:03}"),
-            &format!("-- migrate:parent {parent}\n-- migrate:up\nCREATE TABLE t{number} (x);\n"),
-        );
-    }
-    let full: f64 = std::env::var("MIGRATE_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(0.1);
-    let kills = ((200.0 * full) as u64).max(10);
-    for kill in 0..kills {
-        let _ = std::fs::remove_file(project.path("app.db"));
-        let _ = std::fs::remove_file(project.path("app.db-journal"));
-        let _ = std::fs::remove_file(project.path("migrations/migrate.local"));
-        let mut child = project.command(&["-q", "upgrade"]).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20 + kill * 7919 % 160));
-        let _ = child.kill();
-        child.wait().unwrap();
-        let tables = project.ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 't%'");
-        assert!(tables == "0" || tables == "100", "{tables} tables after kill {kill}");
-        assert_eq!(project.ask("PRAGMA integrity_check"), "ok");
-    }
-    project.run(&["upgrade"]).done();
-    assert_eq!(project.ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 't%'"), "100");
-}
-
-#[test]
 fn a_revision_outside_a_transaction_that_fails_half_way_is_found_and_repaired() {
     let project = Project::new();
     project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x);\n");

@@ -1,8 +1,10 @@
 //! A project in a temporary folder, and the command run in it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A cargo project in a folder of its own, outside the repository.
 pub struct Project {
@@ -41,6 +43,24 @@ impl Ran {
         }
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self
+    }
+
+    /// The standard output as the one JSON document that it has to be.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.out, self.err))
+    }
+
+    /// Nothing that was printed can drive a terminal.
+    #[track_caller]
+    pub fn is_printable(&self) {
+        for text in [&self.out, &self.err] {
+            let bad = text.chars().find(|c| {
+                c.is_control() && !matches!(c, '\n' | '\t')
+                    || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+            });
+            assert_eq!(bad, None, "{text:?}");
+        }
     }
 
     #[track_caller]
@@ -112,6 +132,59 @@ impl Project {
         Ran::of(&self.command(arguments).output().unwrap())
     }
 
+    /// The same, ended after a time in which it should long have ended by itself: what waits for ever fails the test.
+    #[track_caller]
+    pub fn run_bounded(&self, arguments: &[&str]) -> Ran {
+        ended(self.command(arguments))
+    }
+
+    /// A fault: the command is refused with these words and a way out, prints nothing that drives a terminal, does not
+    /// hang, and leaves every file of the project as it was.
+    #[track_caller]
+    pub fn refuses(&self, arguments: &[&str], words: &[&str]) -> Ran {
+        let ran = self.refuses_without_help(arguments, words);
+        assert!(ran.err.contains("help: "), "no way out is shown\n{}", ran.err);
+        ran
+    }
+
+    /// The same where the place of the mistake is all the help that can be given.
+    #[track_caller]
+    pub fn refuses_without_help(&self, arguments: &[&str], words: &[&str]) -> Ran {
+        let before = self.contents();
+        let ran = self.run_bounded(arguments).refused(words);
+        ran.is_printable();
+        assert_eq!(self.contents(), before, "something was changed by {arguments:?}\n{}", ran.err);
+        ran
+    }
+
+    /// Every name in the project's folder with what is there: a file's hash, or what it is if it is no file.
+    pub fn contents(&self) -> BTreeMap<PathBuf, String> {
+        fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let kind = entry.file_type().unwrap();
+                let path = entry.path();
+                let what = if kind.is_dir() {
+                    walk(&path, found);
+                    "a folder".to_owned()
+                } else if kind.is_symlink() {
+                    format!("a link to {}", fs::read_link(&path).unwrap().display())
+                } else if kind.is_file() && entry.metadata().unwrap().len() < 1 << 26 {
+                    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+                    let mut hash = DefaultHasher::new();
+                    fs::read(&path).unwrap().hash(&mut hash);
+                    format!("{:x}", hash.finish())
+                } else {
+                    "something large or special".to_owned()
+                };
+                found.insert(path, what);
+            }
+        }
+        let mut found = BTreeMap::new();
+        walk(self.folder.path(), &mut found);
+        found
+    }
+
     pub fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path("app.db")).unwrap()
     }
@@ -127,6 +200,47 @@ impl Project {
             rusqlite::types::Value::Blob(_) => "a blob".to_owned(),
         }
     }
+}
+
+/// Runs a command to its end, which has to come.
+#[track_caller]
+pub fn ended(mut command: Command) -> Ran {
+    const LONGEST: Duration = Duration::from_secs(120);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let all = |mut from: Box<dyn std::io::Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).unwrap();
+            bytes
+        })
+    };
+    let (out, err) = (all(Box::new(out)), all(Box::new(err)));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > LONGEST {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it hangs: {command:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    Ran::of(&Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() })
+}
+
+/// The share of their full size that long tests have: `MIGRATE_TEST_SCALE`.
+pub fn scale() -> f64 {
+    std::env::var("MIGRATE_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(0.1)
+}
+
+/// A revision that makes a table and takes it away.
+pub fn table(parent: &str, name: &str) -> String {
+    format!(
+        "-- migrate:parent {parent}\n-- migrate:up\nCREATE TABLE {name} (x);\n-- migrate:down\nDROP TABLE {name};\n"
+    )
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -7,8 +7,12 @@
 
 mod branches;
 mod embedding;
+mod exit_statuses;
 mod faults;
 mod harness;
+mod hostile_databases;
+mod hostile_files;
+mod killed_runs;
 mod layering;
 mod preview;
 mod scenarios;

@@ -48,6 +48,7 @@ struct Streams {
     err: AutoStream<Box<dyn Write + Send>>,
     input: Box<dyn BufRead + Send>,
     failed: Option<io::ErrorKind>,
+    answered: bool,
 }
 
 impl std::fmt::Debug for Shell {
@@ -84,7 +85,7 @@ impl Shell {
         verbose: u8,
     ) -> Self {
         let err = AutoStream::new(err, choice);
-        Self { streams: Mutex::new(Streams { out, err, input, failed: None }), quiet, verbose }
+        Self { streams: Mutex::new(Streams { out, err, input, failed: None, answered: false }), quiet, verbose }
     }
 
     /// Whether only warnings, errors and results are wanted.
@@ -144,6 +145,7 @@ impl Shell {
 
     /// A result for a program: the document, indented, and a line feed.
     pub fn json(&self, value: &Value) {
+        self.streams().answered = true;
         self.raw(&format!("{}\n", ascii_controls(&format!("{value:#}"))));
     }
 
@@ -155,6 +157,12 @@ impl Shell {
         {
             streams.failed = Some(error.kind());
         }
+    }
+
+    /// Whether a program has had its one document.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.streams().answered
     }
 
     /// Why results could not be written, where one could not; a pipe whose reader left is `BrokenPipe`.
