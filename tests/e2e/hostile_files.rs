@@ -237,13 +237,16 @@ fn an_applied_file_that_was_edited_or_taken_away_stops_every_command_that_would_
 }
 
 #[test]
-fn another_parent_under_an_applied_revision_is_another_history() {
-    let project = Project::new();
-    project.migration("a1", &table("base", "t1"));
-    project.migration("a2", "CREATE TABLE t2 (x);\n");
-    project.run(&["upgrade"]).done();
+fn an_edit_and_a_new_name_below_an_applied_revision_are_another_history() {
+    let project = project();
+    let whole = project.read("migrations/a1.sql");
+    project.migration("a1", &whole.replace("t1 (x)", "t1 (x, y)"));
+    project
+        .refuses(&["upgrade"], &["error[edited]", "a1.sql", "history-changed", "`a2` now stands on another history"]);
+    project.migration("a1", &whole);
     fs::rename(project.path("migrations/a1.sql"), project.path("migrations/a0.sql")).unwrap();
-    project.refuses(&["upgrade"], &["deleted", "history-changed", "another history"]);
+    project.migration("a2", &table("a0", "t2"));
+    project.refuses(&["upgrade"], &["the file of `a1` is gone", "a2.sql", "git checkout"]);
 }
 
 #[test]
