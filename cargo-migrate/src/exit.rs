@@ -8,7 +8,7 @@ pub enum Exit {
     Done = 0,
     /// 1: refused or failed; nothing was changed unless the message says what.
     Refused = 1,
-    /// 2: the command line was not understood; nothing was looked at.
+    /// 2: the command line was not understood, or asks for what does not go together; nothing was changed.
     Misused = 2,
 }
 

@@ -7,8 +7,10 @@
 
 mod branches;
 mod embedding;
+mod error_codes;
 mod exit_statuses;
 mod faults;
+mod field_threads;
 mod harness;
 mod hostile_databases;
 mod hostile_files;
