@@ -41,7 +41,7 @@ fn a_lock_with_a_merge_conflict_is_refused_by_all_and_settled_by_one_command() {
     project.write("migrations/migrate.lock", &conflict);
     project.migration("b2", &table("a1", "u2"));
     for verb in [&["upgrade"][..], &["status"], &["revision", "-m", "x"], &["delete", "b2"], &["downgrade", "-1"]] {
-        project.refuses(verb, &["lock-conflict", "migrate.lock:4:1", "cargo migrate lock"]);
+        project.refuses(verb, &["lock-conflict", "migrate.lock:5:1", "cargo migrate lock"]);
     }
     project.run(&["lock"]).done();
     assert_eq!(project.read("migrations/migrate.lock"), ours + "b2  draft\n");

@@ -41,8 +41,8 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     let wanted = wanted(args, &opened, &history)?;
     let holders = Holders::find(app, &opened)?;
     let rolled_back = args.downgrade.then_some(chosen.as_ref()).flatten();
-    holders.refuse(&wanted.ids, rolled_back)?;
     let respliced = splice::plan(&opened, &wanted.files, args.splice, &|id| holders.any(id))?;
+    holders.refuse(&wanted.ids, rolled_back)?;
     if let Some(database) = rolled_back
         && wanted.ids.iter().any(|id| history.find(key, id).is_some())
     {
