@@ -45,6 +45,15 @@ pub struct Hashes {
     pub seal: Seal,
 }
 
+impl Hashes {
+    /// Whether these are of another text that does the same on the same history: comments, the down or the verify
+    /// section changed.
+    #[must_use]
+    pub fn differs_in_text_alone(&self, other: &Self) -> bool {
+        self.checksum != other.checksum && (self.statements, self.seal) == (other.statements, other.seal)
+    }
+}
+
 /// A line of the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -99,14 +108,28 @@ impl Lock {
         self.entries.entry(id).or_insert(Entry::Draft);
     }
 
-    /// Notes that a database has a revision.
+    /// Notes that a database has a revision. Where the line says already that the same upgrade ran on the same history,
+    /// its checksum stays: it is the one of the text that was accepted last.
     pub fn seal(&mut self, id: RevisionId, hashes: Hashes, name: &str) {
         match self.entries.entry(id).or_insert(Entry::Draft) {
             Entry::Sealed(known, names) => {
-                *known = hashes;
+                if (known.statements, known.seal) != (hashes.statements, hashes.seal) {
+                    *known = hashes;
+                }
                 names.insert(name.to_owned());
             }
             entry @ Entry::Draft => *entry = Entry::Sealed(hashes, BTreeSet::from([name.to_owned()])),
+        }
+    }
+
+    /// Accepts another text of a sealed revision whose upgrade does the same; gives whether its line changed.
+    pub fn accept(&mut self, id: &str, hashes: Hashes) -> bool {
+        match self.entries.get_mut(id) {
+            Some(Entry::Sealed(known, _)) if known.differs_in_text_alone(&hashes) => {
+                *known = hashes;
+                true
+            }
+            _ => false,
         }
     }
 

@@ -79,8 +79,14 @@ pub fn compare(
     } else {
         (EDITED, "this file was edited after it was applied")
     };
+    let problem = Problem::new(code, what);
+    let problem = if code == EDITED_COMMENTS {
+        problem.help("where this is meant, accept it: `cargo migrate repair`")
+    } else {
+        problem
+    };
     Some(
-        Problem::new(code, what)
+        problem
             .in_file(&migration.path)
             .note(format!("`{}` is applied to {applied_to}", migration.id))
             .note(short(

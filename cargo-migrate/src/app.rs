@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
+use build_support::lock::Hashes;
+use build_support::problem::{Problem, printable};
 use build_support::verify;
 use migrate_runtime::history::History;
 
@@ -11,7 +13,7 @@ use crate::args::{Format, GlobalArgs};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::live;
-use crate::project::{Database, Project, Selection};
+use crate::project::{Database, OTHER_PACKAGE, Project, Selection};
 use crate::report::shell::Shell;
 
 /// A command's surroundings.
@@ -120,6 +122,42 @@ impl Opened {
         live::history(database, &self.project.settings().version_table, self.wait)
     }
 
+    /// A history in which the texts count that `repair` has accepted in the lock since: a database that was not at
+    /// hand then is not behind in what its upgrades do.
+    #[must_use]
+    pub fn with_accepted_texts(&self, history: &History) -> History {
+        let key = self.project.key();
+        let rows = history.rows().iter().cloned().map(|mut row| {
+            let sealed = self.locks.shared.sealed(row.id.as_str()).map(|(hashes, _)| *hashes);
+            let recorded = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
+            if let Some(hashes) = sealed.filter(|hashes| row.package == key && recorded.differs_in_text_alone(hashes)) {
+                row.checksum = hashes.checksum;
+            }
+            row
+        });
+        History::new(rows.collect())
+    }
+
+    /// Refuses a database that has these migrations under another package's key: to this one all of it would look
+    /// pending.
+    ///
+    /// # Errors
+    /// [`OTHER_PACKAGE`]
+    pub fn not_renamed(&self, history: &History, database: &str) -> std::result::Result<(), Problem> {
+        let key = self.project.key();
+        if history.of(key).next().is_some() {
+            return Ok(());
+        }
+        let mine = |row: &&migrate_runtime::history::AppliedRevision| {
+            self.graph.lineage().find(row.id.as_str()).is_some_and(|at| self.graph.seal(at) == row.seal)
+        };
+        let Some(row) = history.rows().iter().find(mine) else { return Ok(()) };
+        let old = printable(&row.package);
+        Err(Problem::new(OTHER_PACKAGE, format!("{database} has these migrations as those of `{old}`, not of `{key}`"))
+            .help(format!("where the package was renamed: `cargo migrate repair --rename {old}={key}`"))
+            .help(format!("or keep its key: `name = \"{old}\"` below `[package.metadata.migrate]`")))
+    }
+
     /// Brings the lock files up to date with a database's history, and with the files.
     ///
     /// # Errors
@@ -132,7 +170,7 @@ impl Opened {
 
 /// Edits the locks so that they say what the files and a database's history say.
 pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Option<(&Database, &History)>) {
-    use build_support::lock::{Entry, Hashes, RELEASED, URL};
+    use build_support::lock::{Entry, RELEASED, URL};
     locks.shared.set_package(key);
     if let Some((database, history)) = database.filter(|(database, _)| !database.scratch) {
         let name = database.lock_name();

@@ -187,7 +187,7 @@ pub enum Command {
     /// Write migrate.lock from the files
     #[command(display_order = 502)]
     Lock(LockArgs),
-    /// Settle a migration that was interrupted
+    /// Accept changes of comments, or settle what was interrupted
     #[command(display_order = 503)]
     Repair(RepairArgs),
 

@@ -7,6 +7,7 @@ pub mod look;
 pub mod merge;
 pub mod preview;
 pub mod record;
+pub mod repair;
 pub mod reset;
 pub mod revision;
 pub mod run;
@@ -42,7 +43,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Branches(_) => look::branches(app),
         Command::Show(args) => look::show(app, args),
         Command::Schema(args) => look::schema(app, args),
-        Command::Repair(args) => record::repair(app, args),
+        Command::Repair(args) => repair::repair(app, args),
         Command::Verify(_) => trust::verify(app),
         Command::Seal(args) => seal::seal(app, args),
         Command::Lock(_) => trust::lock(app),

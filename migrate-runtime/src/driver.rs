@@ -5,6 +5,7 @@ pub mod sqlite;
 
 use std::time::Duration;
 
+use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
 
 use crate::connection::DatabaseError;
@@ -90,6 +91,24 @@ pub trait Driver {
     /// # Errors
     /// What the database says.
     fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError>;
+
+    /// Records that a revision's text is another one that does the same: its checksum and its down.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn amend(
+        &mut self,
+        package: &str,
+        id: &RevisionId,
+        checksum: &Checksum,
+        down: Option<&str>,
+    ) -> Result<(), StoreError>;
+
+    /// Gives all records of a package to another key; also where revisions of other packages depend on them.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError>;
 
     /// Removes a revision's record.
     ///

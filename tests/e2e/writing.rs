@@ -1,5 +1,5 @@
 //! Commands that write migrations: merge, edit, delete with its ranges and splices; and those that fix or empty:
-//! seal, reset, stamp as a script.
+//! seal, reset, stamp as a script, repair.
 
 use crate::harness::Project;
 
@@ -220,4 +220,52 @@ fn a_stamp_is_previewed_as_a_script_that_does_the_same() {
     let copied: String =
         rusqlite::Connection::open(project.path("copy.db")).unwrap().query_row(rows, [], |row| row.get(0)).unwrap();
     assert_eq!(copied, project.ask(rows));
+}
+
+#[test]
+fn a_change_of_comments_is_accepted_on_purpose_and_a_change_of_statements_is_not() {
+    let project = chain();
+    let manifest = project.read("Cargo.toml");
+    let shared = "test = { url = \"sqlite:database_test.db\", shared = true }";
+    project
+        .write("Cargo.toml", &manifest.replace("test = { url = \"sqlite:database_test.db\", scratch = true }", shared));
+    project.run(&["upgrade"]).done();
+    project.run(&["-d", "test", "upgrade"]).done();
+    let edited = table("base", "t_a1")
+        .replace("-- migrate:up", "-- Why.\n-- migrate:up")
+        .replace("DROP TABLE", "DROP TABLE IF EXISTS");
+    project.migration("a1", &edited);
+    project.run(&["upgrade"]).refused(&["edited-comments", "cargo migrate repair"]);
+    project.run(&["repair"]).done().says("Accepted another text of `a1`").says("1 rows");
+    project.run(&["verify"]).done();
+    project.run(&["repair"]).done().says("nothing to repair");
+    // The other database has the old text's checksum still, and that stops nothing.
+    project.run(&["-d", "test", "verify"]).done();
+    project.run(&["-d", "test", "upgrade"]).done();
+    project.run(&["verify"]).done();
+    assert!(project.ask("SELECT down FROM _cargo_migrate WHERE revision = 'a1'").contains("IF EXISTS"));
+    project.run(&["downgrade", "base"]).done();
+    project.run(&["-d", "test", "downgrade", "base"]).refused(&["down-differs", "--down-from stored"]);
+
+    project.migration("b1", &table("a1", "other"));
+    project.run(&["repair"]).done().says("nothing to repair");
+    project.run(&["-d", "test", "upgrade"]).refused(&["error[edited]"]);
+}
+
+#[test]
+fn a_renamed_package_gets_its_rows_back() {
+    let project = chain();
+    project.run(&["upgrade"]).done();
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("name = \"app\"", "name = \"new\""));
+    project.run(&["current"]).refused(&["other-package", "repair --rename app=new"]);
+    assert_eq!(project.run(&["repair", "--rename", "app=other"]).status, 2);
+    // Where the lock was lost too, the database says whose rows they are.
+    std::fs::remove_file(project.path("migrations/migrate.lock")).unwrap();
+    std::fs::remove_file(project.path("migrations/migrate.local")).unwrap();
+    project.run(&["upgrade"]).refused(&["other-package", "as those of `app`, not of `new`"]);
+    project.run(&["repair", "--rename", "app=new"]).done().says("4 rows");
+    project.run(&["upgrade"]).done().says("nothing to do");
+    assert_eq!(project.ask("SELECT group_concat(DISTINCT package) FROM _cargo_migrate"), "new");
+    assert!(project.read("migrations/migrate.lock").contains("\npackage new\n"));
 }

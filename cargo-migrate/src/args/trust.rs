@@ -28,13 +28,17 @@ pub struct SealArgs {
 #[derive(Clone, Debug, Args)]
 pub struct LockArgs {}
 
-/// `repair`: settle a migration that was interrupted. Exactly one of the two is given.
+/// `repair`: accept changes of comments; or settle an interrupted migration, or a renamed package.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 #[command(after_help = "\
+Without an option, changes of comments, of down and of verify sections are accepted, in the lock files
+and in the chosen database. What an upgrade does cannot be changed so.
+
 Examples:
+  cargo migrate repair
   cargo migrate repair --finished 3f2a
-  cargo migrate repair --not-applied 3f2a")]
+  cargo migrate repair --rename old-name=new-name")]
 pub struct RepairArgs {
     /// Record the migration as applied: its work is in the database
     #[arg(long, value_name = "REV")]
@@ -42,4 +46,7 @@ pub struct RepairArgs {
     /// Forget the migration: nothing of it is in the database
     #[arg(long, value_name = "REV")]
     pub not_applied: Option<String>,
+    /// Give the rows of a package that was renamed to its new key
+    #[arg(long, value_name = "OLD=NEW")]
+    pub rename: Option<String>,
 }

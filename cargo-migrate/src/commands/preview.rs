@@ -49,7 +49,11 @@ pub(super) fn print(
     };
     let planner = |history: &History| -> std::result::Result<Plan, Vec<Problem>> {
         match way {
-            Way::Up => plan::upgrade(key, &opened.graph, history, &start.target, "the database"),
+            Way::Up => {
+                opened.not_renamed(history, "this database").map_err(|problem| vec![problem])?;
+                let history = opened.with_accepted_texts(history);
+                plan::upgrade(key, &opened.graph, &history, &start.target, "the database")
+            }
             Way::Down => plan::downgrade(key, &opened.graph, history, &start.target),
         }
     };

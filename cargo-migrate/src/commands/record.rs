@@ -1,25 +1,26 @@
-//! Commands that change what the version table says without running a migration: `stamp`, `ensure-version`, `repair`.
+//! Commands that change what the version table says without running a migration: `stamp`, `ensure-version`; `repair`
+//! goes through the same [`change`].
 
 use std::time::Duration;
 
-use build_support::problem::{Code, Problem};
+use build_support::problem::Problem;
 use build_support::target;
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::driver::{Driver, Enforcement};
-use migrate_runtime::history::{History, State};
+use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::{database_problem, store_problem};
 use serde_json::json;
 
 use crate::app::{App, Opened};
-use crate::args::{EnsureVersionArgs, RepairArgs, StampArgs};
+use crate::args::{EnsureVersionArgs, StampArgs};
 use crate::commands::{preview, run};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
 
 /// Runs `change` in one transaction of the runner's kind, then brings the locks up to date.
-fn change(
+pub(super) fn change(
     app: App<'_>,
     opened: &Opened,
     database: &Database,
@@ -126,35 +127,7 @@ pub(super) fn ensure_version(app: App<'_>, args: &EnsureVersionArgs) -> Result<(
     Ok(())
 }
 
-/// `cargo migrate repair`
-pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
-    let key = opened.project.key();
-    let (text, finished) = match (&args.finished, &args.not_applied) {
-        (Some(text), _) => (text, true),
-        (None, Some(text)) => (text, false),
-        (None, None) => return Err(Failure::misused("say `--finished REV` or `--not-applied REV`")),
-    };
-    let changed = change(app, &opened, &database, true, false, |driver, history| {
-        let row = history.of(key).find(|row| row.state == State::Running && row.id.as_str().contains(text.as_str()));
-        let Some(row) = row else {
-            let problem = Problem::new(
-                Code("not-interrupted"),
-                format!("no interrupted revision `{}` is recorded", build_support::problem::printable(text)),
-            );
-            return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
-        };
-        let done =
-            if finished { driver.mark(key, &row.id, false, row.elapsed_ms) } else { driver.forget(key, &row.id) };
-        done.map_err(|error| Failure::from(store_problem(&error)))?;
-        Ok(1)
-    })?;
-    told(app, "repair", changed);
-    Ok(())
-}
-
-fn told(app: App<'_>, command: &str, changed: usize) {
+pub(super) fn told(app: App<'_>, command: &str, changed: usize) {
     if app.json() {
         app.shell.json(&json!({ "command": command, "rows": changed }));
     } else {

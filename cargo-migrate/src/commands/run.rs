@@ -88,6 +88,8 @@ fn upgrade_planner<'a>(
 ) -> impl Fn(&History) -> std::result::Result<Plan, Vec<Problem>> + 'a {
     let name = format!("`{}`", database.lock_name());
     move |history| {
+        opened.not_renamed(history, &name).map_err(|problem| vec![problem])?;
+        let history = &opened.with_accepted_texts(history);
         let off = if database.scratch { scratch::outdated(opened, history) } else { Vec::new() };
         let steps = scratch::take_off(&off, database)?;
         let kept = scratch::without(history, &off);

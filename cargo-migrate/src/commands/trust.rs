@@ -14,8 +14,12 @@ pub(super) fn verify(app: App<'_>) -> Result<()> {
     opened.verified()?;
     let database = app.database(&opened)?;
     let history = opened.history(&database)?;
-    let problems =
-        plan::check_history(opened.project.key(), &opened.graph, &history, &format!("`{}`", database.lock_name()));
+    let problems = plan::check_history(
+        opened.project.key(),
+        &opened.graph,
+        &opened.with_accepted_texts(&history),
+        &format!("`{}`", database.lock_name()),
+    );
     if !problems.is_empty() {
         return Err(problems.into());
     }

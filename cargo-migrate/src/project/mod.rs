@@ -209,10 +209,15 @@ impl Project {
         .note(format!("the databases' version tables name them `{recorded}` too"));
         Err(match (self.key_given, &self.manifest) {
             (true, _) => problem.help(format!("say `--name {recorded}`, or leave `--name` out")),
-            (false, Some(manifest)) => problem.help(format!(
-                "keep the key: `name = \"{recorded}\"` below `[package.metadata.migrate]` in {}",
-                printable(&self.show_path(manifest).to_string_lossy())
-            )),
+            (false, Some(manifest)) => problem
+                .help(format!(
+                    "keep the key: `name = \"{recorded}\"` below `[package.metadata.migrate]` in {}",
+                    printable(&self.show_path(manifest).to_string_lossy())
+                ))
+                .help(format!(
+                    "or give each database the new one: `cargo migrate repair --rename {recorded}={}`",
+                    self.key
+                )),
             (false, None) => problem,
         }
         .into())

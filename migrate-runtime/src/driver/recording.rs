@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
 
 use crate::connection::{DatabaseError, Value};
@@ -272,6 +273,34 @@ impl Driver for RecordingDriver<'_, '_> {
         for row in self.rows.iter_mut().filter(|row| row.package == package && row.id == *id) {
             row.state = if running { State::Running } else { State::Applied };
         }
+        Ok(())
+    }
+
+    fn amend(
+        &mut self,
+        package: &str,
+        id: &RevisionId,
+        checksum: &Checksum,
+        down: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let down = down.map_or_else(|| "NULL".to_owned(), text);
+        self.write(&format!(
+            "UPDATE {} SET checksum = {}, down = {down} WHERE package = {} AND revision = {};",
+            name(&self.table),
+            text(&checksum.to_string()),
+            text(package),
+            text(id.as_str())
+        ));
+        Ok(())
+    }
+
+    fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
+        let (table, old, new) = (name(&self.table), text(old), text(new));
+        self.write(&format!(
+            "UPDATE {table} SET package = {new} WHERE package = {old};\n\
+             UPDATE {table} SET depends = substr(replace(', ' || depends, ', ' || {old} || '/', ', ' || {new} || '/'), 3)\n\
+             WHERE instr(', ' || depends, ', ' || {old} || '/');"
+        ));
         Ok(())
     }
 

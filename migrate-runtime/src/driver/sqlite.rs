@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use build_support::checksum::Checksum;
 use build_support::problem::printable;
 use build_support::revision::RevisionId;
 
@@ -192,6 +193,20 @@ impl Driver for SqliteDriver<'_> {
         let state = if running { "running" } else { "applied" };
         let params = [package.into(), id.as_str().into(), state.into(), elapsed_ms.into()];
         Ok(self.store.connection().execute(&sql, &params)?)
+    }
+
+    fn amend(
+        &mut self,
+        package: &str,
+        id: &RevisionId,
+        checksum: &Checksum,
+        down: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.store.amend(package, id, checksum, down)
+    }
+
+    fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
+        self.store.rename_package(old, new)
     }
 
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {

@@ -168,23 +168,36 @@ impl Store<'_> {
         Ok(self.connection.execute(&sql, &[package.into(), id.as_str().into()])?)
     }
 
-    /// Says of a revision under way that it is applied.
+    /// Writes another checksum and down text to a revision's row.
     ///
     /// # Errors
     /// What the database says.
-    pub fn set_applied(
+    pub fn amend(
         &mut self,
         package: &str,
         id: &RevisionId,
-        elapsed_ms: i64,
-        applied_at: &str,
+        checksum: &Checksum,
+        down: Option<&str>,
     ) -> Result<(), StoreError> {
-        let sql = format!(
-            "UPDATE {} SET state = 'applied', elapsed_ms = ?3, applied_at = ?4 WHERE package = ?1 AND revision = ?2",
-            self.name()
-        );
-        let params = [package.into(), id.as_str().into(), elapsed_ms.into(), applied_at.into()];
+        let sql = format!("UPDATE {} SET checksum = ?3, down = ?4 WHERE package = ?1 AND revision = ?2", self.name());
+        let params = [package.into(), id.as_str().into(), checksum.to_string().into(), down.into()];
         Ok(self.connection.execute(&sql, &params)?)
+    }
+
+    /// Gives a package's rows to another key, and follows it in the dependencies of others.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
+        let table = self.name();
+        self.connection
+            .execute(&format!("UPDATE {table} SET package = ?2 WHERE package = ?1"), &[old.into(), new.into()])?;
+        // A list is `A/x, B/y`: a key ends at its `/` and starts at the list's start or behind `, `.
+        let sql = format!(
+            "UPDATE {table} SET depends = substr(replace(', ' || depends, ', ' || ?1 || '/', ', ' || ?2 || '/'), 3) \
+             WHERE instr(', ' || depends, ', ' || ?1 || '/')"
+        );
+        Ok(self.connection.execute(&sql, &[old.into(), new.into()])?)
     }
 
     /// Writes how many revisions are applied, and the schema's hash, to a package's newest row.
@@ -293,11 +306,12 @@ mod tests {
         assert_eq!(store.read_history().unwrap().rows(), [first.clone(), second.clone()]);
         assert_eq!(store.stored_down("app", &first.id).unwrap().as_deref(), Some("DROP TABLE a;"));
         assert_eq!(store.stored_down("app", &second.id).unwrap(), None);
-        store.set_applied("app", &second.id, 5, "2026").unwrap();
+        store.amend("app", &second.id, &Checksum::of("other"), Some("DROP TABLE b;")).unwrap();
+        assert_eq!(store.stored_down("app", &second.id).unwrap().as_deref(), Some("DROP TABLE b;"));
         store.finish("app").unwrap();
         let history = store.read_history().unwrap();
         let newest = &history.rows()[1];
-        assert_eq!((newest.state, newest.elapsed_ms, newest.applied_at.as_str()), (State::Applied, 5, "2026"));
+        assert_eq!(newest.checksum, Checksum::of("other"));
         assert_eq!((newest.applied_count, newest.schema_hash.as_ref()), (2, Some(&empty)));
         store.delete("app", &second.id).unwrap();
         assert_eq!(store.read_history().unwrap().rows(), [first]);

@@ -1,0 +1,154 @@
+//! `repair`: what the record says is brought to what is so, where a person or the hashes know it.
+
+use build_support::directory::Directory;
+use build_support::lock::Hashes;
+use build_support::problem::{Code, Problem, printable};
+use build_support::revision::check_key;
+use migrate_runtime::driver::Driver;
+use migrate_runtime::history::{History, State};
+use migrate_runtime::plan;
+use migrate_runtime::runner::store_problem;
+use serde_json::json;
+
+use crate::app::{App, Opened};
+use crate::args::RepairArgs;
+use crate::commands::record::{change, told};
+use crate::failure::{Failure, Result};
+
+/// `cargo migrate repair`
+pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
+    match (&args.finished, &args.not_applied, &args.rename) {
+        (Some(text), _, _) => interrupted(app, text, true),
+        (_, Some(text), _) => interrupted(app, text, false),
+        (_, _, Some(text)) => rename(app, text),
+        (None, None, None) => comments(app),
+    }
+}
+
+/// Settles a revision whose run outside a transaction was interrupted: only a person knows how far it came.
+fn interrupted(app: App<'_>, text: &str, finished: bool) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let key = opened.project.key();
+    let changed = change(app, &opened, &database, true, false, |driver, history| {
+        let row = history.of(key).find(|row| row.state == State::Running && row.id.as_str().contains(text));
+        let Some(row) = row else {
+            let problem = Problem::new(
+                Code("not-interrupted"),
+                format!("no interrupted revision `{}` is recorded", printable(text)),
+            );
+            return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
+        };
+        let done =
+            if finished { driver.mark(key, &row.id, false, row.elapsed_ms) } else { driver.forget(key, &row.id) };
+        done.map_err(|error| Failure::from(store_problem(&error)))?;
+        Ok(1)
+    })?;
+    told(app, "repair", changed);
+    Ok(())
+}
+
+/// Accepts changes of comments, downs and verify sections, in the lock files and in the chosen database. What an
+/// upgrade does cannot be accepted so: its statements hash would differ.
+fn comments(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    let key = opened.project.key();
+    let mut accepted = Vec::new();
+    opened.directory.update_locks(|locks| {
+        for at in 0..opened.graph.migrations().len() {
+            let (id, hashes) = (&opened.graph.migration(at).id, plan::hashes(&opened.graph, at));
+            if locks.shared.accept(id.as_str(), hashes) | locks.local.accept(id.as_str(), hashes) {
+                accepted.push(id.to_string());
+            }
+        }
+    })?;
+    let mut rows = 0;
+    if let Ok(database) = app.database(&opened)
+        && database.url.path().exists()
+        && opened.history(&database)?.of(key).any(|row| changed_text(&opened, row).is_some())
+    {
+        rows = change(app, &opened, &database, true, false, |driver, history| amend(&opened, driver, history))?;
+    }
+    if app.json() {
+        app.shell.json(&json!({ "command": "repair", "accepted": accepted, "rows": rows }));
+        return Ok(());
+    }
+    for id in &accepted {
+        app.shell.status("Accepted", format!("another text of `{id}`; what its upgrade does is the same"));
+    }
+    match (accepted.len(), rows) {
+        (0, 0) => app.shell.status("Finished", "nothing to repair"),
+        _ => told(app, "repair", rows),
+    }
+    Ok(())
+}
+
+/// The place of a row's file where it differs in its text alone.
+fn changed_text(opened: &Opened, row: &migrate_runtime::history::AppliedRevision) -> Option<usize> {
+    let at = opened.graph.lineage().find(row.id.as_str())?;
+    let recorded = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
+    recorded.differs_in_text_alone(&plan::hashes(&opened.graph, at)).then_some(at)
+}
+
+fn amend(opened: &Opened, driver: &mut dyn Driver, history: &History) -> Result<usize> {
+    let key = opened.project.key();
+    let mut rows = 0;
+    for row in history.of(key) {
+        let Some(at) = changed_text(opened, row) else { continue };
+        let migration = opened.graph.migration(at);
+        let text = opened.directory.text(migration)?;
+        let down = migration.down.as_ref().map(|span| &text[span.clone()]);
+        driver.amend(key, &row.id, &migration.checksum, down).map_err(|error| Failure::from(store_problem(&error)))?;
+        rows += 1;
+    }
+    Ok(rows)
+}
+
+/// Gives a renamed package its rows back, and its lock.
+fn rename(app: App<'_>, text: &str) -> Result<()> {
+    let Some((old, new)) = text.split_once('=') else {
+        return Err(Failure::misused("say `--rename OLD=NEW`"));
+    };
+    check_key(old, "a package's key")?;
+    let project = app.project()?;
+    if project.key() != new {
+        return Err(Failure::misused(format!(
+            "the package's key is `{}`, so its rows cannot become those of `{}`",
+            project.key(),
+            printable(new)
+        )));
+    }
+    let directory = Directory::new(project.migrations(), project.migrations_shown());
+    directory.update_locks(|locks| {
+        if locks.shared.package() == Some(old) {
+            locks.shared.set_package(new);
+        }
+    })?;
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let history = opened.history(&database)?;
+    let count = history.of(old).count();
+    if count > 0 && history.of(new).next().is_some() {
+        return Err(Problem::new(
+            crate::project::OTHER_PACKAGE,
+            format!("{database} has rows of `{old}` and of `{new}`"),
+        )
+        .help("two packages cannot become one by a name; look at the rows with `cargo migrate history`")
+        .into());
+    }
+    let rows = if count == 0 {
+        0
+    } else {
+        change(app, &opened, &database, true, false, |driver, _| {
+            driver.rename_package(old, new).map_err(|error| Failure::from(store_problem(&error)))?;
+            Ok(count)
+        })?
+    };
+    told(app, "repair", rows);
+    let others = opened.project.databases().filter(|name| database.name.as_deref() != Some(*name));
+    let others: Vec<&str> = others.collect();
+    if !others.is_empty() && !app.json() {
+        app.shell.note(format!("do the same with `-d` for each of the others: {}", others.join(", ")));
+    }
+    Ok(())
+}
