@@ -32,7 +32,7 @@ pub const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// The largest number of files in a folder.
 pub const MOST_FILES: usize = 100_000;
 
-const HOLD_ATTEMPTS: u32 = 1000;
+const HOLD_ATTEMPTS: u32 = 500;
 const HOLD_PAUSE: Duration = Duration::from_millis(10);
 
 /// A migrations folder and the way it is shown to people.
@@ -305,7 +305,7 @@ impl Directory {
         Err(last)
     }
 
-    /// Holds the folder's lock until the value is dropped; waits about ten seconds for another holder.
+    /// Holds the folder's lock until the value is dropped; waits about five seconds for another holder.
     fn hold(&self) -> io::Result<File> {
         // A folder can be locked itself where the system is a Unix; elsewhere a file in it stands for it.
         #[cfg(unix)]

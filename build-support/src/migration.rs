@@ -48,7 +48,7 @@ pub fn is_control(word: &str) -> bool {
 /// The parents that a file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parents {
-    /// None: the revision follows the file sorted before it.
+    /// None: the revision follows the file sorted before it, passing over those that follow later files.
     Implicit,
     /// `parent base`: it starts a root of its own.
     Base,
