@@ -16,9 +16,10 @@
 //! - [`directory`]: the one module that reads and writes the migrations folder.
 //! - [`verify`]: the files against the locks.
 //! - [`build_time`]: what a build asks of a folder.
+//! - [`sqlite_file`]: the version table of a local SQLite database, read from the file itself.
 //!
-//! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, and
-//! asks neither the environment nor the clock.
+//! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, reads a
+//! database that it is given, and asks neither the environment nor the clock.
 
 pub mod build_time;
 pub mod checksum;
@@ -28,6 +29,7 @@ pub mod lock;
 pub mod migration;
 pub mod problem;
 pub mod revision;
+pub mod sqlite_file;
 pub mod target;
 pub mod token;
 pub mod verify;

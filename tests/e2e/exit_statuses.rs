@@ -99,7 +99,6 @@ fn a_line_that_is_not_understood_is_2_and_nothing_is_changed() {
         &["downgrade", "--down-from", "somewhere"],
         &["stamp"],
         &["stamp", "+1"],
-        &["repair", "--finished", "a", "--not-applied", "b"],
         &["repair", "--finished", "a1", "--not-applied", "a1"],
         &["revision"],
         &["revision", "-m", "x", "--head", "+1"],
