@@ -46,7 +46,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::checksum::{Checksum, Seal, StatementsHash};
-use crate::revision::RevisionId;
+use crate::revision::{LONGEST_ID, RevisionId};
 
 use record::Value;
 use snapshot::{Pages, Snapshot};
@@ -151,8 +151,10 @@ fn row(table: &str, values: Vec<Option<Value>>) -> Result<AppliedRow, Unreadable
     };
     let text = |value: Value| if let Value::Text(text) = value { text } else { String::new() };
     let revision = text(next()?);
-    let damaged =
-        |column: &str| Unreadable::damaged(format_args!("the row of `{revision}` has an unreadable `{column}`"));
+    let damaged = |column: &str| {
+        let name: String = revision.chars().take(LONGEST_ID).collect();
+        Unreadable::damaged(format_args!("the row of `{name}` has an unreadable `{column}`"))
+    };
     Ok(AppliedRow {
         id: RevisionId::new(&revision).map_err(|_| damaged("revision"))?,
         sequence: if let Value::Integer(sequence) = next()? { sequence } else { return Err(damaged("sequence")) },

@@ -10,6 +10,12 @@ use super::record::Value;
 use super::snapshot::Pages;
 use super::unreadable::Unreadable;
 
+/// How many columns a table, or a key, may have: what SQLite allows unless it is built otherwise.
+const MOST_COLUMNS: usize = 2000;
+/// How many `+` and `-` may stand in a row in a definition. Telling where an operator ends takes time that grows faster
+/// than their number, and no version table has one.
+const MOST_SIGNS: usize = 16;
+
 /// A table.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -112,6 +118,9 @@ struct Definition {
 
 impl Definition {
     fn read(sql: &str) -> Result<Self, &'static str> {
+        if sql.split(|c| c != '+' && c != '-').any(|signs| signs.len() > MOST_SIGNS && signs.contains('+')) {
+            return Err("has too long an operator");
+        }
         let mut pieces = Vec::new();
         for token in tokens(sql).filter(|token| token.kind.counts()) {
             let text = sql.get(token.span).filter(|_| !token.open).ok_or("has a definition that does not end")?;
@@ -124,6 +133,9 @@ impl Definition {
         let mut integers = Vec::new();
         for item in split(list) {
             definition.item(item, &mut integers)?;
+            if definition.columns.len().max(definition.key.len()) > MOST_COLUMNS {
+                return Err("has too many columns");
+            }
         }
         definition.is_rowid &= definition.key.len() == 1
             && definition.key.iter().all(|key| integers.iter().any(|column: &String| column.eq_ignore_ascii_case(key)));
@@ -324,5 +336,13 @@ mod tests {
             let Err(said) = read(sql) else { panic!("{sql}") };
             assert!(said.contains(what), "{sql}: {said}");
         }
+        let many = vec!["a"; 100_000].join(", ");
+        for sql in [format!("CREATE TABLE t({many})"), format!("CREATE TABLE t(a, PRIMARY KEY ({many})) WITHOUT ROWID")]
+        {
+            assert_eq!(read(&sql).err(), Some("has too many columns"));
+        }
+        let signs = "+".repeat(100_000);
+        assert_eq!(read(&format!("CREATE TABLE t(a DEFAULT {signs}1)")).err(), Some("has too long an operator"));
+        assert!(read(&format!("CREATE TABLE t(a DEFAULT ++1) /* {} */", "-".repeat(80))).is_ok());
     }
 }
