@@ -17,14 +17,18 @@
 //! - [`verify`]: the files against the locks.
 //! - [`build_time`]: what a build asks of a folder.
 //! - [`sqlite_file`]: the version table of a local SQLite database, read from the file itself.
+//! - [`guard`](mod@guard): the build-script guard.
 //!
-//! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, reads a
-//! database that it is given, and asks neither the environment nor the clock.
+//! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, and reads a
+//! database that it is given. It does not ask the clock; of the environment the guard alone reads what cargo tells a
+//! build script (`CARGO_MANIFEST_DIR`, `CARGO_PKG_NAME`, `CARGO_CFG_DEBUG_ASSERTIONS`) and
+//! `CARGO_MIGRATE_ALLOW_DRAFTS`.
 
 pub mod build_time;
 pub mod checksum;
 pub mod directory;
 pub mod graph;
+pub mod guard;
 pub mod lock;
 pub mod migration;
 pub mod problem;
@@ -33,3 +37,5 @@ pub mod sqlite_file;
 pub mod target;
 pub mod token;
 pub mod verify;
+
+pub use guard::guard;

@@ -159,18 +159,26 @@ fn is_operator(byte: u8) -> bool {
     )
 }
 
+/// The longest operator that is read as one; PostgreSQL's limit for a name. It also bounds the time that a run of
+/// operator characters takes.
+const LONGEST_OPERATOR: usize = 63;
+
 /// The length of an operator, by PostgreSQL's rule (its documentation, "Lexical Structure", 4.1.3): the longest run
 /// of operator characters that holds no comment, and that ends in `+` or `-` only with one of `~!@#%^&|?` in it.
 fn operator(rest: &[u8]) -> usize {
-    let mut length = run(rest, is_operator);
+    // One more is looked at, so that a comment that starts at the limit is seen as one.
+    let mut length = run(&rest[..rest.len().min(LONGEST_OPERATOR + 1)], is_operator);
     for comment in [&b"--"[..], b"/*"] {
         if let Some(at) = find(&rest[1..length], comment) {
             length = at + 1;
         }
     }
+    length = length.min(LONGEST_OPERATOR);
     let special = |b: &u8| matches!(b, b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'|' | b'?');
-    while length > 1 && matches!(rest[length - 1], b'+' | b'-') && !rest[..length].iter().any(special) {
-        length -= 1;
+    if !rest[..length].iter().any(special) {
+        while length > 1 && matches!(rest[length - 1], b'+' | b'-') {
+            length -= 1;
+        }
     }
     length
 }
@@ -226,6 +234,16 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_run_of_operators_is_read_in_pieces_and_ends_at_a_comment() {
+        assert_eq!(tokens(&"+".repeat(1_000_000)).count(), 1_000_000);
+        for length in 60..66 {
+            let text = format!("@{}--x", "+".repeat(length - 1));
+            let last = tokens(&text).last().map(|token| token.kind);
+            assert_eq!(last, Some(TokenKind::LineComment), "{length}");
+        }
+    }
 
     fn shown(text: &str) -> Vec<&str> {
         tokens(text).filter(|t| t.kind.counts()).map(|t| &text[t.span]).collect()

@@ -7,12 +7,12 @@ use std::process::{Command, Output};
 use crate::harness::{Project, Ran};
 
 /// A package outside the repository that depends on the crates here by their paths.
-struct Package {
-    project: Project,
+pub(crate) struct Package {
+    pub(crate) project: Project,
 }
 
-const USERS: &str = "-- Create users.\n-- migrate:parent base\n-- migrate:up\nCREATE TABLE users (id INTEGER PRIMARY KEY);\n-- migrate:down\nDROP TABLE users;\n";
-const NAMES: &str = "-- Give users a name.\n-- migrate:parent 001_users\n-- migrate:up\nALTER TABLE users ADD COLUMN name TEXT;\n-- migrate:down\nALTER TABLE users DROP COLUMN name;\n";
+pub(crate) const USERS: &str = "-- Create users.\n-- migrate:parent base\n-- migrate:up\nCREATE TABLE users (id INTEGER PRIMARY KEY);\n-- migrate:down\nDROP TABLE users;\n";
+pub(crate) const NAMES: &str = "-- Give users a name.\n-- migrate:parent 001_users\n-- migrate:up\nALTER TABLE users ADD COLUMN name TEXT;\n-- migrate:down\nALTER TABLE users DROP COLUMN name;\n";
 
 fn root() -> PathBuf {
     fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
@@ -20,9 +20,9 @@ fn root() -> PathBuf {
 
 impl Package {
     /// A library that embeds its migrations under a dependency of another name, so that `$crate` is put to the test.
-    fn library() -> Self {
+    fn library(name: &str) -> Self {
         let package = Self::with(
-            "app",
+            name,
             "[dependencies]\nstarts = { package = \"migrate-runtime\", path = \"ROOT/migrate-runtime\" }\n",
         );
         package
@@ -31,8 +31,7 @@ impl Package {
         package
     }
 
-    /// A program on rusqlite that prints what its start-up did. Its name is its own: all programs are linked into one
-    /// folder.
+    /// A program on rusqlite that prints what its start-up did.
     fn program(name: &str, code: &str) -> Self {
         let package = Self::with(
             name,
@@ -44,7 +43,8 @@ impl Package {
         package
     }
 
-    fn with(name: &str, dependencies: &str) -> Self {
+    /// A package of a name that no other test uses: in one target folder cargo tells packages apart by their names.
+    pub(crate) fn with(name: &str, dependencies: &str) -> Self {
         let project = Project::new();
         let manifest = project.read("Cargo.toml").replace("name = \"app\"", &format!("name = \"{name}\""));
         let dependencies = dependencies.replace("ROOT", root().to_str().unwrap());
@@ -57,20 +57,20 @@ impl Package {
     }
 
     /// Cargo on the package, in the one target folder of all builds.
-    fn cargo(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Ran {
         self.cargo_with(arguments, &[])
     }
 
-    fn cargo_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    pub(crate) fn cargo_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO"));
-        command.current_dir(self.project.path(".")).args(arguments).args(["--offline", "--quiet"]);
+        command.current_dir(self.project.path(".")).args(arguments).arg("--offline");
         command.env("CARGO_TARGET_DIR", target_folder()).env_remove("CARGO_MIGRATE_ALLOW_DRAFTS");
         command.envs(variables.iter().copied());
         Ran::of(&command.output().unwrap())
     }
 
     /// Rewrites a file with a later time, as an editor does: cargo compares times to the second on some systems.
-    fn edit(&self, name: &str, text: &str) {
+    pub(crate) fn edit(&self, name: &str, text: &str) {
         self.project.write(name, text);
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
         fs::File::options().write(true).open(self.project.path(name)).unwrap().set_modified(later).unwrap();
@@ -85,7 +85,7 @@ fn target_folder() -> PathBuf {
 
 /// A build that failed, with all of these words in what it said.
 #[track_caller]
-fn refused(ran: &Ran, words: &[&str]) {
+pub(crate) fn refused(ran: &Ran, words: &[&str]) {
     assert_ne!(ran.status, 0, "{}\n{}", ran.out, ran.err);
     for word in words {
         assert!(ran.err.contains(word), "`{word}` is not in\n{}", ran.err);
@@ -94,7 +94,7 @@ fn refused(ran: &Ran, words: &[&str]) {
 
 #[test]
 fn an_edited_migration_is_refused_by_the_compiler_at_the_argument() {
-    let package = Package::library();
+    let package = Package::library("edited-migration");
     package.cargo(&["check"]).done();
     package.project.run(&["upgrade"]).done();
     package.cargo(&["check"]).done();
@@ -140,10 +140,10 @@ fn an_edited_migration_is_refused_by_the_compiler_at_the_argument() {
 
 #[test]
 fn a_new_revision_is_compiled_in_without_a_build_script() {
-    let package = Package::library();
+    let package = Package::library("new-revision");
     package.project.write(
         "examples/count.rs",
-        "fn main() { println!(\"{}\", app::MIGRATIONS.ids().collect::<Vec<_>>().join(\" \")); }",
+        "fn main() { println!(\"{}\", new_revision::MIGRATIONS.ids().collect::<Vec<_>>().join(\" \")); }",
     );
     package.cargo(&["run", "--example", "count"]).done().says("001_users 002_names\n");
     package.project.run(&["revision", "-m", "third", "--rev-id", "003_third"]).done();
@@ -152,7 +152,7 @@ fn a_new_revision_is_compiled_in_without_a_build_script() {
 
 #[test]
 fn mistakes_in_the_folder_or_the_argument_say_what_to_do() {
-    let package = Package::library();
+    let package = Package::library("mistaken-folder");
     for (code, words) in [
         ("starts::embed!(\"migration\")", &["no-migrations", "looked for in", "cargo migrate init"][..]),
         ("starts::embed!(migrations)", &["write `embed!(\"migrations\")`"]),
@@ -172,7 +172,7 @@ fn mistakes_in_the_folder_or_the_argument_say_what_to_do() {
 
 #[test]
 fn drafts_go_into_debug_builds_and_not_into_others() {
-    let package = Package::library();
+    let package = Package::library("embedded-drafts");
     package.cargo(&["check"]).done();
     let refusal = &["error[drafts]: this build would carry 2 drafts", "001_users, 002_names", "cargo migrate seal"];
     refused(&package.cargo(&["check", "--release"]), refusal);

@@ -56,8 +56,8 @@ fn what_has_one_room_stays_in_it() {
     only_in("build-support", "std::fs", &["directory.rs", "sqlite_file/files.rs"]);
     only_in("migrate-runtime", "std::fs", &["split_lock.rs"]);
     // Where SQLite has the file open, closing it drops SQLite's locks.
-    only_in("migrate-runtime", "sqlite_file", &[]);
-    only_in("cargo-migrate", "sqlite_file", &[]);
+    only_in("migrate-runtime", "build_support::sqlite_file", &[]);
+    only_in("cargo-migrate", "build_support::sqlite_file", &[]);
     only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs", "driver/recording.rs"]);
     only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs"]);
     only_in(
