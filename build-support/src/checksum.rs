@@ -28,8 +28,17 @@ impl Digest {
 
     /// Adds bytes, length-prefixed, so that no two lists of parts give the same input.
     pub fn part(&mut self, bytes: &[u8]) {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        let length = (bytes.len() as u64).to_le_bytes();
+        // Most parts are short words; one call takes less than two.
+        let mut short = [0_u8; 64];
+        if let Some(room) = short.get_mut(length.len()..length.len() + bytes.len()) {
+            room.copy_from_slice(bytes);
+            short[..length.len()].copy_from_slice(&length);
+            self.0.update(&short[..length.len() + bytes.len()]);
+        } else {
+            self.0.update(length);
+            self.0.update(bytes);
+        }
     }
 
     /// The hash of all parts so far, as 64 hexadecimal digits.
@@ -45,15 +54,16 @@ impl fmt::Debug for Digest {
     }
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 struct Hex<'a>(&'a [u8; 32]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0_u8; 64];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
         }
         f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }
@@ -118,21 +128,30 @@ hash_type!(
     Seal, "seal:"
 );
 
+/// The value of each byte that is a lower-case hexadecimal digit; [`NO_DIGIT`] for the others. A history and its
+/// locks hold thousands of hashes.
+const DIGITS: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[HEX[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+const NO_DIGIT: u8 = 0xFF;
+
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];
+    let mut seen = 0;
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
+        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+        seen |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
+    // A digit has a value below 16, so one that is none shows in the upper half.
+    (seen < 16).then_some(bytes)
 }
 
 impl Checksum {

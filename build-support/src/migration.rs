@@ -277,7 +277,9 @@ impl<'a> Reader<'a> {
     }
 
     fn read(mut self, id: RevisionId) -> Result<Migration, Vec<Problem>> {
-        let all: Vec<Token> = tokens(self.text).collect();
+        // Room for the tokens of most files at once.
+        let mut all: Vec<Token> = Vec::with_capacity((self.text.len() / 3).min(4096));
+        all.extend(tokens(self.text));
         if let Some(last) = all.last().filter(|token| token.open) {
             let what = match last.kind {
                 TokenKind::BlockComment => "this comment is never closed",
