@@ -152,7 +152,11 @@ mod rusqlite_connection {
                 ValueRef::Null => Self::Null,
                 ValueRef::Integer(value) => Self::Integer(value),
                 ValueRef::Real(value) => Self::Real(value),
-                ValueRef::Text(value) => Self::Text(String::from_utf8_lossy(value).into_owned()),
+                // Nearly all text is UTF-8, and only what is not takes the longer way.
+                ValueRef::Text(value) => Self::Text(match std::str::from_utf8(value) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => String::from_utf8_lossy(value).into_owned(),
+                }),
                 ValueRef::Blob(value) => Self::Blob(value.to_vec()),
             }
         }

@@ -181,8 +181,7 @@ impl Driver for SqliteDriver<'_> {
             Some(last) => last,
             None => self.last_numbers(&row.package)?,
         };
-        let numbered = AppliedRevision { sequence: sequence + 1, applied_count: count + 1, ..row.clone() };
-        self.store.insert(&numbered, down)?;
+        self.store.insert_as(row, sequence + 1, count + 1, down)?;
         self.last = Some((sequence + 1, count + 1));
         Ok(())
     }

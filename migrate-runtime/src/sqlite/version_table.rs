@@ -131,6 +131,17 @@ impl Store<'_> {
     /// # Errors
     /// What the database says.
     pub fn insert(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
+        self.insert_as(row, row.sequence, row.applied_count, down)
+    }
+
+    /// Adds a row under other numbers than its own.
+    pub(crate) fn insert_as(
+        &mut self,
+        row: &AppliedRevision,
+        sequence: i64,
+        applied_count: i64,
+        down: Option<&str>,
+    ) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO {} ({COLUMNS}, down) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
@@ -140,7 +151,7 @@ impl Store<'_> {
         let params = [
             row.package.as_str().into(),
             row.id.as_str().into(),
-            row.sequence.into(),
+            sequence.into(),
             row.checksum.to_string().into(),
             row.statements.to_string().into(),
             row.seal.to_string().into(),
@@ -148,7 +159,7 @@ impl Store<'_> {
             row.depends.join(", ").into(),
             row.directives.to_text().into(),
             row.message.as_str().into(),
-            row.applied_count.into(),
+            applied_count.into(),
             state_text(row.state).into(),
             row.applied_at.as_str().into(),
             row.elapsed_ms.into(),
