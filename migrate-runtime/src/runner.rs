@@ -304,3 +304,51 @@ fn units(plan: &Plan, per_revision: bool) -> Vec<&[Step]> {
 fn names<'h>(history: &'h History, package: &'h str) -> BTreeSet<&'h RevisionId> {
     history.of(package).map(|row| &row.id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::recording::RecordingDriver;
+    use crate::plan;
+    use build_support::directory::FILE_MOVED;
+
+    /// Runs two revisions, of which the second one's file is edited once the plan is made; gives how the run was
+    /// stopped and the script of what it would have done by then.
+    fn edited_under_way(per_revision: bool) -> (Stopped, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::new(folder.path(), "migrations");
+        for (id, parent) in [("a1", "base"), ("a2", "a1")] {
+            let text = format!("-- migrate:parent {parent}\n-- migrate:up\nCREATE TABLE {id} (x);\n");
+            directory.create(&RevisionId::new(id).unwrap(), &text).unwrap();
+        }
+        let graph = RevisionGraph::new("app", directory.read().unwrap()).unwrap();
+        let planner = |history: &History| {
+            directory.replace("a2.sql", "-- migrate:up\nCOMMIT;\n").unwrap();
+            plan::upgrade("app", &graph, history, "head", "`dev`")
+        };
+        let mut stored_down = |_: &str, _: &RevisionId| Ok(None);
+        let mut driver = RecordingDriver::new("app", "_m", &History::default(), &mut stored_down, None);
+        let options = Options {
+            per_revision,
+            dry_run: false,
+            wait: Duration::ZERO,
+            expected: None,
+            down_from: None,
+            now: &String::new,
+            tool_version: "0",
+        };
+        let files = Files { graph: &graph, directory: &directory };
+        let stopped = run(&mut driver, files, &planner, &options, &mut |_| {}).unwrap_err();
+        assert_eq!(stopped.problems.iter().map(Problem::code).collect::<Vec<_>>(), [FILE_MOVED]);
+        (stopped, driver.into_script())
+    }
+
+    #[test]
+    fn a_file_that_is_edited_under_way_stops_a_run_before_anything_is_kept() {
+        for per_revision in [false, true] {
+            let (stopped, script) = edited_under_way(per_revision);
+            assert!(stopped.kept.is_empty(), "{:?}", stopped.kept);
+            assert!(!script.contains("COMMIT"), "{script}");
+        }
+    }
+}

@@ -259,4 +259,32 @@ mod tests {
             .collect();
         assert_eq!(found, [("plain", None, "gone", "u"), ("todos", Some(4), "users", "u")]);
     }
+
+    #[test]
+    fn references_to_more_tables_than_one_statement_asks_for_are_all_looked_at() {
+        let count = PARENTS_AT_ONCE + 2;
+        let tables: String = (0..count)
+            .map(|at| {
+                let key = if at + 1 == count { "x" } else { "x UNIQUE" };
+                format!("CREATE TABLE p{at}({key}); CREATE TABLE c{at}(y REFERENCES p{at}(x));")
+            })
+            .collect();
+        let mut connection = open(&tables);
+        let broken = Store::new(&mut connection, "_m").broken_references().unwrap();
+        assert_eq!(broken.into_iter().collect::<Vec<_>>(), [format!("c{0}(y) -> p{0}(x)", count - 1)]);
+    }
+
+    #[test]
+    fn of_too_many_violations_the_same_are_gathered_each_time() {
+        let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n";
+        let mut connection = open(&format!(
+            "CREATE TABLE users(id INTEGER PRIMARY KEY);
+             CREATE TABLE b(u REFERENCES users); CREATE TABLE a(u REFERENCES users);
+             INSERT INTO b {rows}; INSERT INTO a {rows};"
+        ));
+        let violations = Store::new(&mut connection, "_m").violations().unwrap();
+        assert!(violations.truncated);
+        let of = |table: &str| violations.found.iter().filter(|violation| violation.table == table).count();
+        assert_eq!((of("a"), of("b")), (60_000, MOST_VIOLATIONS - 60_000));
+    }
 }
