@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub use look::{BranchesArgs, CurrentArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, UpgradeArgs};
@@ -208,7 +208,22 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_else(|| OsString::from("cargo-migrate"));
     let first = args.next().filter(|first| first != OsStr::new("migrate"));
-    Cli::try_parse_from(std::iter::once(program).chain(first).chain(args))
+    let line: Vec<OsString> = std::iter::once(program).chain(first).chain(args).collect();
+    let mut matches = Cli::command().color(colors(&line)).try_get_matches_from(line)?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
+
+/// What `--color` says, found before the line is read: an error in the line has a colour too.
+fn colors(line: &[OsString]) -> clap::ColorChoice {
+    let word = line.iter().enumerate().find_map(|(at, argument)| match argument.to_str()? {
+        "--color" => line.get(at + 1)?.to_str(),
+        argument => argument.strip_prefix("--color="),
+    });
+    match word {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
 }
 
 /// A target or a migration. Those may start with a hyphen only as `-N`, so that a mistyped flag is not taken for one.

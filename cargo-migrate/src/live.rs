@@ -23,15 +23,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// The longest wait that SQLite is asked for; it counts milliseconds in 31 bits.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(86_400);
 
-/// Opens a database for reading alone. `None` where its file is not there: reading never creates.
+/// Opens a database for reading alone, and waits so long for one that is locked. `None` where its file is not there:
+/// reading never creates.
 ///
 /// # Errors
 /// A file that is there and cannot be read.
-pub fn open_for_reading(database: &Database) -> Result<Option<Connection>> {
-    open_for_reading_within(database, PATIENCE)
-}
-
-fn open_for_reading_within(database: &Database, wait: Duration) -> Result<Option<Connection>> {
+pub fn open_for_reading(database: &Database, wait: Duration) -> Result<Option<Connection>> {
     if !exists(database)? {
         return Ok(None);
     }
@@ -114,7 +111,7 @@ pub fn copy(database: &Database) -> Result<tempfile::NamedTempFile> {
     let failed =
         |what: String| Failure::from(Problem::new(Code("database"), format!("{database} cannot be copied: {what}")));
     let file = tempfile::NamedTempFile::new().map_err(|error| failed(error.to_string()))?;
-    let Some(source) = open_for_reading(database)? else { return Ok(file) };
+    let Some(source) = open_for_reading(database, PATIENCE)? else { return Ok(file) };
     let mut target = Connection::open(file.path()).map_err(|error| failed(error.to_string()))?;
     let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(|error| failed(error.to_string()))?;
     backup.run_to_completion(4096, Duration::ZERO, None).map_err(|error| failed(error.to_string()))?;
@@ -174,7 +171,7 @@ fn refused(database: &Database, error: rusqlite::Error) -> Failure {
 /// # Errors
 /// A database that cannot be read.
 pub fn history(database: &Database, table: &str, wait: Duration) -> Result<History> {
-    match open_for_reading_within(database, wait)? {
+    match open_for_reading(database, wait)? {
         None => Ok(History::default()),
         Some(mut connection) => Store::new(&mut connection, table)
             .read_history()

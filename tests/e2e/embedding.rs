@@ -329,3 +329,25 @@ fn several_processes_that_start_at_once_end_with_one_that_migrates() {
         .collect();
     assert_eq!(said.iter().filter(|line| line.contains("001_users, 002_names")).count(), 1, "{said:?}");
 }
+
+#[test]
+fn init_writes_the_dependency_that_embedding_needs() {
+    let package = Package::with("initiated", "[dependencies]\n");
+    let root = root();
+    assert_eq!(package.project.run(&["init", "--path", root.to_str().unwrap()]).status, 2);
+    assert_eq!(package.project.run(&["init", "--with-runtime", "--path", "src"]).status, 2);
+    package
+        .project
+        .run(&["init", "--with-runtime", "--path", root.to_str().unwrap()])
+        .done()
+        .says("migrate_runtime::embed!(\"migrations\")");
+    let manifest = package.project.read("Cargo.toml");
+    assert!(manifest.contains("migrate-runtime = { path = "), "{manifest}");
+    package.project.run(&["init", "--with-runtime"]).done();
+    assert_eq!(package.project.read("Cargo.toml"), manifest);
+    package.project.write(
+        "src/lib.rs",
+        "pub static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"migrations\");\n",
+    );
+    package.cargo(&["check"]).done();
+}

@@ -236,7 +236,7 @@ fn a_change_of_comments_is_accepted_on_purpose_and_a_change_of_statements_is_not
         .replace("DROP TABLE", "DROP TABLE IF EXISTS");
     project.migration("a1", &edited);
     project.run(&["upgrade"]).refused(&["edited-comments", "cargo migrate repair"]);
-    project.run(&["repair"]).done().says("Accepted another text of `a1`").says("1 rows");
+    project.run(&["repair"]).done().says("Accepted another text of `a1`").says("1 row of");
     project.run(&["verify"]).done();
     project.run(&["repair"]).done().says("nothing to repair");
     // The other database has the old text's checksum still, and that stops nothing.
@@ -268,4 +268,15 @@ fn a_renamed_package_gets_its_rows_back() {
     project.run(&["upgrade"]).done().says("nothing to do");
     assert_eq!(project.ask("SELECT group_concat(DISTINCT package) FROM _cargo_migrate"), "new");
     assert!(project.read("migrations/migrate.lock").contains("\npackage new\n"));
+}
+
+#[test]
+fn a_dependency_on_another_package_is_named_or_refused() {
+    let project = chain();
+    project.run(&["revision", "-m", "x", "--rev-id", "x1", "--depends-on", "accounts/a1"]).done();
+    assert!(project.read("migrations/x1.sql").contains("-- migrate:depends accounts/a1\n"));
+    for bad in ["q\n/a", "accounts/..", "accounts/a/b", "/a"] {
+        project.run(&["revision", "-m", "y", "--rev-id", "y1", "--depends-on", bad]).refused(&["invalid-id"]);
+    }
+    assert!(!project.path("migrations/y1.sql").exists());
 }

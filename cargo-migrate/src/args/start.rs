@@ -1,5 +1,7 @@
 //! The command that starts: `init`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 /// `init`: set up a package for migrations.
@@ -7,11 +9,18 @@ use clap::{Args, ValueEnum};
 #[command(after_help = "\
 Examples:
   cargo migrate init
+  cargo migrate init --with-runtime
   cargo migrate init -p server --migrations db/migrations")]
 pub struct InitArgs {
     /// Start from this template
     #[arg(long, value_enum, default_value_t = Template::Sqlite, value_name = "NAME")]
     pub template: Template,
+    /// Add `migrate-runtime` to the dependencies, so that the program can embed its migrations
+    #[arg(long)]
+    pub with_runtime: bool,
+    /// Take `migrate-runtime` from a checkout of its repository instead of the registry
+    #[arg(long, value_name = "DIR", requires = "with_runtime")]
+    pub path: Option<PathBuf>,
 }
 
 /// What `init` starts from.

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::project::{Database, scaffold};
 
 /// `cargo migrate init`
-pub(super) fn init(app: App<'_>, _args: &InitArgs) -> Result<()> {
+pub(super) fn init(app: App<'_>, args: &InitArgs) -> Result<()> {
     let project = app.project()?;
     let failed = |error: std::io::Error, path: &Path| {
         Failure::from(Problem::new(Code("file-access"), format!("cannot write this: {error}")).in_file(path))
@@ -34,7 +34,11 @@ pub(super) fn init(app: App<'_>, _args: &InitArgs) -> Result<()> {
             package: project.package().unwrap_or("app").to_owned(),
             migrations: project.settings().migrations.clone(),
         };
-        let edited = scaffold::add_configuration(&text, &answers)?;
+        let mut edited = scaffold::add_configuration(&text, &answers)?;
+        if args.with_runtime {
+            let path = args.path.as_deref().map(|path| runtime_path(app, path)).transpose()?;
+            edited = scaffold::add_runtime(&edited, manifest, path.as_deref())?;
+        }
         if edited != text {
             scaffold::write_atomically(manifest, edited.as_bytes())?;
             done.push(project.show_path(manifest));
@@ -69,6 +73,31 @@ pub(super) fn init(app: App<'_>, _args: &InitArgs) -> Result<()> {
         app.shell.status("Written", path.display());
     }
     app.shell.status("Finished", format!("`{}` is ready", project.key()));
+    let folder = &project.settings().migrations;
     app.shell.note("write the first revision: `cargo migrate revision -m \"create todos\"`");
+    if args.with_runtime {
+        app.shell.note(format!(
+            "embed them in the program: `static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"{folder}\");`"
+        ));
+        app.shell.note("and when it starts: `MIGRATIONS.upgrade(&mut connection)?`");
+    } else {
+        app.shell.note("a program that is to carry its migrations: `cargo migrate init --with-runtime`");
+        app.shell.note(format!(
+            "one that is not, and is to be refused when they are edited: `build-support = \"{}\"` below \
+             `[build-dependencies]`, and in build.rs `fn main() {{ build_support::guard(\"{folder}\") }}`",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
     Ok(())
+}
+
+/// The runtime's folder in a checkout, absolute: the manifest may stand anywhere.
+fn runtime_path(app: App<'_>, checkout: &Path) -> Result<String> {
+    let folder = app.context.working_directory().join(checkout).join("migrate-runtime");
+    let found = std::fs::canonicalize(&folder).ok().filter(|folder| folder.join("Cargo.toml").is_file());
+    match found.as_deref().and_then(Path::to_str) {
+        Some(path) => Ok(path.to_owned()),
+        None => Err(Failure::misused("there is no crate `migrate-runtime` below this folder")
+            .help("name a checkout of cargo-migrate's repository: `--path DIR`")),
+    }
 }

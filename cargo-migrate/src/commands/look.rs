@@ -335,7 +335,7 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
 pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;
-    let Some(mut connection) = live::open_for_reading(&database)? else {
+    let Some(mut connection) = live::open_for_reading(&database, app.wait(&opened))? else {
         let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database} yet"));
         return Err(Failure::from(problem.help("`cargo migrate upgrade` makes it")));
     };

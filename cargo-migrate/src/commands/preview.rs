@@ -120,7 +120,7 @@ fn online(app: App<'_>, opened: &Opened, way: Way, target: &str) -> Result<Start
     }
     let database = app.database(opened)?;
     let history = opened.history(&database)?;
-    let mut live = live::open_for_reading(&database)?;
+    let mut live = live::open_for_reading(&database, app.wait(opened))?;
     let scratch = match &mut live {
         Some(connection) => copy_schema(connection),
         None => live::in_memory().ok(),

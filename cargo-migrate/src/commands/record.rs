@@ -123,7 +123,11 @@ pub(super) fn ensure_version(app: App<'_>, args: &EnsureVersionArgs) -> Result<(
     }
     let database = app.database(&opened)?;
     change(app, &opened, &database, false, database.may_be_created(), |_, _| Ok(0))?;
-    app.shell.status("Finished", format!("the version table is in {database}"));
+    if app.json() {
+        told(app, "ensure-version", 0);
+    } else {
+        app.shell.status("Finished", format!("the version table is in {database}"));
+    }
     Ok(())
 }
 
@@ -131,6 +135,7 @@ pub(super) fn told(app: App<'_>, command: &str, changed: usize) {
     if app.json() {
         app.shell.json(&json!({ "command": command, "rows": changed }));
     } else {
-        app.shell.status("Finished", format!("{command}: {changed} rows of the version table changed"));
+        let rows = if changed == 1 { "1 row".to_owned() } else { format!("{changed} rows") };
+        app.shell.status("Finished", format!("{command}: {rows} of the version table changed"));
     }
 }

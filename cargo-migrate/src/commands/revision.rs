@@ -2,7 +2,7 @@
 
 use build_support::graph::Lineage;
 use build_support::problem::{Code, Problem, printable};
-use build_support::revision::{RevisionId, check_name, slug};
+use build_support::revision::{RevisionId, check_key, check_name, slug};
 use build_support::target;
 use migrate_runtime::plan;
 use serde_json::json;
@@ -45,10 +45,12 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
     let ids: Vec<&RevisionId> = parents.iter().map(|at| lineage.id(*at)).collect();
     let mut depends = Vec::new();
     for text in &args.depends_on {
-        depends.push(if text.contains('/') {
-            text.clone()
-        } else {
-            lineage.id(target::resolve_one(text, lineage, &applied)?).to_string()
+        depends.push(match text.split_once('/') {
+            Some((package, id)) => {
+                check_key(package, "a package's key")?;
+                format!("{package}/{}", RevisionId::new(id)?)
+            }
+            None => lineage.id(target::resolve_one(text, lineage, &applied)?).to_string(),
         });
     }
     let draft = Draft {

@@ -23,29 +23,70 @@ pub struct Answers {
 /// # Errors
 /// The text is no manifest of a package.
 pub fn add_configuration(manifest: &str, answers: &Answers) -> Result<String, Problem> {
-    let refused = |message: String| Problem::new(Code("invalid-manifest"), message).in_file(&answers.manifest);
+    edit(manifest, &answers.manifest, |document, refused| {
+        let Some(package) = document.get_mut("package").and_then(Item::as_table_like_mut) else {
+            return Err(refused("the manifest has no `[package]`".to_owned())
+                .help("choose a package of the workspace: `cargo migrate init -p NAME`"));
+        };
+        if !package.contains_key("metadata") {
+            let mut metadata = Table::new();
+            metadata.set_implicit(true);
+            package.insert("metadata", Item::Table(metadata));
+        }
+        let Some(metadata) = package.get_mut("metadata").and_then(Item::as_table_like_mut) else {
+            return Err(refused("`package.metadata` is not a table".to_owned()));
+        };
+        if metadata.contains_key("migrate") {
+            return Ok(false);
+        }
+        metadata.insert("migrate", Item::Table(configuration(answers)));
+        Ok(true)
+    })
+}
+
+/// Adds `migrate-runtime` to a manifest's dependencies: from the registry, or from a checkout at `path`. On a package
+/// that uses rusqlite its feature is switched on. A dependency that is there already stays as it is.
+///
+/// # Errors
+/// The text is no manifest of a package.
+pub fn add_runtime(manifest: &str, shown: &Path, path: Option<&str>) -> Result<String, Problem> {
+    edit(manifest, shown, |document, refused| {
+        let dependencies = document.entry("dependencies").or_insert(Item::Table(Table::new()));
+        let Some(dependencies) = dependencies.as_table_like_mut() else {
+            return Err(refused("`dependencies` is not a table".to_owned()));
+        };
+        if dependencies.contains_key("migrate-runtime") {
+            return Ok(false);
+        }
+        let mut runtime = InlineTable::new();
+        match path {
+            Some(path) => runtime.insert("path", path.into()),
+            None => runtime.insert("version", env!("CARGO_PKG_VERSION").into()),
+        };
+        if dependencies.contains_key("rusqlite") {
+            runtime.insert("features", toml_edit::Array::from_iter(["rusqlite"]).into());
+        }
+        dependencies.insert("migrate-runtime", value(runtime));
+        Ok(true)
+    })
+}
+
+/// Edits a manifest's text; where `change` changes nothing the text stays byte for byte.
+fn edit(
+    manifest: &str,
+    shown: &Path,
+    change: impl FnOnce(&mut DocumentMut, &dyn Fn(String) -> Problem) -> Result<bool, Problem>,
+) -> Result<String, Problem> {
+    let refused = |message: String| Problem::new(Code("invalid-manifest"), message).in_file(shown);
     let (mark, text) = match manifest.strip_prefix('\u{FEFF}') {
         Some(text) => ("\u{FEFF}", text),
         None => ("", manifest),
     };
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| refused(printable(error.message())))?;
-    let Some(package) = document.get_mut("package").and_then(Item::as_table_like_mut) else {
-        return Err(refused("the manifest has no `[package]`".to_owned())
-            .help("choose a package of the workspace: `cargo migrate init -p NAME`"));
-    };
-    if !package.contains_key("metadata") {
-        let mut metadata = Table::new();
-        metadata.set_implicit(true);
-        package.insert("metadata", Item::Table(metadata));
-    }
-    let Some(metadata) = package.get_mut("metadata").and_then(Item::as_table_like_mut) else {
-        return Err(refused("`package.metadata` is not a table".to_owned()));
-    };
-    if metadata.contains_key("migrate") {
+    if !change(&mut document, &refused)? {
         return Ok(manifest.to_owned());
     }
-    metadata.insert("migrate", Item::Table(configuration(answers)));
     let edited = document.to_string();
     let windows = text.contains("\r\n") && text.matches('\n').count() == text.matches("\r\n").count();
     let edited = if windows { edited.replace("\r\n", "\n").replace('\n', "\r\n") } else { edited };
