@@ -17,6 +17,9 @@ use crate::sqlite::Store;
 /// The database has revisions that this program does not know.
 pub const AHEAD: Code = Code("database-ahead");
 
+/// The database lacks revisions that this program carries.
+pub const BEHIND: Code = Code("database-behind");
+
 /// A package's migrations as a program carries them; [`embed!`](crate::embed) makes them.
 ///
 /// ```no_run
@@ -132,6 +135,16 @@ impl Migrations {
     /// something else than the embedded one, and whatever stops a run.
     pub fn upgrade(&self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
         self.migrator().upgrade(connection)
+    }
+
+    /// Refuses a database that is not exactly where these migrations are, for a program that leaves migrating to
+    /// others. Nothing is written; when all is applied this costs one look-up.
+    ///
+    /// # Errors
+    /// [`BEHIND`], [`AHEAD`], an applied revision that did something else than the embedded one, and a version table
+    /// that cannot be read.
+    pub fn verify(&self, connection: &mut dyn Connection) -> Result<(), Error> {
+        self.migrator().verify(connection)
     }
 
     /// Takes off what follows a target, by the downs that were stored when it was applied.

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::driver::sqlite::SqliteDriver;
 use crate::event::Event;
 use crate::history::History;
-use crate::migrations::{AHEAD, Error, Migrations, Outcome, Status};
+use crate::migrations::{AHEAD, BEHIND, Error, Migrations, Outcome, Status};
 use crate::plan::{self, Plan, UNKNOWN_APPLIED};
 use crate::runner::{self, BUSY, DownFrom, Files, Options, database_problem, store_problem};
 use crate::sqlite::Store;
@@ -170,6 +170,34 @@ impl<'a> Migrator<'a> {
         Ok(Status { applied: known.collect(), pending, ahead: ahead(package, &graph, &history) })
     }
 
+    /// As [`Migrations::verify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify(self, connection: &mut dyn Connection) -> Result<(), Error> {
+        let table = self.version_table.clone();
+        if self.patiently(|| self.migrations.is_at_head(&mut Store::new(connection, &table)))? {
+            return Ok(());
+        }
+        let graph = self.migrations.graph()?;
+        let history = self.history(connection)?;
+        let package = self.migrations.package();
+        let problems = objections(package, &graph, &history);
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
+        let lineage = graph.lineage();
+        let applied = plan::applied(package, lineage, &history);
+        let lacking: Vec<&RevisionId> =
+            lineage.order().iter().filter(|at| !applied[**at]).map(|at| lineage.id(*at)).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::new(BEHIND, format!("this database lacks {}", listed(&lacking)))
+            .help("run `cargo migrate upgrade`, or let the program do it: `MIGRATIONS.upgrade(…)`")
+            .into())
+    }
+
     fn check(&self, connection: &mut dyn Connection) -> Result<(), Error> {
         let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if self.version_table.is_empty() || !self.version_table.chars().all(named) {
@@ -282,12 +310,17 @@ fn ahead(package: &str, graph: &RevisionGraph, history: &History) -> Vec<Revisio
     history.of(package).map(|row| row.id.clone()).filter(|id| graph.find(id.as_str()).is_none()).collect()
 }
 
+/// The first few of many revisions, for a message.
+fn listed(ids: &[&RevisionId]) -> String {
+    let names: Vec<&str> = ids.iter().take(12).map(|id| id.as_str()).collect();
+    let more = if ids.len() > names.len() { format!(" and {} more", ids.len() - names.len()) } else { String::new() };
+    format!("{}{more}", names.join(", "))
+}
+
 fn ahead_problem(ahead: &[RevisionId]) -> Problem {
-    let names: Vec<&str> = ahead.iter().take(12).map(RevisionId::as_str).collect();
-    let more =
-        if ahead.len() > names.len() { format!(" and {} more", ahead.len() - names.len()) } else { String::new() };
+    let listed = listed(&ahead.iter().collect::<Vec<_>>());
     Problem::new(AHEAD, "this program is older than the database")
-        .note(format!("the database has revisions that the program does not know: {}{more}", names.join(", ")))
+        .note(format!("the database has revisions that the program does not know: {listed}"))
         .help("start the newer program")
         .help("or take the database back first, from the newer sources: `cargo migrate downgrade`")
 }

@@ -215,6 +215,10 @@ fn main() {
             println!("{:?}", MIGRATIONS.status(&mut connection).unwrap());
             return;
         }
+        Some("verify") => {
+            println!("{}", MIGRATIONS.verify(&mut connection).map_or_else(|error| error.code().to_string(), |()| "fine".to_owned()));
+            return;
+        }
         Some("transaction") => {
             connection.execute_batch("BEGIN; CREATE TABLE mine (x)").unwrap();
             println!("{}", MIGRATIONS.upgrade(&mut connection).unwrap_err());
@@ -254,6 +258,7 @@ fn a_program_brings_its_database_up_to_date_and_an_older_one_meets_a_newer_datab
     };
 
     assert_eq!(run(&old, &["status"]).1, "Status { applied: [], pending: [001_users, 002_names], ahead: [] }\n");
+    assert_eq!(run(&old, &["verify"]).1.trim_end(), "database-behind");
     assert_eq!(
         run(&old, &["transaction"]).1.lines().next(),
         Some("error[open-transaction]: this connection has a transaction open")
@@ -261,6 +266,7 @@ fn a_program_brings_its_database_up_to_date_and_an_older_one_meets_a_newer_datab
     assert_eq!(package.project.ask("SELECT count(*) FROM mine"), "0", "the program's own transaction was kept");
     assert_eq!(run(&old, &[]), (Some(0), "Outcome { done: [001_users, 002_names], ahead: [] }\n".to_owned()));
     assert_eq!(run(&old, &[]), (Some(0), "Outcome { done: [], ahead: [] }\n".to_owned()));
+    assert_eq!(run(&old, &["verify"]).1.trim_end(), "fine");
     // The command and the program see one history.
     package.project.run(&["current"]).done().says("002_names (head)");
     assert_eq!(run(&old, &["001_users"]).1, "Outcome { done: [002_names], ahead: [] }\n");
@@ -270,6 +276,7 @@ fn a_program_brings_its_database_up_to_date_and_an_older_one_meets_a_newer_datab
     let new = build("new");
     assert_eq!(run(&new, &[]).1, "Outcome { done: [002_names, 003_mail], ahead: [] }\n");
 
+    assert_eq!(run(&old, &["verify"]).1.trim_end(), "database-ahead");
     let (status, words) = run(&old, &[]);
     assert!(
         status == Some(1)
@@ -349,5 +356,41 @@ fn init_writes_the_dependency_that_embedding_needs() {
         "src/lib.rs",
         "pub static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"migrations\");\n",
     );
+    package.cargo(&["check"]).done();
+}
+
+/// The to-do example, copied as a person copies it.
+#[test]
+fn the_example_is_kept_by_all_three_walls() {
+    let package = Package { project: Project::todo() };
+    let migration = "migrations/2025_02_19_001_create_users.sql";
+    let text = package.project.read(migration);
+    package.cargo(&["check"]).done();
+    package.project.run(&["upgrade", "head"]).done();
+    package.cargo(&["check"]).done();
+
+    let edited = text.replacen("TEXT", "TEXT ", 1).replacen("CREATE TABLE users", "CREATE TABLE userz", 1);
+    assert_ne!(text, edited);
+    package.edit(migration, &edited);
+    refused(&package.cargo(&["check"]), &["error: todo@0.1.0: error[edited]", "2025_02_19_001_create_users.sql"]);
+    // The compiler alone.
+    let build_script = package.project.read("build.rs");
+    fs::remove_file(package.project.path("build.rs")).unwrap();
+    refused(&package.cargo(&["check"]), &["error: error[edited]", "src/store.rs"]);
+    package.edit(migration, &text);
+    package.cargo(&["check"]).done();
+    // Neither: the program built from the edited file meets the database when it starts.
+    let lock = package.project.read("migrations/migrate.lock");
+    package.edit(migration, &edited);
+    fs::remove_file(package.project.path("migrations/migrate.lock")).unwrap();
+    fs::remove_file(package.project.path("migrations/migrate.local")).unwrap();
+    package.project.run(&["lock"]).done();
+    let ran = package.cargo(&["run"]);
+    refused(&ran, &["is not where this program is", "error[edited]", "2025_02_19_001_create_users.sql"]);
+    // The guard finds in the database what the lock has lost.
+    package.edit("build.rs", &build_script);
+    refused(&package.cargo(&["check"]), &["error: todo@0.1.0: error[edited]", "`todo.db`"]);
+    package.edit(migration, &text);
+    package.edit("migrations/migrate.lock", &lock);
     package.cargo(&["check"]).done();
 }

@@ -88,10 +88,9 @@ impl Project {
     /// A copy of the to-do example.
     pub fn todo() -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/todo");
-        copy(&example, project.folder.path());
-        let manifest = fs::read_to_string(project.path("Cargo.toml")).unwrap();
-        project.write("Cargo.toml", &format!("{manifest}\n[workspace]\n"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/copy");
+        let copied = Command::new(script).arg("todo").arg(project.folder.path()).status().unwrap();
+        assert!(copied.success());
         project
     }
 
@@ -241,20 +240,4 @@ pub fn table(parent: &str, name: &str) -> String {
     format!(
         "-- migrate:parent {parent}\n-- migrate:up\nCREATE TABLE {name} (x);\n-- migrate:down\nDROP TABLE {name};\n"
     )
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name();
-        let shown = name.to_string_lossy();
-        if entry.file_type().unwrap().is_dir() {
-            if shown != "target" && shown != ".migrate" {
-                fs::create_dir_all(to.join(&name)).unwrap();
-                copy(&entry.path(), &to.join(&name));
-            }
-        } else if !shown.contains(".db") && shown != "migrate.local" {
-            fs::copy(entry.path(), to.join(&name)).unwrap();
-        }
-    }
 }

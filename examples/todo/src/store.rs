@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use migrate_runtime::Migrations;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ffi, params};
 
 use crate::models::{Todo, User};
+
+/// How the tables came about. The compiler refuses the program when one of them was edited after it was applied.
+pub static MIGRATIONS: Migrations = migrate_runtime::embed!("migrations");
 
 /// How long a statement waits for another program's transaction, an upgrade for one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,21 +56,20 @@ pub struct Page {
 }
 
 impl Store {
-    /// Opens the database at `path`, which must exist and have the tables: nothing is created here.
+    /// Opens the database at `path`, which must exist and be where [`MIGRATIONS`] are: nothing is created here.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Database { path: path.to_owned(), error };
         if !path.exists() {
             return Err(OpenError::NoFile(path.to_owned()));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
-        let store = Store { connection: Mutex::new(connection) };
-        match store.missing().map_err(failed)? {
-            None => Ok(store),
-            Some(missing) => Err(OpenError::NotMigrated { path: path.to_owned(), missing }),
-        }
+        MIGRATIONS
+            .verify(&mut connection)
+            .map_err(|reason| OpenError::NotMigrated { path: path.to_owned(), reason: reason.to_string() })?;
+        Ok(Store { connection: Mutex::new(connection) })
     }
 
     /// The first table or column that is used here and that the database does not have.
@@ -208,17 +211,18 @@ impl std::error::Error for Error {}
 #[derive(Debug)]
 pub enum OpenError {
     NoFile(PathBuf),
-    NotMigrated { path: PathBuf, missing: String },
+    NotMigrated { path: PathBuf, reason: String },
     Database { path: PathBuf, error: rusqlite::Error },
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HELP: &str = "help: run `cargo migrate upgrade head`";
         match self {
-            OpenError::NoFile(path) => write!(f, "there is no database `{}`\n{HELP}", path.display()),
-            OpenError::NotMigrated { path, missing } => {
-                write!(f, "the database `{}` has no {missing}\n{HELP}", path.display())
+            OpenError::NoFile(path) => {
+                write!(f, "there is no database `{}`\nhelp: run `cargo migrate upgrade head`", path.display())
+            }
+            OpenError::NotMigrated { path, reason } => {
+                write!(f, "the database `{}` is not where this program is\n{reason}", path.display())
             }
             OpenError::Database { path, error } => {
                 write!(f, "cannot use the database `{}`: {error}", path.display())

@@ -1,16 +1,17 @@
-//! Talks to the server over HTTP, on a database that the files in `migrations/` made.
+//! Talks to the server over HTTP, on a database that the program's own migrations made.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use todo::{api, store::Store};
+use todo::api;
+use todo::store::{MIGRATIONS, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -129,24 +130,27 @@ fn a_downgrade_under_the_server_is_an_error_and_not_the_end_of_it() {
 fn without_its_tables_the_program_says_how_to_make_them() {
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("todo.db");
-    let refused = |why: String| {
+    let refused = |words: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_todo")).env("TODO_DATABASE", &database).output().unwrap();
-        let wanted = format!("error: {why}\nhelp: run `cargo migrate upgrade head`\n");
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), wanted);
+        let said = String::from_utf8(output.stderr).unwrap();
+        for word in words {
+            assert!(said.contains(word), "`{word}` is not in\n{said}");
+        }
         assert_eq!(output.status.code(), Some(1));
     };
-    let name = database.display();
-    refused(format!("there is no database `{name}`"));
+    refused(&["there is no database", "todo.db`\nhelp: run `cargo migrate upgrade head`"]);
     assert!(!database.exists());
 
     fs::write(&database, "").unwrap();
-    refused(format!("the database `{name}` has no table `users`"));
+    refused(&[
+        "error[database-behind]: this database lacks 2025_02_19_001_create_users, ",
+        "run `cargo migrate upgrade`",
+    ]);
 
-    let connection = Connection::open(&database).unwrap();
-    for up in ups().iter().take(2) {
-        connection.execute_batch(up).unwrap();
-    }
-    refused(format!("the database `{name}` has no column `todos.priority`"));
+    let mut connection = Connection::open(&database).unwrap();
+    MIGRATIONS.upgrade(&mut connection).unwrap();
+    MIGRATIONS.downgrade_to(&mut connection, "2025_02_19_002_create_todos").unwrap();
+    refused(&["lacks 2025_02_20_001_add_priority, 2025_02_21_001_unique_user_names\n"]);
 }
 
 /// A server on a free port, with a database of its own.
@@ -162,10 +166,7 @@ impl Server {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let database = folder.path().join("todo.db");
-        let connection = Connection::open(&database).unwrap();
-        for up in ups() {
-            connection.execute_batch(&up).unwrap();
-        }
+        MIGRATIONS.upgrade(&mut Connection::open(&database).unwrap()).unwrap();
         let store = Arc::new(Store::open(&database).unwrap());
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -238,19 +239,4 @@ impl Answer {
     fn ids(&self) -> Vec<i64> {
         self.body.as_array().unwrap().iter().map(|entry| entry["id"].as_i64().unwrap()).collect()
     }
-}
-
-/// The `up` section of every migration, in the order of their names.
-fn ups() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
-    files.sort();
-    files.iter().map(|file| up(&fs::read_to_string(file).unwrap())).collect()
-}
-
-fn up(migration: &str) -> String {
-    let mut lines = migration.lines().skip_while(|line| *line != "-- migrate:up");
-    lines.next().expect("the migration has an up section");
-    lines.take_while(|line| !line.starts_with("-- migrate:")).collect::<Vec<_>>().join("\n")
 }
