@@ -16,6 +16,7 @@ mod guarding;
 mod harness;
 mod hostile_databases;
 mod hostile_files;
+mod json;
 mod killed_runs;
 mod layering;
 mod preview;
