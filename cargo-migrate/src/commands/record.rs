@@ -1,5 +1,5 @@
 //! Commands that change what the version table says without running a migration: `stamp`, `ensure-version`; `repair`
-//! goes through the same [`change`].
+//! goes through the same `change`.
 
 use std::time::Duration;
 
