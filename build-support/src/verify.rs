@@ -71,13 +71,15 @@ pub fn compare(
             .help("put the earlier files back as they were"),
         );
     }
-    let (code, what) = if migration.statements == hashes.statements {
+    let (code, what) = if migration.statements != hashes.statements {
+        (EDITED, "this file was edited after it was applied")
+    } else if graph.seal(at) != hashes.seal {
+        (EDITED, "this file was edited after it was applied: its parents or what it depends on are others now")
+    } else {
         (
             EDITED_COMMENTS,
             "comments, the down or the verify section of this file were edited; what its upgrade does is the same",
         )
-    } else {
-        (EDITED, "this file was edited after it was applied")
     };
     let problem = Problem::new(code, what);
     let problem = if code == EDITED_COMMENTS {

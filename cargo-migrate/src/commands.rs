@@ -5,6 +5,7 @@ pub mod edit;
 pub mod init;
 pub mod look;
 pub mod merge;
+pub mod past;
 pub mod preview;
 pub mod record;
 pub mod repair;

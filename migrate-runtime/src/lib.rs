@@ -29,6 +29,8 @@ pub mod runner;
 mod split_lock;
 pub mod sqlite;
 pub mod statement;
+#[cfg(feature = "testing")]
+mod testing;
 
 pub use build_support;
 pub use migrations::Migrations;

@@ -177,6 +177,12 @@ impl Migrations {
         Migrator::new(self)
     }
 
+    /// What tells these migrations from others in this process.
+    #[cfg(feature = "testing")]
+    pub(crate) fn address(&self) -> usize {
+        self.revisions.as_ptr().addr()
+    }
+
     /// The graph of the embedded texts. They were read once by `embed!`, so this finds no mistakes in practice.
     pub(crate) fn graph(&self) -> Result<RevisionGraph, Error> {
         let (mut migrations, mut problems) = (Vec::new(), Vec::new());

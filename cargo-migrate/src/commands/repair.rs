@@ -1,9 +1,11 @@
 //! `repair`: what the record says is brought to what is so, where a person or the hashes know it.
 
+use build_support::checksum::Checksum;
 use build_support::directory::Directory;
 use build_support::lock::Hashes;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::check_key;
+use build_support::verify;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::history::{History, State};
 use migrate_runtime::plan;
@@ -12,6 +14,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::RepairArgs;
+use crate::commands::past;
 use crate::commands::record::{change, told};
 use crate::failure::{Failure, Result};
 
@@ -53,34 +56,80 @@ fn interrupted(app: App<'_>, text: &str, finished: bool) -> Result<()> {
 fn comments(app: App<'_>) -> Result<()> {
     let opened = app.open()?;
     let key = opened.project.key();
+    let database = app.database(&opened).ok().filter(|database| database.url.path().exists());
+    let history = database.as_ref().map(|database| opened.history(database)).transpose()?.unwrap_or_default();
+    refuse_others(&opened, &history)?;
     let mut accepted = Vec::new();
     opened.directory.update_locks(|locks| {
         for at in 0..opened.graph.migrations().len() {
             let (id, hashes) = (&opened.graph.migration(at).id, plan::hashes(&opened.graph, at));
+            let before = locks.shared.sealed(id.as_str()).or(locks.local.sealed(id.as_str())).map(|(known, _)| *known);
             if locks.shared.accept(id.as_str(), hashes) | locks.local.accept(id.as_str(), hashes) {
-                accepted.push(id.to_string());
+                accepted.push((at, before.map(|known| known.checksum)));
             }
         }
     })?;
     let mut rows = 0;
-    if let Ok(database) = app.database(&opened)
-        && database.url.path().exists()
-        && opened.history(&database)?.of(key).any(|row| changed_text(&opened, row).is_some())
+    if let Some(database) = &database
+        && history.of(key).any(|row| changed_text(&opened, row).is_some())
     {
-        rows = change(app, &opened, &database, true, false, |driver, history| amend(&opened, driver, history))?;
+        rows = change(app, &opened, database, true, false, |driver, history| amend(&opened, driver, history))?;
     }
+    if !app.json() {
+        for (at, before) in &accepted {
+            let migration = opened.graph.migration(*at);
+            app.shell
+                .status("Accepted", format!("another text of `{}`; what its upgrade does is the same", migration.id));
+            let text = opened.directory.text(migration)?;
+            let old = before.and_then(|checksum| past::text(&opened.directory, &migration.id, &checksum));
+            for line in old.map_or_else(Vec::new, |old| past::difference(&old, &text)) {
+                app.shell.status("", line);
+            }
+        }
+    }
+    let accepted: Vec<&str> = accepted.iter().map(|(at, _)| opened.graph.migration(*at).id.as_str()).collect();
     if app.json() {
         app.shell.json(&json!({ "command": "repair", "accepted": accepted, "rows": rows }));
         return Ok(());
-    }
-    for id in &accepted {
-        app.shell.status("Accepted", format!("another text of `{id}`; what its upgrade does is the same"));
     }
     match (accepted.len(), rows) {
         (0, 0) => app.shell.status("Finished", "nothing to repair"),
         _ => told(app, "repair", rows),
     }
     Ok(())
+}
+
+/// Refuses where more than texts has changed: that is not repaired but put back, taken off, or written anew.
+fn refuse_others(opened: &Opened, history: &History) -> Result<()> {
+    let mut problems = verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
+    problems.extend(plan::check_history(opened.project.key(), &opened.graph, history, "the chosen database"));
+    problems.retain(|problem| problem.code() == verify::EDITED);
+    problems.dedup_by(|one, other| one.places() == other.places());
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let explained = problems.into_iter().map(|problem| {
+        let file = problem.places().first().map(|place| place.path.clone()).unwrap_or_default();
+        let Some(migration) = opened.graph.migrations().iter().find(|migration| migration.path == file) else {
+            return problem;
+        };
+        let recorded = recorded(opened, history, migration.id.as_str());
+        let old = recorded.and_then(|checksum| past::text(&opened.directory, &migration.id, &checksum));
+        match (old, opened.directory.text(migration)) {
+            (Some(old), Ok(text)) => past::first_difference(migration, &old, &text)
+                .into_iter()
+                .fold(problem, |problem, note| problem.note(note)),
+            _ => problem,
+        }
+    });
+    Err(explained.collect::<Vec<_>>().into())
+}
+
+/// The checksum that a revision had when it was applied.
+fn recorded(opened: &Opened, history: &History, id: &str) -> Option<Checksum> {
+    let locks = [&opened.locks.shared, &opened.locks.local];
+    let sealed = locks.iter().find_map(|lock| lock.sealed(id)).map(|(hashes, _)| hashes.checksum);
+    sealed.or_else(|| history.of(opened.project.key()).find(|row| row.id.as_str() == id).map(|row| row.checksum))
 }
 
 /// The place of a row's file where it differs in its text alone.
