@@ -210,9 +210,12 @@ mod rusqlite_connection {
             if statement.parameter_count() > 0 {
                 return Err(refuse("the statement has parameters, and nothing gives them values"));
             }
-            let own = statement.expanded_sql().unwrap_or_default();
-            if sql.get(own.len()..).is_none_or(counts) {
-                return Err(refuse("SQLite reads this as more than one statement"));
+            // Without a semicolon before its end there is one statement, however it is read.
+            if sql.find(';').is_some_and(|at| at + 1 < sql.len()) {
+                let own = statement.expanded_sql().unwrap_or_default();
+                if sql.get(own.len()..).is_none_or(counts) {
+                    return Err(refuse("SQLite reads this as more than one statement"));
+                }
             }
             let mut rows = statement.query([]).map_err(wrap)?;
             while rows.next().map_err(wrap)?.is_some() {}

@@ -146,7 +146,7 @@ pub fn run(
     options: &Options<'_>,
     observer: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report, Stopped> {
-    let mut run = Run { driver, files, options, observer, done: Vec::new(), committed: 0 };
+    let mut run = Run { driver, files, options, observer, done: Vec::new(), committed: 0, rows_seen: false };
     let result = run.carry_out(planner);
     run.driver.rollback();
     run.driver.release_split();
@@ -166,6 +166,8 @@ struct Run<'a, 'o> {
     observer: &'o mut dyn FnMut(Event<'_>),
     done: Vec<(Step, Duration)>,
     committed: usize,
+    /// Whether the rows that break a foreign key have been looked at in this transaction.
+    rows_seen: bool,
 }
 
 type Done<T> = Result<T, Vec<Problem>>;
@@ -176,6 +178,7 @@ fn one(problem: Problem) -> Vec<Problem> {
 
 impl Run<'_, '_> {
     fn begin(&mut self, enforcement: Enforcement) -> Done<()> {
+        self.rows_seen = false;
         let observer = &mut *self.observer;
         self.driver
             .begin(enforcement, self.options.wait, &mut || observer(Event::Waiting))

@@ -79,9 +79,10 @@ impl Run<'_, '_> {
 
     fn statements(&mut self, step: &Step, section: &Section, transaction: bool) -> Done<()> {
         for statement in split(&section.text, section.span.clone()) {
-            if transaction {
+            if transaction && !self.rows_seen {
                 let rows = !step.directives.foreign_keys_on && may_break_rows(&statement);
                 let before = self.driver.look_at_keys(rows).map_err(|error| one(store_problem(&error)))?;
+                self.rows_seen = rows;
                 if before > 0 {
                     (self.observer)(Event::BrokenBefore(before));
                 }
