@@ -12,6 +12,7 @@ use crate::connection::{Connection, DatabaseError, Value};
 
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
 pub use self::version_table::{Newest, create_table_sql};
+pub(crate) use self::version_table::values;
 
 /// Why the version table could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History};
 use crate::split_lock::SplitLock;
-use crate::sqlite::{Store, StoreError, Violations};
+use crate::sqlite::{Store, StoreError, Violations, values};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
 #[derive(Debug)]
@@ -28,6 +28,9 @@ pub struct SqliteDriver<'c> {
     references: Option<BTreeSet<String>>,
     violations: Option<Violations>,
     last: Option<(i64, i64)>,
+    /// Rows of the version table that are written with the next ones: each change of the schema makes SQLite prepare
+    /// the statement anew, which takes longer than the row.
+    unwritten: Vec<Value>,
     split: Option<SplitLock>,
 }
 
@@ -42,11 +45,12 @@ impl<'c> SqliteDriver<'c> {
             references: None,
             violations: None,
             last: None,
+            unwritten: Vec::new(),
             split: None,
         }
     }
 
-    /// The version table and the schema, for looking.
+    /// The version table and the schema, for looking; rows that were recorded since [`Driver::finish`] may be missing.
     pub fn store(&mut self) -> &mut Store<'c> {
         &mut self.store
     }
@@ -66,6 +70,15 @@ impl<'c> SqliteDriver<'c> {
         Ok(last)
     }
 
+    /// Writes the rows that wait.
+    fn write_rows(&mut self) -> Result<(), DatabaseError> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.unwritten);
+        self.store.insert_values(&rows)
+    }
+
     fn enforced(&mut self) -> Result<bool, DatabaseError> {
         let mut on = false;
         self.store.connection().query("PRAGMA foreign_keys", &[], &mut |row| {
@@ -79,6 +92,11 @@ impl<'c> SqliteDriver<'c> {
         self.store.connection().execute(if on { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" }, &[])
     }
 }
+
+/// How many values wait at most before they are written; SQLite takes 999 parameters or more.
+const MOST_UNWRITTEN: usize = 32 * 17;
+/// The length in bytes from which a down text is written at once.
+const LONG_DOWN: usize = 4096;
 
 /// Tries again while the database is busy, until the time is over.
 fn patiently(
@@ -116,16 +134,19 @@ impl Driver for SqliteDriver<'_> {
         }
         self.enforce(enforcement == Enforcement::Immediate)?;
         (self.references, self.violations, self.last) = (None, None, None);
+        self.unwritten.clear();
         let connection = self.store.connection();
         patiently(wait, waiting, || connection.execute("BEGIN IMMEDIATE", &[]))
     }
 
     fn commit(&mut self, wait: Duration) -> Result<(), DatabaseError> {
+        self.write_rows()?;
         let connection = self.store.connection();
         patiently(wait, &mut || {}, || connection.execute("COMMIT", &[]))
     }
 
     fn rollback(&mut self) {
+        self.unwritten.clear();
         let connection = self.store.connection();
         if connection.in_transaction().unwrap_or(false) {
             let _ = connection.execute("ROLLBACK", &[]);
@@ -137,6 +158,7 @@ impl Driver for SqliteDriver<'_> {
     }
 
     fn history(&mut self) -> Result<History, StoreError> {
+        self.write_rows()?;
         self.store.read_history()
     }
 
@@ -145,6 +167,7 @@ impl Driver for SqliteDriver<'_> {
     }
 
     fn stored_down(&mut self, package: &str, id: &RevisionId) -> Result<Option<String>, StoreError> {
+        self.write_rows()?;
         self.store.stored_down(package, id)
     }
 
@@ -181,12 +204,15 @@ impl Driver for SqliteDriver<'_> {
             Some(last) => last,
             None => self.last_numbers(&row.package)?,
         };
-        self.store.insert_as(row, sequence + 1, count + 1, down)?;
+        self.unwritten.extend(values(row, sequence + 1, count + 1, down));
         self.last = Some((sequence + 1, count + 1));
-        Ok(())
+        // The down texts are what can be long: no more than one such waits.
+        let long = down.is_some_and(|down| down.len() > LONG_DOWN);
+        if long || self.unwritten.len() >= MOST_UNWRITTEN { Ok(self.write_rows()?) } else { Ok(()) }
     }
 
     fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError> {
+        self.write_rows()?;
         let sql =
             format!("UPDATE \"{}\" SET state = ?3, elapsed_ms = ?4 WHERE package = ?1 AND revision = ?2", self.table);
         let state = if running { "running" } else { "applied" };
@@ -209,11 +235,13 @@ impl Driver for SqliteDriver<'_> {
     }
 
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
+        self.write_rows()?;
         self.last = None;
         self.store.delete(package, id)
     }
 
     fn finish(&mut self, package: &str) -> Result<(), StoreError> {
+        self.write_rows()?;
         self.store.finish(package)
     }
 
@@ -291,5 +319,66 @@ impl Drop for SqliteDriver<'_> {
             // Nothing can be told from here; a connection that cannot take a PRAGMA is of no more use to its owner.
             let _ = self.enforce(on);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use build_support::checksum::{Checksum, Seal, StatementsHash};
+    use build_support::migration::Directives;
+
+    use super::*;
+    use crate::history::State;
+
+    fn row(number: i64) -> AppliedRevision {
+        let hex = "0f".repeat(32);
+        AppliedRevision {
+            package: "app".to_owned(),
+            id: RevisionId::new(&format!("r{number}")).unwrap(),
+            sequence: 0,
+            checksum: Checksum::of("a"),
+            statements: StatementsHash::parse(&format!("statements:{hex}")).unwrap(),
+            seal: Seal::parse(&format!("seal:{hex}")).unwrap(),
+            parents: Vec::new(),
+            depends: Vec::new(),
+            directives: Directives::default(),
+            message: String::new(),
+            applied_count: 0,
+            state: State::Applied,
+            applied_at: String::new(),
+            elapsed_ms: 0,
+            tool_version: String::new(),
+            schema_hash: None,
+        }
+    }
+
+    #[test]
+    fn rows_that_wait_are_kept_with_the_transaction_and_forgotten_with_it() {
+        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+        let mut driver = SqliteDriver::new(&mut connection, "_m");
+        let mut run = |numbers: std::ops::Range<i64>, keep: bool| {
+            driver.begin(Enforcement::Deferred, Duration::ZERO, &mut || {}).unwrap();
+            driver.ensure_table().unwrap();
+            let long = "x".repeat(LONG_DOWN + 1);
+            for number in numbers {
+                driver.record(&row(number), (number % 7 == 0).then_some(long.as_str())).unwrap();
+            }
+            if keep {
+                driver.commit(Duration::ZERO).unwrap()
+            } else {
+                driver.rollback()
+            }
+            driver.history().unwrap()
+        };
+        assert_eq!(run(1..100, false).rows().len(), 0);
+        assert_eq!(run(1..101, true).rows().len(), 100);
+        assert_eq!(run(101..103, false).rows().len(), 100);
+        let history = run(101..103, true);
+        for (number, found) in (1..).zip(history.rows()) {
+            let numbers = (found.id.as_str().to_owned(), found.sequence, found.applied_count);
+            assert_eq!(numbers, (format!("r{number}"), number, number));
+        }
+        assert_eq!(history.rows().len(), 102);
+        assert_eq!(driver.stored_down("app", &row(98).id).unwrap().map(|down| down.len()), Some(LONG_DOWN + 1));
     }
 }

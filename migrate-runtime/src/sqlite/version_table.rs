@@ -7,7 +7,7 @@ use build_support::migration::Directives;
 use build_support::revision::RevisionId;
 
 use super::{Store, StoreError, quoted, text};
-use crate::connection::{ErrorKind, Value};
+use crate::connection::{DatabaseError, ErrorKind, Value};
 use crate::history::{AppliedRevision, History, State};
 
 const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
@@ -23,6 +23,9 @@ pub struct Newest {
     /// How many revisions of the package are applied.
     pub count: i64,
 }
+
+/// How many values [`Store::insert_values`] takes for a row.
+const WIDTH: usize = 17;
 
 /// The statement that creates the version table where it is not there.
 #[must_use]
@@ -131,43 +134,15 @@ impl Store<'_> {
     /// # Errors
     /// What the database says.
     pub fn insert(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
-        self.insert_as(row, row.sequence, row.applied_count, down)
+        Ok(self.insert_values(&values(row, row.sequence, row.applied_count, down))?)
     }
 
-    /// Adds a row under other numbers than its own.
-    pub(crate) fn insert_as(
-        &mut self,
-        row: &AppliedRevision,
-        sequence: i64,
-        applied_count: i64,
-        down: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO {} ({COLUMNS}, down) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-            self.name()
-        );
-        let parents: Vec<&str> = row.parents.iter().map(RevisionId::as_str).collect();
-        let params = [
-            row.package.as_str().into(),
-            row.id.as_str().into(),
-            sequence.into(),
-            row.checksum.to_string().into(),
-            row.statements.to_string().into(),
-            row.seal.to_string().into(),
-            parents.join(", ").into(),
-            row.depends.join(", ").into(),
-            row.directives.to_text().into(),
-            row.message.as_str().into(),
-            applied_count.into(),
-            state_text(row.state).into(),
-            row.applied_at.as_str().into(),
-            row.elapsed_ms.into(),
-            row.tool_version.as_str().into(),
-            row.schema_hash.as_deref().into(),
-            down.into(),
-        ];
-        Ok(self.connection.execute(&sql, &params)?)
+    /// Adds rows in one statement: the [`values`] of each, one row behind the other.
+    pub(crate) fn insert_values(&mut self, values: &[Value]) -> Result<(), DatabaseError> {
+        let row = format!("(?{})", ", ?".repeat(WIDTH - 1));
+        let rows = vec![row.as_str(); values.len() / WIDTH].join(", ");
+        let sql = format!("INSERT INTO {} ({COLUMNS}, down) VALUES {rows}", self.name());
+        self.connection.execute(&sql, values)
     }
 
     /// Removes a revision's row.
@@ -225,6 +200,30 @@ impl Store<'_> {
         );
         Ok(self.connection.execute(&sql, &[package.into(), hash.into()])?)
     }
+}
+
+/// The values of a row under these numbers, in the order of [`COLUMNS`] and the stored down text.
+pub(crate) fn values(row: &AppliedRevision, sequence: i64, applied_count: i64, down: Option<&str>) -> [Value; WIDTH] {
+    let parents: Vec<&str> = row.parents.iter().map(RevisionId::as_str).collect();
+    [
+        row.package.as_str().into(),
+        row.id.as_str().into(),
+        sequence.into(),
+        row.checksum.to_string().into(),
+        row.statements.to_string().into(),
+        row.seal.to_string().into(),
+        parents.join(", ").into(),
+        row.depends.join(", ").into(),
+        row.directives.to_text().into(),
+        row.message.as_str().into(),
+        applied_count.into(),
+        state_text(row.state).into(),
+        row.applied_at.as_str().into(),
+        row.elapsed_ms.into(),
+        row.tool_version.as_str().into(),
+        row.schema_hash.as_deref().into(),
+        down.into(),
+    ]
 }
 
 fn state_text(state: State) -> &'static str {
