@@ -11,8 +11,8 @@ use build_support::checksum::Digest;
 use crate::connection::{Connection, DatabaseError, Value};
 
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
-pub use self::version_table::{Newest, create_table_sql};
 pub(crate) use self::version_table::values;
+pub use self::version_table::{Newest, create_table_sql};
 
 /// Why the version table could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

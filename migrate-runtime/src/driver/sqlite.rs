@@ -227,10 +227,12 @@ impl Driver for SqliteDriver<'_> {
         checksum: &Checksum,
         down: Option<&str>,
     ) -> Result<(), StoreError> {
+        self.write_rows()?;
         self.store.amend(package, id, checksum, down)
     }
 
     fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
+        self.write_rows()?;
         self.store.rename_package(old, new)
     }
 
