@@ -43,7 +43,7 @@ pub struct Directory {
 }
 
 /// What a folder's two lock files say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Locks {
     /// `migrate.lock`, committed.
     pub shared: Lock,

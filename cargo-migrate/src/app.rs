@@ -1,6 +1,7 @@
 //! What every command starts from: the project, its folder, its graph and its locks.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
@@ -11,10 +12,13 @@ use migrate_runtime::history::History;
 
 use crate::args::{Format, GlobalArgs};
 use crate::context::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::{Database, OTHER_PACKAGE, Project, Selection};
 use crate::report::shell::Shell;
+
+/// Where a project's migrations are if nothing is said.
+const USUAL_FOLDER: &str = "migrations";
 
 /// A command's surroundings.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +75,39 @@ impl App<'_> {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn open(&self) -> Result<Opened> {
-        let mut project = self.project()?;
-        let directory = Directory::new(project.migrations(), project.migrations_shown());
-        let migrations = directory.read()?;
-        let locks = directory.read_locks()?;
+        let (mut project, directory, read) = std::thread::scope(|scope| {
+            // Cargo takes as long to tell of the project as the folder takes to be read, so both are done at once where
+            // the folder can be guessed.
+            let guess = self.usual_folder().map(|folder| {
+                let directory = Directory::new(folder, USUAL_FOLDER);
+                scope.spawn(move || (directory.read(), directory.read_locks(), directory))
+            });
+            let project = self.project()?;
+            let usual = (self.context.working_directory().join(USUAL_FOLDER), PathBuf::from(USUAL_FOLDER));
+            let guessed = (project.migrations(), project.migrations_shown()) == (&usual.0, usual.1);
+            let found = guess.filter(|_| guessed).and_then(|guess| guess.join().ok());
+            let (migrations, locks, directory) = found.unwrap_or_else(|| {
+                let directory = Directory::new(project.migrations(), project.migrations_shown());
+                (directory.read(), directory.read_locks(), directory)
+            });
+            Ok::<_, Failure>((project, directory, (migrations, locks)))
+        })?;
+        let (migrations, locks) = (read.0?, read.1?);
         if let Some(key) = locks.shared.package() {
             project.adopt_key(key)?;
         }
         let graph = RevisionGraph::new(project.key(), migrations)?;
         let wait = self.global.wait.unwrap_or(project.settings().wait);
         Ok(Opened { project, directory, graph, locks, wait })
+    }
+
+    /// The folder that most projects have, where the command was started in such a project.
+    fn usual_folder(&self) -> Option<PathBuf> {
+        let here = self.context.working_directory();
+        let elsewhere =
+            self.global.manifest_path.is_some() || self.global.package.is_some() || self.global.migrations.is_some();
+        let folder = here.join(USUAL_FOLDER);
+        (!elsewhere && here.join("Cargo.toml").is_file() && folder.is_dir()).then_some(folder)
     }
 
     /// The database that the command line, the environment or the configuration chooses.
@@ -164,6 +191,12 @@ impl Opened {
     /// Locks that cannot be read or written.
     pub fn record(&self, database: Option<(&Database, &History)>) -> Result<bool> {
         let key = self.project.key();
+        // Most commands change nothing, and what was read when this one began says so.
+        let mut wanted = self.locks.clone();
+        record(&mut wanted, &self.graph, key, database);
+        if wanted == self.locks {
+            return Ok(false);
+        }
         Ok(self.directory.update_locks(|locks| record(locks, &self.graph, key, database))?)
     }
 }

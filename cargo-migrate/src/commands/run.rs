@@ -5,7 +5,7 @@ use std::time::Duration;
 use build_support::problem::{Code, Problem};
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
-use migrate_runtime::history::History;
+use migrate_runtime::history::{History, State};
 use migrate_runtime::plan::{self, Direction, Plan, Step};
 use migrate_runtime::runner::{self, Files, Options, Report, Stopped};
 use serde_json::json;
@@ -120,6 +120,14 @@ pub(super) fn run(
         }
         Err(problems) => return Err(problems.into()),
     };
+    // What was committed by then needs nothing: whoever moves the database at this moment comes after.
+    let interrupted = before.rows().iter().any(|row| row.state == State::Running);
+    if first.steps.is_empty() && !interrupted {
+        if !request.dry_run {
+            record(app, opened, database, &before);
+        }
+        return Ok(Report { done: Vec::new(), history: before });
+    }
     let confirmed = confirm(app, opened, database, request, &first)?.then_some(&first);
     if first.is_split() {
         app.shell
