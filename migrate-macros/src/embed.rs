@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use build_support::build_time::{ALLOW_DRAFTS, Folder, is_packaged};
-use build_support::directory::{LOCAL_FILE, LOCK_FILE};
+use build_support::directory::{LOCAL_FILE, LOCK_FILE, NO_FOLDER};
 use build_support::problem::Problem;
 use proc_macro::{Span, TokenStream, TokenTree};
 
@@ -54,7 +54,9 @@ fn expression(arguments: &Arguments, surroundings: &Surroundings) -> Result<Toke
         lines.join("\n")
     };
     let folder = Folder::read(root, Path::new(&arguments.folder), &surroundings.package).map_err(|problems| {
-        format!("{}\n  note: looked for in {}", shown(problems), root.join(&arguments.folder).display())
+        let missing = problems.iter().any(|problem| problem.code() == NO_FOLDER);
+        let place = format!("\n  note: looked for in {}", root.join(&arguments.folder).display());
+        shown(problems) + if missing { &place } else { "" }
     })?;
     let problems = folder.problems();
     if !problems.is_empty() {
@@ -76,7 +78,7 @@ fn expression(arguments: &Arguments, surroundings: &Surroundings) -> Result<Toke
     let code: TokenStream =
         code.parse().map_err(|error| format!("embed! has written what rustc cannot read: {error}"))?;
     // The parsed text cannot name the runtime, whose name only the caller's tokens know.
-    Ok(fill(code, &arguments.runtime, arguments.span))
+    Ok(fill(code, &arguments.runtime, arguments.span.resolved_at(Span::mixed_site())))
 }
 
 /// The expression as text, with `__runtime` where the runtime's name belongs.
@@ -130,7 +132,7 @@ fn fill(code: TokenStream, runtime: &TokenStream, span: Span) -> TokenStream {
                 inner.set_span(span);
                 token = TokenTree::Group(inner);
             }
-            other => other.set_span(span.resolved_at(Span::mixed_site())),
+            other => other.set_span(span),
         }
         filled.extend([token]);
     }

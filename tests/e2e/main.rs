@@ -20,5 +20,6 @@ mod json;
 mod killed_runs;
 mod layering;
 mod preview;
+mod refusals;
 mod scenarios;
 mod writing;
