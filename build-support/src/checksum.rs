@@ -3,7 +3,8 @@
 //! Each value carries the name of what it is when it is written down (`sha256:`, `statements:`, `seal:`), so that
 //! another algorithm can stand beside today's one day.
 //!
-//! *Length-prefixed* means: the length in bytes as eight bytes, least significant first, then the bytes.
+//! *Length-prefixed* means: the length in bytes, seven bits a byte, the least significant first, the highest bit set in all
+//! but the last (LEB128), then the bytes. Most tokens are short, so this is one byte for nearly all of them.
 
 use std::fmt;
 
@@ -12,39 +13,58 @@ use sha2::{Digest as _, Sha256};
 use crate::revision::RevisionId;
 use crate::token::Token;
 
+/// How much of the input waits until it is hashed: each call of the hasher costs more than a short word does, in a build
+/// without optimisation most of all.
+const WAITING: usize = 4096;
+
 /// SHA-256 over parts, for the few things besides revisions that need a hash (a schema as it stands).
 #[derive(Clone, Default)]
-pub struct Digest(Sha256);
+pub struct Digest {
+    hasher: Sha256,
+    waiting: Vec<u8>,
+}
 
 impl Digest {
     /// Starts with a word that keeps hashes of different things apart.
     #[must_use]
     pub fn new(purpose: &str) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(purpose.as_bytes());
-        hasher.update(b"\n");
-        Self(hasher)
+        let mut digest = Self { hasher: Sha256::new(), waiting: Vec::with_capacity(WAITING) };
+        digest.add(purpose.as_bytes());
+        digest.add(b"\n");
+        digest
     }
 
     /// Adds bytes, length-prefixed, so that no two lists of parts give the same input.
     pub fn part(&mut self, bytes: &[u8]) {
-        let length = (bytes.len() as u64).to_le_bytes();
-        // Most parts are short words; one call takes less than two.
-        let mut short = [0_u8; 64];
-        if let Some(room) = short.get_mut(length.len()..length.len() + bytes.len()) {
-            room.copy_from_slice(bytes);
-            short[..length.len()].copy_from_slice(&length);
-            self.0.update(&short[..length.len() + bytes.len()]);
-        } else {
-            self.0.update(length);
-            self.0.update(bytes);
+        let mut length = bytes.len();
+        while length >= 0x80 {
+            self.waiting.push(0x80 | (length & 0x7F) as u8);
+            length >>= 7;
         }
+        self.waiting.push(length as u8);
+        self.add(bytes);
+    }
+
+    /// Adds bytes as they are.
+    fn add(&mut self, bytes: &[u8]) {
+        if self.waiting.len() + bytes.len() <= WAITING {
+            self.waiting.extend_from_slice(bytes);
+            return;
+        }
+        self.hasher.update(&self.waiting);
+        self.waiting.clear();
+        self.hasher.update(bytes);
+    }
+
+    fn bytes(mut self) -> [u8; 32] {
+        self.hasher.update(&self.waiting);
+        self.hasher.finalize().into()
     }
 
     /// The hash of all parts so far, as 64 hexadecimal digits.
     #[must_use]
     pub fn finish(self) -> String {
-        Hex(&self.0.finalize().into()).to_string()
+        Hex(&self.bytes()).to_string()
     }
 }
 
@@ -172,11 +192,11 @@ impl StatementsHash {
         foreign_keys_on: bool,
     ) -> Self {
         let mut digest = Digest::new("cargo-migrate statements 1");
-        digest.0.update([u8::from(no_transaction) | u8::from(foreign_keys_on) << 1]);
+        digest.add(&[u8::from(no_transaction) | u8::from(foreign_keys_on) << 1]);
         for token in tokens.into_iter().filter(|token| token.kind.counts()) {
             digest.part(text[token.span.clone()].as_bytes());
         }
-        Self(digest.0.finalize().into())
+        Self(digest.bytes())
     }
 }
 
@@ -200,25 +220,25 @@ impl Seal {
     ) -> Self {
         let mut digest = Digest::new("cargo-migrate seal 1");
         digest.part(id.as_str().as_bytes());
-        digest.0.update(statements.0);
-        digest.0.update((parents.len() as u64).to_le_bytes());
+        digest.add(&statements.0);
+        digest.add(&(parents.len() as u64).to_le_bytes());
         for parent in parents {
-            digest.0.update(parent.0);
+            digest.add(&parent.0);
         }
-        digest.0.update((depends.len() as u64).to_le_bytes());
+        digest.add(&(depends.len() as u64).to_le_bytes());
         for dependency in depends {
             match dependency {
                 SealedDependency::Here(seal) => {
-                    digest.0.update([0]);
-                    digest.0.update(seal.0);
+                    digest.add(&[0]);
+                    digest.add(&seal.0);
                 }
                 SealedDependency::Elsewhere(text) => {
-                    digest.0.update([1]);
+                    digest.add(&[1]);
                     digest.part(text.as_bytes());
                 }
             }
         }
-        Self(digest.0.finalize().into())
+        Self(digest.bytes())
     }
 }
 
@@ -233,6 +253,24 @@ mod tests {
         assert_eq!(Checksum::of("abc").to_string(), format!("sha256:{digits}"));
         assert_eq!(Checksum::parse(&format!("sha256:{digits}")), Some(Checksum::of("abc")));
         assert_eq!(Checksum::of("abc").short(), "ba7816bf");
+    }
+
+    #[test]
+    fn a_statements_hash_is_of_the_bytes_that_are_documented() {
+        let long = "x".repeat(300);
+        let text = format!("SELECT {long} -- why");
+        let tokens: Vec<Token> = crate::token::tokens(&text).collect();
+        let mut bytes = b"cargo-migrate statements 1\n\x02\x06SELECT\xAC\x02".to_vec();
+        bytes.extend_from_slice(long.as_bytes());
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        assert_eq!(StatementsHash::of(&text, &tokens, false, true), StatementsHash(digest));
+        // What does not fit into the part that waits is hashed all the same.
+        let text = format!("SELECT '{}'", "y".repeat(3 * WAITING));
+        let tokens: Vec<Token> = crate::token::tokens(&text).collect();
+        let mut bytes = b"cargo-migrate statements 1\n\x00\x06SELECT\x82\x60".to_vec();
+        bytes.extend_from_slice(&text.as_bytes()[7..]);
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        assert_eq!(StatementsHash::of(&text, &tokens, false, false), StatementsHash(digest));
     }
 
     #[test]

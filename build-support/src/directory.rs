@@ -108,9 +108,14 @@ impl Directory {
             // The folder says what most entries are; only of a link the file system has to be asked.
             let text = match entry.file_type() {
                 Ok(kind) if kind.is_file() => read_file(&entry.path(), &shown),
-                _ => read_text(&entry.path(), &shown),
+                _ => read_normalised(&entry.path(), &shown),
             };
-            match text.map_err(|problem| vec![problem]).and_then(|text| Migration::parse(id, &shown, &text)) {
+            let parsed = text.map_err(|problem| vec![problem]).and_then(|(text, verbatim)| {
+                let mut migration = Migration::parse(id, &shown, &text)?;
+                migration.verbatim = verbatim;
+                Ok(migration)
+            });
+            match parsed {
                 Ok(migration) => migrations.push(migration),
                 Err(found) => problems.extend(found),
             }
@@ -132,16 +137,6 @@ impl Directory {
         Err(Problem::new(FILE_MOVED, "this file was changed while the command was at work")
             .in_file(&migration.path)
             .help("run the command again"))
-    }
-
-    /// Whether a migration's file is byte for byte the normalised text: without a byte order mark and CRLF endings.
-    ///
-    /// # Errors
-    /// [`FILE_ACCESS`]
-    pub fn is_normalised(&self, migration: &Migration) -> Result<bool, Problem> {
-        let path = self.path.join(migration.path.file_name().unwrap_or_default());
-        let bytes = fs::read(path).map_err(|error| cannot("read", &migration.path, &error))?;
-        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| Checksum::of(text) == migration.checksum))
     }
 
     /// Where a revision's file stands.
@@ -333,6 +328,11 @@ fn sync_folder(path: &Path) {
 }
 
 fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
+    read_normalised(path, shown).map(|(text, _)| text)
+}
+
+/// The same, with whether the file is byte for byte its normalised text.
+fn read_normalised(path: &Path, shown: &Path) -> Result<(String, bool), Problem> {
     // Asked before opening: opening a pipe would wait for its other end.
     match fs::metadata(path) {
         Ok(found) if found.is_file() => read_file(path, shown),
@@ -344,7 +344,7 @@ fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {
 }
 
 /// Reads what is known to be a file.
-fn read_file(path: &Path, shown: &Path) -> Result<String, Problem> {
+fn read_file(path: &Path, shown: &Path) -> Result<(String, bool), Problem> {
     let read = || -> io::Result<Vec<u8>> {
         // Most migrations fit, and reading them then takes no look at their size.
         let mut bytes = Vec::with_capacity(8 * 1024);
@@ -357,7 +357,12 @@ fn read_file(path: &Path, shown: &Path) -> Result<String, Problem> {
             .in_file(shown)
             .help("load data of that size with a program of its own, not with a migration"));
     }
-    normalise(shown, bytes)
+    // Normalising takes away and never adds.
+    let length = bytes.len();
+    normalise(shown, bytes).map(|text| {
+        let verbatim = text.len() == length;
+        (text, verbatim)
+    })
 }
 
 fn cannot(verb: &str, shown: &Path, error: &io::Error) -> Problem {

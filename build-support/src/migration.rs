@@ -160,6 +160,9 @@ pub struct Migration {
     pub down: Option<Range<usize>>,
     /// The verify section's span; `None` where the file has none.
     pub verify: Option<Range<usize>>,
+    /// Whether the file is byte for byte the normalised text; [`Directory::read`](crate::directory::Directory::read)
+    /// says where it is not.
+    pub verbatim: bool,
     header: Arc<str>,
     directive_spans: Vec<(&'static str, Range<usize>)>,
 }
@@ -367,6 +370,7 @@ impl<'a> Reader<'a> {
             up,
             down,
             verify,
+            verbatim: true,
             header: self.text[..header_end].into(),
             directive_spans: spans,
             id,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use build_support::build_time::{ALLOW_DRAFTS, Folder, is_packaged};
 use build_support::directory::{LOCAL_FILE, LOCK_FILE, NO_FOLDER};
 use build_support::problem::Problem;
-use proc_macro::{Span, TokenStream, TokenTree};
+use proc_macro::{Delimiter, Group, Span, TokenStream, TokenTree};
 
 use crate::arguments::{Arguments, Mistake};
 
@@ -63,7 +63,7 @@ fn expression(arguments: &Arguments, surroundings: &Surroundings) -> Result<Toke
         return Err(shown(problems));
     }
     let packaged = is_packaged(root);
-    let mut release_check = String::new();
+    let mut release_check = TokenStream::new();
     if let Some(problem) = folder.draft_problem(packaged) {
         let message = problem.plain_lines().join("\n");
         if packaged {
@@ -71,78 +71,74 @@ fn expression(arguments: &Arguments, surroundings: &Surroundings) -> Result<Toke
         }
         if !arguments.allow_drafts && !surroundings.allow_drafts {
             // Only rustc knows whether debug assertions are on for the crate that is compiled.
-            let _ = write!(release_check, "#[cfg(not(debug_assertions))] ::core::compile_error!({message:?});");
+            release_check.extend(parsed("#[cfg(not(debug_assertions))]")?);
+            release_check.extend(error(&message, arguments.span));
+            release_check.extend(parsed(";")?);
         }
     }
-    let code = code(&folder, arguments, &release_check)?;
-    let code: TokenStream =
-        code.parse().map_err(|error| format!("embed! has written what rustc cannot read: {error}"))?;
-    // The parsed text cannot name the runtime, whose name only the caller's tokens know.
-    Ok(fill(code, &arguments.runtime, arguments.span.resolved_at(Span::mixed_site())))
+    let mut body = release_check;
+    body.extend(parsed(&items(&folder)?)?);
+    body.extend(arguments.runtime.clone());
+    body.extend(parsed(&value(&folder, arguments))?);
+    Ok(TokenTree::Group(Group::new(Delimiter::Brace, body)).into())
 }
 
-/// The expression as text, with `__runtime` where the runtime's name belongs.
-fn code(folder: &Folder, arguments: &Arguments, release_check: &str) -> Result<String, String> {
+fn parsed(code: &str) -> Result<TokenStream, String> {
+    code.parse().map_err(|error| format!("embed! has written what rustc cannot read: {error}"))
+}
+
+/// What stands before the value: the files that rustc is to watch, and the texts.
+fn items(folder: &Folder) -> Result<String, String> {
     let path = |name: &str| {
         let path = folder.directory.path().join(name);
         path.to_str().map(str::to_owned).ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
     };
-    let mut tracked = format!("const _: &[u8] = ::core::include_bytes!({:?});", path(LOCK_FILE)?);
+    let mut code = format!("const _: &[u8] = ::core::include_bytes!({:?});", path(LOCK_FILE)?);
     if folder.directory.path().join(LOCAL_FILE).is_file() {
-        let _ = write!(tracked, "const _: &[u8] = ::core::include_bytes!({:?});", path(LOCAL_FILE)?);
+        let _ = write!(code, "const _: &[u8] = ::core::include_bytes!({:?});", path(LOCAL_FILE)?);
     }
+    let _ = write!(code, "const _: ::core::option::Option<&str> = ::core::option_env!({ALLOW_DRAFTS:?});");
     let mut revisions = String::new();
     for migration in folder.graph.migrations() {
         let file = path(&migration.path.file_name().unwrap_or_default().to_string_lossy())?;
-        let plain = folder.directory.is_normalised(migration).map_err(|problem| problem.to_string())?;
-        let text = if plain {
+        let text = if migration.verbatim {
             format!("::core::include_str!({file:?})")
         } else {
             // What runs and is stored is the text that was hashed, whatever line endings this checkout has.
-            let _ = write!(tracked, "const _: &[u8] = ::core::include_bytes!({file:?});");
+            let _ = write!(code, "const _: &[u8] = ::core::include_bytes!({file:?});");
             format!("{:?}", folder.directory.text(migration).map_err(|problem| problem.to_string())?)
         };
         let _ = write!(revisions, "({:?}, {text}),", migration.id.as_str());
     }
+    Ok(format!("{code} const REVISIONS: &[(&str, &str)] = &[{revisions}];"))
+}
+
+/// The value itself, behind the runtime's name, which only the caller's tokens know.
+fn value(folder: &Folder, arguments: &Arguments) -> String {
     let heads = folder.graph.lineage().heads();
     let head = match heads[..] {
         [one] => format!("::core::option::Option::Some({:?})", folder.graph.seal(one).to_string()),
         _ => "::core::option::Option::None".to_owned(),
     };
-    Ok(format!(
-        "{{ {release_check} {tracked} \
-         const _: ::core::option::Option<&str> = ::core::option_env!({ALLOW_DRAFTS:?}); \
-         const REVISIONS: &[(&str, &str)] = &[{revisions}]; \
-         __runtime::Migrations::embedded({:?}, {:?}, REVISIONS, {head}) }}",
-        folder.package, arguments.folder
-    ))
-}
-
-/// Puts the runtime's name in, and lets the errors that rustc finds in the code point at the argument.
-fn fill(code: TokenStream, runtime: &TokenStream, span: Span) -> TokenStream {
-    let mut filled = TokenStream::new();
-    for mut token in code {
-        match &mut token {
-            TokenTree::Ident(word) if word.to_string() == "__runtime" => {
-                filled.extend(runtime.clone());
-                continue;
-            }
-            TokenTree::Group(group) => {
-                let mut inner = proc_macro::Group::new(group.delimiter(), fill(group.stream(), runtime, span));
-                inner.set_span(span);
-                token = TokenTree::Group(inner);
-            }
-            other => other.set_span(span),
-        }
-        filled.extend([token]);
-    }
-    filled
+    format!("::Migrations::embedded({:?}, {:?}, REVISIONS, {head})", folder.package, arguments.folder)
 }
 
 /// An error at a place, as an expression.
 fn error(message: &str, span: Span) -> TokenStream {
-    let code = format!("::core::compile_error!({message:?})");
     // The text is one that this function has written, so it is always read; if not, the bare macro is an error too.
-    let code: TokenStream = code.parse().unwrap_or_default();
-    fill(code, &TokenStream::new(), span)
+    let code: TokenStream = format!("::core::compile_error!({message:?})").parse().unwrap_or_default();
+    code.into_iter().map(|token| placed(token, span)).collect()
+}
+
+/// A token at another place: rustc shows an error where its tokens stand.
+fn placed(token: TokenTree, span: Span) -> TokenTree {
+    let mut token = match token {
+        TokenTree::Group(group) => {
+            let inner = group.stream().into_iter().map(|token| placed(token, span)).collect();
+            TokenTree::Group(Group::new(group.delimiter(), inner))
+        }
+        token => token,
+    };
+    token.set_span(span);
+    token
 }

@@ -15,6 +15,11 @@ pub fn measure(folder: &Path, size: usize, rounds: usize) {
     }
 }
 
+/// Writes the lock, without which nothing is embedded.
+pub fn lock(folder: &Path) {
+    process(ours(folder, &["-q", "lock"]));
+}
+
 fn ours(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-migrate"));
     command.args(arguments).current_dir(folder);

@@ -10,6 +10,9 @@
 //!   statements and inserts the same version rows in one transaction.
 //! - `reading`: the part of that in which the folder becomes a graph, against reading the files' bytes.
 //! - `command`: the built command with nothing to do, and `current`, against `cargo metadata --no-deps` alone.
+//! - `start`: a program that starts on a database at head, against one query.
+//! - `embed`: the rebuild of a crate that embeds the folder, against one with an array of `include_str!`.
+//! - `guard`: the build-script guard's work, against reading the files' bytes.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -22,6 +25,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark is read, not linked")]
 
 mod command;
+mod embedding;
 mod generate;
 mod pairs;
 mod run;
@@ -48,7 +52,9 @@ impl Options {
                 "--sizes" => options.sizes = value().split(',').map(|size| size.parse().expect("a number")).collect(),
                 "--rounds" => options.rounds = Some(value().parse().expect("a number")),
                 "--part" => options.part = Some(value()),
-                _ => panic!("`{argument}` is none of --sizes A,B --rounds N --part run|reading|command"),
+                _ => panic!(
+                    "`{argument}` is none of --sizes A,B --rounds N --part run|reading|command|start|embed|guard"
+                ),
             }
         }
         options
@@ -81,6 +87,16 @@ fn main() {
         }
         if options.wants("command") {
             command::measure(folder.path(), *size, options.rounds(*size).max(9));
+        }
+        command::lock(folder.path());
+        if options.wants("start") {
+            embedding::measure_start(folder.path(), *size, 41);
+        }
+        if options.wants("embed") {
+            embedding::measure_embed(folder.path(), *size, options.rounds(*size).min(9));
+        }
+        if options.wants("guard") {
+            embedding::measure_guard(folder.path(), *size, options.rounds(*size).max(9));
         }
     }
 }

@@ -33,6 +33,12 @@ impl Pairs {
         format!("difference min {:.1} ms median {:.1} ms   {}", differences[0], middle(&differences), self.ratio())
     }
 
+    /// The medians of both sides in microseconds.
+    pub fn micros(&self) -> String {
+        let (ours, bare) = (self.sorted(|(ours, _)| millis(ours) * 1e3), self.sorted(|(_, bare)| millis(bare) * 1e3));
+        format!("{:.1} µs beside {:.1} µs, {} rounds", middle(&ours), middle(&bare), self.0.len())
+    }
+
     fn sides(&self) -> String {
         let (ours, bare) = (self.sorted(|(ours, _)| millis(ours)), self.sorted(|(_, bare)| millis(bare)));
         format!("({:.1} ms beside {:.1} ms, {} rounds)", middle(&ours), middle(&bare), self.0.len())
