@@ -59,14 +59,18 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 /// The kinds of a database's errors that the runner treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Another connection holds the lock.
+    /// Another connection holds the lock; it is waited for.
     Busy,
+    /// A statement that is still open on this connection holds a table. Waiting does not help.
+    Locked,
     /// A statement names a table that is not there.
     MissingTable,
     /// The database cannot be written.
     ReadOnly,
     /// The disk is full.
     Full,
+    /// The disk could not be read or written.
+    Io,
     /// The file is not a database.
     NotADatabase,
     /// The database is damaged.
@@ -90,6 +94,65 @@ pub struct DatabaseError {
     pub offset: Option<usize>,
 }
 
+impl ErrorKind {
+    /// The kind of SQLite's result code, primary or extended (<https://www.sqlite.org/rescode.html>).
+    fn of_code(code: i32) -> Self {
+        const LOCKED_SHAREDCACHE: i32 = 262;
+        match (code, code & 0xFF) {
+            // Another connection of this process that shares the cache: it ends its transaction as any other does.
+            (LOCKED_SHAREDCACHE, _) | (_, 5) => Self::Busy,
+            (_, 6) => Self::Locked,
+            (_, 8) => Self::ReadOnly,
+            (_, 10) => Self::Io,
+            (_, 11) => Self::Corrupt,
+            (_, 13) => Self::Full,
+            (_, 14) => Self::CannotOpen,
+            (_, 19) => Self::Constraint,
+            (_, 26) => Self::NotADatabase,
+            _ => Self::Other,
+        }
+    }
+
+    /// The kind that SQLite's message tells: the texts of its result codes, and those that it puts in their place.
+    fn of_message(message: &str) -> Self {
+        const STARTS: [(&str, ErrorKind); 12] = [
+            ("no such table", ErrorKind::MissingTable),
+            ("database is locked", ErrorKind::Busy),
+            // These two name what another connection holds in a shared cache.
+            ("database table is locked: ", ErrorKind::Busy),
+            ("database schema is locked: ", ErrorKind::Busy),
+            ("database table is locked", ErrorKind::Locked),
+            ("attempt to write a readonly database", ErrorKind::ReadOnly),
+            ("disk I/O error", ErrorKind::Io),
+            ("database disk image is malformed", ErrorKind::Corrupt),
+            ("malformed database schema", ErrorKind::Corrupt),
+            ("database or disk is full", ErrorKind::Full),
+            ("unable to open database", ErrorKind::CannotOpen),
+            ("file is not a database", ErrorKind::NotADatabase),
+        ];
+        let start = STARTS.iter().find(|(start, _)| message.starts_with(start));
+        match start {
+            Some((_, kind)) => *kind,
+            None if message.contains("constraint failed") => Self::Constraint,
+            None => Self::Other,
+        }
+    }
+}
+
+impl DatabaseError {
+    /// An error of SQLite's: its result code, primary or extended, where the library tells it, and its message as
+    /// SQLite has it. Without the code the message tells the kind.
+    pub fn of_sqlite(code: Option<i32>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let kind = match code.map_or(ErrorKind::Other, ErrorKind::of_code) {
+            // "No such table" has no code of its own.
+            ErrorKind::Other => ErrorKind::of_message(&message),
+            kind => kind,
+        };
+        Self { kind, message, offset: None }
+    }
+}
+
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -98,15 +161,27 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
-/// A connection to a database.
+/// A connection to a database: all that the runner asks of a library.
+///
+/// `rusqlite::Connection` is one with the feature `rusqlite`. A program on another library writes a newtype of its own
+/// over that library's connection, and needs three things of it: to run a text, to read rows whose columns are known
+/// only when they come, and the message of an error, with its result code if it can be had. The values of a row are
+/// what SQLite stores, whatever the columns are declared as.
+///
+/// What the library keeps for itself must not stand in the way: no cache of prepared statements, since each text runs
+/// once, and no transaction of the library's own, since the runner begins and ends its transactions with statements.
 pub trait Connection {
     /// Runs one statement to its end; rows that it gives are dropped.
     ///
+    /// The runner has cut a migration's text into its statements and has looked for parameters, so a library's
+    /// interface for several statements without parameters will do.
+    ///
     /// # Errors
-    /// What the database says, or that the text holds a second statement, which is not run.
+    /// What the database says, best made by [`DatabaseError::of_sqlite`].
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<(), DatabaseError>;
 
-    /// Runs one statement and gives each of its rows, until `each` breaks off.
+    /// Runs one statement and gives each of its rows, until `each` breaks off. The values of a row are lent for that
+    /// call alone, so all rows may go through the same memory; a library that has no way to stop may go on reading.
     ///
     /// # Errors
     /// What the database says.
@@ -117,11 +192,20 @@ pub trait Connection {
         each: &mut dyn FnMut(&[Value]) -> ControlFlow<()>,
     ) -> Result<(), DatabaseError>;
 
-    /// Whether a transaction is open.
+    /// Whether a transaction is open, by SQLite's own account: it ends one by itself when the disk is full, say.
+    ///
+    /// Few libraries tell. What is provided asks SQLite, which begins no transaction within another; a beginning
+    /// alone takes no lock (<https://www.sqlite.org/lang_transaction.html>).
     ///
     /// # Errors
     /// What the database says.
-    fn in_transaction(&mut self) -> Result<bool, DatabaseError>;
+    fn in_transaction(&mut self) -> Result<bool, DatabaseError> {
+        match self.execute("BEGIN DEFERRED", &[]) {
+            Ok(()) => self.execute("COMMIT", &[]).map(|()| false),
+            Err(error) if error.message == "cannot start a transaction within a transaction" => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[cfg(any(test, feature = "rusqlite"))]
@@ -130,7 +214,7 @@ mod rusqlite_connection {
 
     use build_support::token::{TokenKind, tokens};
     use rusqlite::types::{ToSqlOutput, ValueRef};
-    use rusqlite::{ErrorCode, ToSql, params_from_iter};
+    use rusqlite::{ToSql, params_from_iter};
 
     use super::{Connection, DatabaseError, ErrorKind, Value};
 
@@ -178,18 +262,7 @@ mod rusqlite_connection {
             Some((message.to_owned(), offset.parse().ok()))
         });
         let (message, offset) = located.unwrap_or((text, None));
-        let kind = match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy) => ErrorKind::Busy,
-            Some(ErrorCode::ReadOnly) => ErrorKind::ReadOnly,
-            Some(ErrorCode::DiskFull) => ErrorKind::Full,
-            Some(ErrorCode::NotADatabase) => ErrorKind::NotADatabase,
-            Some(ErrorCode::DatabaseCorrupt) => ErrorKind::Corrupt,
-            Some(ErrorCode::CannotOpen) => ErrorKind::CannotOpen,
-            Some(ErrorCode::ConstraintViolation) => ErrorKind::Constraint,
-            _ if message.starts_with("no such table") => ErrorKind::MissingTable,
-            _ => ErrorKind::Other,
-        };
-        DatabaseError { kind, message, offset }
+        DatabaseError { offset, ..DatabaseError::of_sqlite(error.sqlite_error().map(|it| it.extended_code), message) }
     }
 
     impl Connection for rusqlite::Connection {
@@ -283,6 +356,90 @@ mod tests {
         connection.execute("CREATE TABLE a(b UNIQUE)", &[]).unwrap();
         connection.execute("INSERT INTO a VALUES (?1)", &[1.into()]).unwrap();
         assert_eq!(connection.execute("INSERT INTO a VALUES (1)", &[]).unwrap_err().kind, ErrorKind::Constraint);
+    }
+
+    /// The kind of an error that SQLite has given; its message alone tells the same.
+    #[track_caller]
+    fn kind<T>(result: rusqlite::Result<T>) -> ErrorKind {
+        let error = DatabaseError::from(result.err().unwrap());
+        assert_eq!(DatabaseError::of_sqlite(None, error.message.as_str()).kind, error.kind, "{}", error.message);
+        error.kind
+    }
+
+    #[test]
+    fn a_message_without_a_code_tells_the_kind_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.execute_batch("CREATE TABLE a (b UNIQUE, c CHECK (c > 0)); INSERT INTO a VALUES (1, 1)").unwrap();
+        for sql in ["INSERT INTO a VALUES (1, 1)", "INSERT INTO a VALUES (2, 0)"] {
+            assert_eq!(kind(connection.execute(sql, [])), ErrorKind::Constraint, "{sql}");
+        }
+        assert_eq!(kind(connection.prepare("SELECT * FROM b")), ErrorKind::MissingTable);
+        assert_eq!(kind(connection.prepare("SELECT d FROM a")), ErrorKind::Other);
+        let other = rusqlite::Connection::open(&file).unwrap();
+        other.busy_timeout(std::time::Duration::ZERO).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert_eq!(kind(other.execute_batch("BEGIN IMMEDIATE")), ErrorKind::Busy);
+        connection.execute_batch("COMMIT; PRAGMA query_only = ON").unwrap();
+        assert_eq!(kind(connection.execute_batch("DELETE FROM a")), ErrorKind::ReadOnly);
+        let filled = "PRAGMA max_page_count = 3; CREATE TABLE d AS SELECT zeroblob(9999)";
+        assert_eq!(kind(other.execute_batch(filled)), ErrorKind::Full);
+        assert_eq!(kind(rusqlite::Connection::open(folder.path().join("none/a.db"))), ErrorKind::CannotOpen);
+        std::fs::write(folder.path().join("b.db"), "no database, and longer than the header of one: ".repeat(9))
+            .unwrap();
+        let none = rusqlite::Connection::open(folder.path().join("b.db")).unwrap();
+        assert_eq!(kind(none.execute_batch("SELECT * FROM sqlite_master")), ErrorKind::NotADatabase);
+    }
+
+    #[test]
+    fn a_table_that_an_open_statement_holds_is_locked_and_what_another_connection_holds_is_busy() {
+        let connection = rusqlite::Connection::open("file:held?mode=memory&cache=shared").unwrap();
+        connection.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (1), (2)").unwrap();
+        let mut statement = connection.prepare("SELECT b FROM a").unwrap();
+        let mut rows = statement.query([]).unwrap();
+        rows.next().unwrap().unwrap();
+        assert_eq!(kind(connection.execute_batch("DROP TABLE a")), ErrorKind::Locked);
+
+        let other = rusqlite::Connection::open("file:held?mode=memory&cache=shared").unwrap();
+        assert_eq!(kind(other.execute_batch("DELETE FROM a")), ErrorKind::Busy);
+        // Here the message alone does not tell the two apart.
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = DatabaseError::from(other.execute_batch("BEGIN IMMEDIATE").unwrap_err());
+        assert_eq!(error.kind, ErrorKind::Busy);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_cannot_be_read_is_an_error_of_the_disk() {
+        // The first page of a process's memory is never there, which is an input error to who reads it.
+        assert_eq!(kind(rusqlite::Connection::open("/proc/self/mem")), ErrorKind::Io);
+    }
+
+    #[test]
+    fn without_help_from_the_library_sqlite_says_whether_a_transaction_is_open() {
+        struct Plain(rusqlite::Connection);
+        impl Connection for Plain {
+            fn execute(&mut self, sql: &str, params: &[Value]) -> Result<(), DatabaseError> {
+                Connection::execute(&mut self.0, sql, params)
+            }
+
+            fn query(
+                &mut self,
+                sql: &str,
+                params: &[Value],
+                each: &mut dyn FnMut(&[Value]) -> ControlFlow<()>,
+            ) -> Result<(), DatabaseError> {
+                self.0.query(sql, params, each)
+            }
+        }
+        let mut plain = Plain(rusqlite::Connection::open_in_memory().unwrap());
+        assert_eq!(plain.in_transaction(), Ok(false));
+        assert!(plain.0.is_autocommit(), "asking has left a transaction open");
+        plain.execute("BEGIN", &[]).unwrap();
+        assert_eq!(plain.in_transaction(), Ok(true));
+        plain.execute("ROLLBACK", &[]).unwrap();
+        assert_eq!(plain.in_transaction(), Ok(false));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! SQLite: the version table, the hash of a schema, and the foreign keys that a run must not break.
 
 mod foreign_keys;
+mod one_statement;
 mod version_table;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use build_support::checksum::Digest;
 use crate::connection::{Connection, DatabaseError, Value};
 
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
+pub(crate) use self::one_statement::one_statement;
 pub(crate) use self::version_table::values;
 pub use self::version_table::{Newest, create_table_sql};
 

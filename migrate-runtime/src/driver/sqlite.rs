@@ -17,7 +17,7 @@ use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History};
 use crate::split_lock::SplitLock;
-use crate::sqlite::{Store, StoreError, Violations, values};
+use crate::sqlite::{Store, StoreError, Violations, one_statement, values};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
 #[derive(Debug)]
@@ -172,10 +172,12 @@ impl Driver for SqliteDriver<'_> {
     }
 
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
+        one_statement(statement)?;
         self.store.connection().execute(statement, &[])
     }
 
     fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
+        one_statement(query)?;
         let mut wrong = None;
         self.store.connection().query(query, &[], &mut |row| {
             let value = row.first().unwrap_or(&Value::Null);

@@ -35,7 +35,13 @@ fn counted(count: usize, what: &str) -> String {
 pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statement: &Statement<'_>) -> Problem {
     if matches!(
         error.kind,
-        ErrorKind::Busy | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Corrupt | ErrorKind::NotADatabase
+        ErrorKind::Busy
+            | ErrorKind::Locked
+            | ErrorKind::Full
+            | ErrorKind::Io
+            | ErrorKind::ReadOnly
+            | ErrorKind::Corrupt
+            | ErrorKind::NotADatabase
     ) {
         return database_problem(error).at(section.place(statement.span.clone()));
     }
@@ -61,12 +67,21 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
         ErrorKind::Busy => Problem::new(BUSY, "another process holds the database locked")
             .note(message)
             .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
+        ErrorKind::Locked => Problem::new(DATABASE, "a statement that is still open holds a table of the database")
+            .note(message)
+            .help("let go of this connection's open statements and rows before the migrations run")
+            .help("or give the migrations a connection of their own"),
         ErrorKind::ReadOnly => Problem::new(DATABASE, "the database can only be read")
             .note(message)
             .help("see who may write the file and its folder"),
         ErrorKind::Full => Problem::new(DATABASE, "there is no room left for the database")
             .note(message)
             .help("make room (or raise `max_page_count`) and run the command again; nothing was changed"),
+        ErrorKind::Io => Problem::new(DATABASE, "the disk refused to read or write the database")
+            .note(message)
+            .note("what was not committed is rolled back, at the latest when the database is opened again")
+            .help("see that the disk is sound and has no quota or limit of file sizes in the way, then run it again")
+            .help("a network's file system often cannot lock: keep the database on a local disk"),
         ErrorKind::NotADatabase => Problem::new(DATABASE, "this file is no SQLite database")
             .note(message)
             .help("see that the database's URL names the right file"),
@@ -93,6 +108,25 @@ pub fn store_problem(error: &StoreError) -> Problem {
         StoreError::Damaged(what) => {
             Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))
                 .help("restore a backup, or mend the row by hand")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_statements_fault_has_a_way_out_and_the_place_where_it_happened() {
+        let text = "CREATE TABLE a (b);\nDROP TABLE b;\n".to_owned();
+        let section = Section { path: "migrations/a1.sql".into(), span: 0..text.len(), text };
+        let statements = crate::statement::split(&section.text, section.span.clone());
+        for (code, words) in [(6, "still open"), (10, "disk"), (13, "room"), (5, "wait")] {
+            let error = DatabaseError::of_sqlite(Some(code), "what SQLite says");
+            let lines = statement_problem(&error, &section, &statements[1]).plain_lines().join("\n");
+            for word in [words, "--> migrations/a1.sql:2:1", "note: what SQLite says", "help: "] {
+                assert!(lines.contains(word), "{word} is not in\n{lines}");
+            }
         }
     }
 }
