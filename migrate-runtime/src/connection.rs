@@ -326,6 +326,8 @@ mod rusqlite_connection {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn open() -> Box<dyn Connection> {
@@ -386,9 +388,9 @@ mod tests {
         let filled = "PRAGMA max_page_count = 3; CREATE TABLE d AS SELECT zeroblob(9999)";
         assert_eq!(kind(other.execute_batch(filled)), ErrorKind::Full);
         assert_eq!(kind(rusqlite::Connection::open(folder.path().join("none/a.db"))), ErrorKind::CannotOpen);
-        std::fs::write(folder.path().join("b.db"), "no database, and longer than the header of one: ".repeat(9))
-            .unwrap();
-        let none = rusqlite::Connection::open(folder.path().join("b.db")).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all("no database, and longer than the header of one: ".repeat(9).as_bytes()).unwrap();
+        let none = rusqlite::Connection::open(file.path()).unwrap();
         assert_eq!(kind(none.execute_batch("SELECT * FROM sqlite_master")), ErrorKind::NotADatabase);
     }
 

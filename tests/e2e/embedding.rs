@@ -78,7 +78,7 @@ impl Package {
 }
 
 /// Where this test was built: nested builds share what is compiled already.
-fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).unwrap().to_owned()
 }

@@ -68,6 +68,7 @@ fn what_has_one_room_stays_in_it() {
             "driver/sqlite.rs",
             "driver/recording.rs",
             "sqlite.rs",
+            "sqlite/one_statement.rs",
             "sqlite/version_table.rs",
             "sqlite/foreign_keys.rs",
             "runner/problems.rs",

@@ -12,6 +12,7 @@ mod error_codes;
 mod exit_statuses;
 mod faults;
 mod field_threads;
+mod foreign;
 mod guarding;
 mod harness;
 mod hostile_databases;

@@ -45,7 +45,7 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
     ) {
         return database_problem(error).at(section.place(statement.span.clone()));
     }
-    let span = match error.offset {
+    let span = match error.offset.or_else(|| place_of_word(&error.message, statement.text)) {
         Some(offset) => {
             let start = statement.span.start + offset;
             let word =
@@ -57,6 +57,14 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
     Problem::new(SQL_ERROR, printable(&error.message))
         .at(section.place(span))
         .note("everything that was not committed before was rolled back")
+}
+
+/// Where the word is that a syntax error names, for libraries that do not tell SQLite's own answer. A word that stands
+/// there twice tells nothing.
+fn place_of_word(message: &str, statement: &str) -> Option<usize> {
+    let word = message.strip_prefix("near \"")?.strip_suffix("\": syntax error")?;
+    let at = statement.find(word)?;
+    (statement.rfind(word) == Some(at)).then_some(at)
 }
 
 /// A database's own error as a problem with a way out.
@@ -127,6 +135,20 @@ mod tests {
             for word in [words, "--> migrations/a1.sql:2:1", "note: what SQLite says", "help: "] {
                 assert!(lines.contains(word), "{word} is not in\n{lines}");
             }
+        }
+    }
+
+    #[test]
+    fn without_an_offset_a_syntax_error_is_at_the_word_that_it_names_if_there_is_one_such() {
+        let message = |word: &str| format!("near \"{word}\": syntax error");
+        let statement = "SELECT a FORM b -- a";
+        for (message, place) in [
+            (message("FORM"), Some(9)),
+            (message("a"), None),
+            (message("c"), None),
+            ("no such column: b".to_owned(), None),
+        ] {
+            assert_eq!(place_of_word(&message, statement), place, "{message}");
         }
     }
 }
