@@ -381,8 +381,8 @@ mod tests {
         assert_eq!(kind(connection.prepare("SELECT d FROM a")), ErrorKind::Other);
         let other = rusqlite::Connection::open(&file).unwrap();
         other.busy_timeout(std::time::Duration::ZERO).unwrap();
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert_eq!(kind(other.execute_batch("BEGIN IMMEDIATE")), ErrorKind::Busy);
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        assert_eq!(kind(other.execute_batch("BEGIN EXCLUSIVE")), ErrorKind::Busy);
         connection.execute_batch("COMMIT; PRAGMA query_only = ON").unwrap();
         assert_eq!(kind(connection.execute_batch("DELETE FROM a")), ErrorKind::ReadOnly);
         let filled = "PRAGMA max_page_count = 3; CREATE TABLE d AS SELECT zeroblob(9999)";
@@ -406,8 +406,8 @@ mod tests {
         let other = rusqlite::Connection::open("file:held?mode=memory&cache=shared").unwrap();
         assert_eq!(kind(other.execute_batch("DELETE FROM a")), ErrorKind::Busy);
         // Here the message alone does not tell the two apart.
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let error = DatabaseError::from(other.execute_batch("BEGIN IMMEDIATE").unwrap_err());
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let error = DatabaseError::from(other.execute_batch("BEGIN EXCLUSIVE").unwrap_err());
         assert_eq!(error.kind, ErrorKind::Busy);
     }
 
