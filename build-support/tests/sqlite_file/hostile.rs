@@ -7,7 +7,7 @@ use std::path::Path;
 
 use build_support::sqlite_file::{AppliedRow, Unreadable, read_settled, read_version_table};
 
-use crate::harness::{CREATE, Numbers, TABLE, asked, count, create, insert, scaled};
+use crate::harness::{CREATE, Numbers, TABLE, asked, count, create, insert, scaled, steeply_scaled};
 
 type Read = Result<Vec<AppliedRow>, Unreadable>;
 
@@ -57,9 +57,9 @@ fn no_changed_byte_makes_it_panic_or_read_something_else_than_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let mut numbers = Numbers(5);
-    let mut refused = 0;
+    let (mut refused, mut reads) = (0, 0_u64);
     // All of the header, and of the rest as much as there is time for.
-    let share = scaled(200, 10) as usize;
+    let share = steeply_scaled(1000, 10) as usize;
     for (settings, without) in [
         ("", ""),
         ("PRAGMA auto_vacuum = 1; PRAGMA encoding = 'UTF-16le'", ""),
@@ -79,11 +79,13 @@ fn no_changed_byte_makes_it_panic_or_read_something_else_than_sqlite() {
                 bytes[place] = byte;
                 let found = agrees(&path, &bytes, &format!("{settings} {without}: byte {place} is {byte}, was {was}"));
                 refused += usize::from(found.is_err());
+                reads += 1;
             }
             bytes[place] = was;
         }
     }
     assert!(refused > 300, "{refused}");
+    assert!(reads >= steeply_scaled(800_000, 8000), "{reads} databases with a changed byte");
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn no_cut_and_no_mixed_up_pages_make_it_panic() {
         assert_eq!(found.is_ok(), length == 0, "cut to {length}: {found:?}");
     }
     let mut numbers = Numbers(6);
-    for turn in 0..scaled(5000, 300) {
+    for turn in 0..steeply_scaled(30_000, 300) {
         let mut bytes = sound.clone();
         let pages = bytes.len() / 512;
         for _ in 0..=turn % 4 {
@@ -112,7 +114,7 @@ fn no_cut_and_no_mixed_up_pages_make_it_panic() {
         let _ = read(&path, &bytes, &format!("turn {turn}"));
         let _ = read(&path, &bytes[..numbers.below(bytes.len())], &format!("turn {turn}, cut"));
     }
-    for turn in 0..scaled(5000, 300) {
+    for turn in 0..steeply_scaled(30_000, 300) {
         let mut bytes: Vec<u8> = (0..numbers.below(5000)).map(|_| numbers.below(256) as u8).collect();
         assert!(read(&path, &bytes, "noise").is_err() || bytes.is_empty());
         bytes.splice(..bytes.len().min(100), sound[..100].iter().copied());

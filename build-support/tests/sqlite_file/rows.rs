@@ -4,7 +4,7 @@ use std::fs;
 
 use build_support::sqlite_file::{Unreadable, read_settled, read_version_table};
 
-use crate::harness::{CREATE, TABLE, asked, copy, count, create, insert, open, same};
+use crate::harness::{CREATE, Numbers, TABLE, asked, copy, count, create, insert, open, same, steeply_scaled};
 
 #[test]
 fn rows_are_read_as_sqlite_reads_them_whatever_the_database_is_like() {
@@ -59,6 +59,58 @@ fn rows_are_read_as_sqlite_reads_them_whatever_the_database_is_like() {
             }
         }
     }
+}
+
+#[test]
+fn databases_of_any_history_are_read_as_sqlite_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("any.db");
+    let mut numbers = Numbers(11);
+    let mut rows = 0;
+    for turn in 0..steeply_scaled(3000, 30) {
+        for ending in ["", "-wal", "-shm", "-journal"] {
+            let _ = fs::remove_file(format!("{}{ending}", path.display()));
+        }
+        // Given a database of some page size, encoding and journal,
+        let page_size = 512_usize << numbers.below(8);
+        let settings = format!(
+            "PRAGMA page_size = {page_size}; PRAGMA encoding = '{}'; PRAGMA auto_vacuum = {}; PRAGMA secure_delete = {}",
+            ["UTF-8", "UTF-16le", "UTF-16be"][numbers.below(3)],
+            numbers.below(3),
+            numbers.below(2)
+        );
+        let connection = create(&path, &settings, [0, 0, 0, 8, 32][numbers.below(5)]);
+        let journal = ["delete", "persist", "wal", "wal"][numbers.below(4)];
+        connection.execute_batch(&format!("PRAGMA journal_mode = {journal}; {CREATE}")).unwrap();
+        // with transactions that add, remove and change rows of several packages, and other tables between them,
+        for step in 0..numbers.below(6) {
+            connection.execute_batch("BEGIN").unwrap();
+            for number in 0..numbers.below(40) {
+                let longest = [20, page_size, 4 * page_size][numbers.below(3)];
+                let down = numbers.below(longest);
+                insert(&connection, ["app", "shop"][numbers.below(2)], step * 100 + number, down);
+            }
+            let more = [
+                "DELETE FROM _cargo_migrate WHERE sequence % 3 = 1".to_owned(),
+                "UPDATE _cargo_migrate SET down = down || down WHERE sequence % 4 = 2".to_owned(),
+                format!("CREATE TABLE t{step} AS SELECT zeroblob(3000) AS x FROM _cargo_migrate"),
+                format!("ALTER TABLE _cargo_migrate ADD COLUMN c{step} TEXT DEFAULT 'é'"),
+                String::new(),
+            ];
+            connection.execute_batch(&more[numbers.below(more.len())]).unwrap();
+            connection.execute_batch(if numbers.below(5) == 0 { "ROLLBACK" } else { "COMMIT" }).unwrap();
+            if numbers.below(6) == 0 {
+                connection.execute_batch(["VACUUM", "PRAGMA wal_checkpoint(PASSIVE)"][numbers.below(2)]).unwrap();
+            }
+        }
+        // then its rows are read as they are, with the log not copied and after it was.
+        let about = format!("turn {turn}: {settings}, {journal}");
+        let (_kept, copied) = copy(&path);
+        rows += same(&copied, &["app", "shop"], &about);
+        connection.close().unwrap();
+        same(&path, &["app", "shop"], &about);
+    }
+    assert!(rows > 300, "{rows}");
 }
 
 #[test]
