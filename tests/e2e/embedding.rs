@@ -394,3 +394,29 @@ fn the_example_is_kept_by_all_three_walls() {
     package.edit("migrations/migrate.lock", &lock);
     package.cargo(&["check"]).done();
 }
+
+#[test]
+fn a_library_with_a_draft_is_refused_at_its_author_s_desk() {
+    let package = Package::with(
+        "packaged-library",
+        "[dependencies]\nmigrate-runtime = { path = \"ROOT/migrate-runtime\", version = \"0.1.0\" }\n",
+    );
+    let manifest = package.project.read("Cargo.toml");
+    let described =
+        manifest.replace("edition = \"2024\"", "edition = \"2024\"\ndescription = \"a\"\nlicense = \"MIT\"");
+    package.project.write("Cargo.toml", &described);
+    package.project.write(
+        "src/lib.rs",
+        "pub static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"migrations\");\n",
+    );
+    // Cargo takes path dependencies of a packaged crate from the registry, where these are not yet.
+    let patches = ["migrate-runtime", "migrate-macros", "build-support"]
+        .map(|name| format!("patch.crates-io.{name}.path = \"{}\"", root().join(name).display()));
+    let mut arguments = vec!["package", "--allow-dirty"];
+    for patch in &patches {
+        arguments.extend(["--config", patch]);
+    }
+    refused(&package.cargo(&arguments), &["error[drafts]", "001_users, 002_names", "packaged crate"]);
+    package.project.run(&["seal"]).done();
+    package.cargo(&arguments).done();
+}
