@@ -74,7 +74,8 @@ pub trait Driver {
     /// What the database says.
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError>;
 
-    /// Runs one query of a verify section; gives the value that was not true, as text, where one was not.
+    /// Runs one query of a verify section, which can write nothing; gives the value that was not true, as text, where
+    /// one was not.
     ///
     /// # Errors
     /// What the database says.

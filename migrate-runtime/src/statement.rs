@@ -146,6 +146,13 @@ impl<'a> Words<'a> {
         self.start..self.start + end
     }
 
+    /// A token in the whole text.
+    fn span_of(&self, at: usize) -> Range<usize> {
+        self.tokens
+            .get(at)
+            .map_or(self.start..self.start, |token| self.start + token.span.start..self.start + token.span.end)
+    }
+
     /// The place of what follows a name that may have a schema before it.
     fn after_name(&self, at: usize) -> usize {
         if self.text(at + 1) == "." { at + 3 } else { at + 1 }
@@ -209,6 +216,28 @@ pub fn forbidden(statements: &[Statement<'_>], no_transaction: bool) -> Option<F
         span,
         message: format!("savepoint `{name}` is still open at the end of the section"),
         help: format!("add `RELEASE {name};`; {OUTSIDE}"),
+    })
+}
+
+/// The first statement of a verify section that does more than ask, where there is one.
+///
+/// What can be seen in the text is refused here; what a function or a trigger writes, the driver refuses.
+#[must_use]
+pub fn forbidden_in_verify(statements: &[Statement<'_>]) -> Option<Forbidden> {
+    statements.iter().find_map(|statement| {
+        let words = Words::of(statement);
+        // These are reserved words, so that without quotes they can be no name.
+        let writes = |at: &usize| words.is_any(*at, &["INSERT", "UPDATE", "DELETE", "INTO"]);
+        let at =
+            if words.is_any(0, &["SELECT", "VALUES", "WITH"]) { (1..words.tokens.len()).find(writes)? } else { 0 };
+        let first: String = words.text(at).chars().take(40).collect();
+        Some(Forbidden {
+            span: words.span_of(at),
+            message: format!("a verify section only asks, and `{first}` is no part of a question"),
+            help: "ask with SELECT, VALUES or WITH; a pragma is asked as a table: \
+                `SELECT count(*) = 0 FROM pragma_foreign_key_check;`"
+                .to_owned(),
+        })
     })
 }
 
@@ -324,6 +353,34 @@ mod tests {
 
     fn refused(text: &str) -> Option<String> {
         forbidden(&split(text, 0..text.len()), false).map(|f| text[f.span].to_owned())
+    }
+
+    #[test]
+    fn a_verify_section_only_asks() {
+        let refused = |text: &str| {
+            forbidden_in_verify(&split(text, 0..text.len()))
+                .map(|found| (text[..found.span.start].len(), text[found.span].to_owned()))
+        };
+        for text in [
+            "SELECT 1; VALUES (1); WITH a AS (SELECT 1) SELECT * FROM a",
+            "SELECT replace(x, 'DELETE', \"insert\") = [into] FROM t; -- COMMIT;\n",
+            "SELECT count(*) = 0 FROM pragma_foreign_key_check",
+        ] {
+            assert_eq!(refused(text), None, "{text}");
+        }
+        for (text, at, word) in [
+            ("SELECT 1; COMMIT; SELECT 0", 10, "COMMIT"),
+            ("DELETE FROM t RETURNING 1", 0, "DELETE"),
+            ("WITH a AS (SELECT 1) delete FROM t RETURNING 1", 21, "delete"),
+            ("WITH a AS (SELECT 1) REPLACE INTO t SELECT * FROM a RETURNING 1", 29, "INTO"),
+            ("PRAGMA foreign_key_check", 0, "PRAGMA"),
+            ("ATTACH 'x' AS y", 0, "ATTACH"),
+            ("VACUUM INTO 'x'", 0, "VACUUM"),
+            ("EXPLAIN SELECT 1", 0, "EXPLAIN"),
+            ("'a'", 0, "'a'"),
+        ] {
+            assert_eq!(refused(text), Some((at, word.to_owned())), "{text}");
+        }
     }
 
     #[test]

@@ -23,4 +23,5 @@ mod layering;
 mod preview;
 mod refusals;
 mod scenarios;
+mod trial_runs;
 mod writing;

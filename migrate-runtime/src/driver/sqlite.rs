@@ -79,17 +79,47 @@ impl<'c> SqliteDriver<'c> {
         self.store.insert_values(&rows)
     }
 
-    fn enforced(&mut self) -> Result<bool, DatabaseError> {
+    /// Whether a setting of the connection is on.
+    fn flag(&mut self, pragma: &str) -> Result<bool, DatabaseError> {
         let mut on = false;
-        self.store.connection().query("PRAGMA foreign_keys", &[], &mut |row| {
+        self.store.connection().query(&format!("PRAGMA {pragma}"), &[], &mut |row| {
             on = row.first().and_then(Value::as_i64) == Some(1);
             ControlFlow::Break(())
         })?;
         Ok(on)
     }
 
+    fn set_flag(&mut self, pragma: &str, on: bool) -> Result<(), DatabaseError> {
+        self.store.connection().execute(&format!("PRAGMA {pragma} = {}", if on { "ON" } else { "OFF" }), &[])
+    }
+
     fn enforce(&mut self, on: bool) -> Result<(), DatabaseError> {
-        self.store.connection().execute(if on { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" }, &[])
+        self.set_flag("foreign_keys", on)
+    }
+
+    /// The first value of a query's first column that is not true, as text.
+    fn first_untrue(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
+        let mut wrong = None;
+        self.store.connection().query(query, &[], &mut |row| {
+            let value = row.first().unwrap_or(&Value::Null);
+            let holds = match value {
+                Value::Integer(number) => *number != 0,
+                Value::Real(number) => *number != 0.0,
+                Value::Null | Value::Text(_) | Value::Blob(_) => false,
+            };
+            if holds {
+                return ControlFlow::Continue(());
+            }
+            wrong = Some(match value {
+                Value::Null => "NULL".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Real(number) => number.to_string(),
+                Value::Text(text) => format!("'{}'", printable(text).chars().take(80).collect::<String>()),
+                Value::Blob(_) => "a blob".to_owned(),
+            });
+            ControlFlow::Break(())
+        })?;
+        Ok(wrong)
     }
 }
 
@@ -130,7 +160,7 @@ impl Driver for SqliteDriver<'_> {
         waiting: &mut dyn FnMut(),
     ) -> Result<(), DatabaseError> {
         if self.foreign_keys.is_none() {
-            self.foreign_keys = Some(self.enforced()?);
+            self.foreign_keys = Some(self.flag("foreign_keys")?);
         }
         self.enforce(enforcement == Enforcement::Immediate)?;
         (self.references, self.violations, self.last) = (None, None, None);
@@ -178,27 +208,12 @@ impl Driver for SqliteDriver<'_> {
 
     fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
         one_statement(query)?;
-        let mut wrong = None;
-        self.store.connection().query(query, &[], &mut |row| {
-            let value = row.first().unwrap_or(&Value::Null);
-            let holds = match value {
-                Value::Integer(number) => *number != 0,
-                Value::Real(number) => *number != 0.0,
-                Value::Null | Value::Text(_) | Value::Blob(_) => false,
-            };
-            if holds {
-                return ControlFlow::Continue(());
-            }
-            wrong = Some(match value {
-                Value::Null => "NULL".to_owned(),
-                Value::Integer(number) => number.to_string(),
-                Value::Real(number) => number.to_string(),
-                Value::Text(text) => format!("'{}'", printable(text).chars().take(80).collect::<String>()),
-                Value::Blob(_) => "a blob".to_owned(),
-            });
-            ControlFlow::Break(())
-        })?;
-        Ok(wrong)
+        // It holds inside a transaction too (<https://www.sqlite.org/pragma.html#pragma_query_only>).
+        let before = self.flag("query_only")?;
+        self.set_flag("query_only", true)?;
+        let wrong = self.first_untrue(query);
+        self.set_flag("query_only", before)?;
+        wrong
     }
 
     fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
@@ -353,6 +368,27 @@ mod tests {
             elapsed_ms: 0,
             tool_version: String::new(),
             schema_hash: None,
+        }
+    }
+
+    #[test]
+    fn a_query_of_a_verify_section_writes_nothing_and_the_setting_is_as_before() {
+        for before in [false, true] {
+            let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+            connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+            let mut driver = SqliteDriver::new(&mut connection, "_m");
+            driver.begin(Enforcement::Deferred, Duration::ZERO, &mut || {}).unwrap();
+            driver.set_flag("query_only", before).unwrap();
+            for write in ["DELETE FROM t RETURNING 1", "CREATE TEMP TABLE u AS SELECT 1", "PRAGMA user_version = 1"] {
+                assert_eq!(driver.verify(write).unwrap_err().kind, ErrorKind::ReadOnly, "{write}");
+            }
+            assert_eq!(driver.verify("SELECT count(*) = 1 FROM t"), Ok(None));
+            assert_eq!(driver.verify("SELECT x = 1 FROM t ORDER BY random()"), Ok(None));
+            assert_eq!(driver.verify("SELECT x = 2 FROM t"), Ok(Some("0".to_owned())));
+            assert!(driver.verify("SELECT missing FROM t").is_err());
+            assert_eq!(driver.flag("query_only"), Ok(before));
+            driver.set_flag("query_only", false).unwrap();
+            driver.commit(Duration::ZERO).unwrap();
         }
     }
 

@@ -3,7 +3,7 @@
 use build_support::problem::{Problem, printable};
 
 use super::section::Section;
-use super::{BUSY, DATABASE, FOREIGN_KEYS, SQL_ERROR};
+use super::{BUSY, DATABASE, FORBIDDEN_STATEMENT, FOREIGN_KEYS, SQL_ERROR};
 use crate::connection::{DatabaseError, ErrorKind};
 use crate::plan::Step;
 use crate::sqlite::StoreError;
@@ -65,6 +65,17 @@ fn place_of_word(message: &str, statement: &str) -> Option<usize> {
     let word = message.strip_prefix("near \"")?.strip_suffix("\": syntax error")?;
     let at = statement.find(word)?;
     (statement.rfind(word) == Some(at)).then_some(at)
+}
+
+/// The same of a query of a verify section, which the driver lets write nothing.
+pub(super) fn query_problem(error: &DatabaseError, section: &Section, query: &Statement<'_>) -> Problem {
+    if error.kind != ErrorKind::ReadOnly {
+        return statement_problem(error, section, query);
+    }
+    Problem::new(FORBIDDEN_STATEMENT, "a verify section only asks, and this writes")
+        .at(section.place(query.span.clone()))
+        .note(printable(&error.message))
+        .help("write in the up section, and ask here without the function that does it")
 }
 
 /// A database's own error as a problem with a way out.

@@ -6,7 +6,7 @@ use build_support::problem::{Place, Problem};
 
 use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, one, store_problem};
 use crate::plan::{Direction, IRREVERSIBLE, Step};
-use crate::statement::{forbidden, split};
+use crate::statement::{forbidden, forbidden_in_verify, split};
 
 /// The section that a step runs, with the whole text that it stands in and where that comes from.
 pub(super) struct Section {
@@ -33,16 +33,21 @@ impl Section {
 impl Run<'_, '_> {
     /// Looks at what a step will run. `reads` says whether the file is read in any case.
     ///
-    /// A file that was read for the graph and holds no word that such a statement starts with is known to hold none,
-    /// and its checksum is compared when it is read for its step.
+    /// A file that was read for the graph, has no verify section and holds no word that such a statement starts with is
+    /// known to hold none, and its checksum is compared when it is read for its step.
     pub(super) fn preflight(&mut self, package: &str, step: &Step, reads: Reads) -> Done<()> {
-        let known = self.files.graph.find(step.id.as_str()).is_some_and(|migration| !migration.controls);
-        if known && step.direction == Direction::Upgrade && reads == Reads::WhereUnknown {
+        let migration = self.files.graph.find(step.id.as_str());
+        let upgrade = step.direction == Direction::Upgrade;
+        let known = migration.is_some_and(|migration| !migration.controls && migration.verify.is_none());
+        if known && upgrade && reads == Reads::WhereUnknown {
             return Ok(());
         }
         let section = self.section(package, step)?;
         let statements = split(&section.text, section.span.clone());
-        match forbidden(&statements, step.directives.no_transaction) {
+        let verify = migration.and_then(|migration| migration.verify.clone()).filter(|_| upgrade);
+        let found = forbidden(&statements, step.directives.no_transaction)
+            .or_else(|| forbidden_in_verify(&split(&section.text, verify?)));
+        match found {
             None => Ok(()),
             Some(found) => Err(one(Problem::new(FORBIDDEN_STATEMENT, found.message)
                 .at(section.place(found.span))

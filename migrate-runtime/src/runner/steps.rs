@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::{Place, Problem};
 
-use super::problems::{broken_keys, statement_problem};
+use super::problems::{broken_keys, query_problem, statement_problem};
 use super::section::Section;
 use super::{Done, Run, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
 use crate::driver::Enforcement;
@@ -111,8 +111,12 @@ impl Run<'_, '_> {
             return Ok(());
         };
         for query in split(&section.text, span) {
-            let wrong =
-                self.driver.verify(query.text).map_err(|error| one(statement_problem(&error, section, &query)))?;
+            let wrong = self.driver.verify(query.text).map_err(|error| one(query_problem(&error, section, &query)))?;
+            if !self.in_transaction()? {
+                return Err(one(Problem::new(TRANSACTION_ENDED, "this query ended the run's transaction")
+                    .at(section.place(query.span))
+                    .help("ask without the function that does it")));
+            }
             if let Some(value) = wrong {
                 return Err(one(Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
                     .at(section.place(query.span).label(format!("gave {value}")))
