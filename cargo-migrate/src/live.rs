@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
-use migrate_runtime::history::History;
-use migrate_runtime::runner::{database_problem, store_problem};
+use migrate_runtime::driver::sqlite as driver;
+use migrate_runtime::history::{History, State};
+use migrate_runtime::plan;
+use migrate_runtime::runner::{self, database_problem, store_problem};
 use migrate_runtime::sqlite::Store;
 use rusqlite::{Connection, OpenFlags};
 
@@ -177,6 +179,37 @@ pub fn history(database: &Database, table: &str, wait: Duration) -> Result<Histo
             .read_history()
             .map_err(|error| Failure::from(store_problem(&error).in_file(database.url.path()))),
     }
+}
+
+/// Whether another process is in the middle of a run that commits more than once; nothing is written to find out.
+///
+/// # Errors
+/// A database that cannot be read, or a lock beside it that cannot be looked at.
+pub fn is_under_way(database: &Database, wait: Duration) -> Result<bool> {
+    match open_for_reading(database, wait)? {
+        None => Ok(false),
+        Some(mut connection) => driver::is_under_way(&mut connection)
+            .map_err(|error| database_problem(&error).in_file(database.url.path()).into()),
+    }
+}
+
+/// What was found in a history, where a revision that looks interrupted may be one whose run lives.
+///
+/// # Errors
+/// As [`is_under_way`].
+pub fn told_apart(
+    mut problems: Vec<Problem>,
+    history: &History,
+    package: &str,
+    database: &Database,
+    wait: Duration,
+) -> Result<Vec<Problem>> {
+    let interrupted = |problem: &Problem| problem.code() == plan::INTERRUPTED;
+    if problems.iter().any(interrupted) && is_under_way(database, wait)? {
+        problems.retain(|problem| !interrupted(problem));
+        problems.extend(history.of(package).filter(|row| row.state == State::Running).map(runner::under_way));
+    }
+    Ok(problems)
 }
 
 /// A database's name with its file, for a status line.

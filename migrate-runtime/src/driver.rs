@@ -9,7 +9,7 @@ use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
 
 use crate::connection::DatabaseError;
-use crate::history::{AppliedRevision, History};
+use crate::history::{AppliedRevision, History, State};
 use crate::sqlite::StoreError;
 
 /// How the statements of a part of a run are held together.
@@ -90,8 +90,8 @@ pub trait Driver {
     /// Says of a recorded `no-transaction` revision how it stands.
     ///
     /// # Errors
-    /// What the database says.
-    fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError>;
+    /// What the database says; a record that is not there.
+    fn mark(&mut self, package: &str, id: &RevisionId, state: State, elapsed_ms: i64) -> Result<(), StoreError>;
 
     /// Records that a revision's text is another one that does the same: its checksum and its down.
     ///
@@ -114,7 +114,7 @@ pub trait Driver {
     /// Removes a revision's record.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says; a record that is not there.
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError>;
 
     /// Brings the newest row's count and schema hash up to date.

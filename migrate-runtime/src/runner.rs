@@ -1,14 +1,15 @@
 //! The one loop that moves a database. The command, an application and the tests go through it.
 //!
-//! `section` finds and looks at the text that a step runs, `steps` runs and records it, `problems` puts what a
+//! `begin` waits for the runs of others, `section` finds and looks at the text that a step runs, `steps` runs and records it, `problems` puts what a
 //! database answers into words.
 
+mod begin;
 mod problems;
 mod section;
 mod steps;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use build_support::directory::Directory;
 use build_support::graph::RevisionGraph;
@@ -16,12 +17,14 @@ use build_support::migration::Migration;
 use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
 
+use self::begin::{Patience, between_commits};
 use self::section::Reads;
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
-use crate::history::{History, State};
+use crate::history::History;
 use crate::plan::{Plan, Step};
 
+pub use self::begin::{begin, under_way};
 pub use self::problems::{database_problem, store_problem};
 
 /// A statement of a migration failed.
@@ -238,16 +241,11 @@ impl Run<'_, '_> {
 
     /// Takes the lock, reads the history and makes the plan; waits for a run that is between two of its commits.
     fn plan(&mut self, planner: &dyn Fn(&History) -> Done<Plan>) -> Done<(History, Plan)> {
-        let start = Instant::now();
+        let mut patience = Patience::new(self.options.wait);
         loop {
-            self.begin(Enforcement::Deferred)?;
-            let history = self.history()?;
-            // A revision under way: while its run lives it holds the split lock, and is waited for.
-            let under_way = history.rows().iter().any(|row| row.state == State::Running);
-            if under_way && !self.hold_split()? {
-                self.wait_for_other(start)?;
-                continue;
-            }
+            self.rows_seen = false;
+            let observer = &mut *self.observer;
+            let history = begin(self.driver, self.options.wait, &mut || observer(Event::Waiting)).map_err(one)?;
             self.driver.release_split();
             let plan = planner(&history)?;
             if let Some(expected) = self.options.expected
@@ -268,7 +266,9 @@ impl Run<'_, '_> {
                 .help("try it on a copy of the database")));
             }
             if split && !self.hold_split()? {
-                self.wait_for_other(start)?;
+                self.driver.rollback();
+                let observer = &mut *self.observer;
+                patience.pause(between_commits(), &mut || observer(Event::Waiting)).map_err(one)?;
                 continue;
             }
             (self.observer)(Event::Planned(&plan.steps));
@@ -278,20 +278,6 @@ impl Run<'_, '_> {
 
     fn hold_split(&mut self) -> Done<bool> {
         self.driver.hold_split().map_err(|error| one(database_problem(&error)))
-    }
-
-    fn wait_for_other(&mut self, start: Instant) -> Done<()> {
-        self.driver.rollback();
-        if start.elapsed() >= self.options.wait {
-            return Err(one(Problem::new(
-                BUSY,
-                "another process is in the middle of a run that commits more than once",
-            )
-            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`")));
-        }
-        (self.observer)(Event::Waiting);
-        std::thread::sleep(Duration::from_millis(50));
-        Ok(())
     }
 
     fn in_transaction(&mut self) -> Done<bool> {

@@ -22,9 +22,7 @@ impl SplitLock {
     /// # Errors
     /// A folder that cannot be written, or something that is no file under the lock's name.
     pub(crate) fn take(database: &Path) -> io::Result<Option<Self>> {
-        let mut name = database.as_os_str().to_owned();
-        name.push("-migrate");
-        let path = PathBuf::from(name);
+        let path = beside(database);
         // Opening a pipe would wait for its other end.
         if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             return Err(io::Error::other(format!("`{}` is not a file", path.display())));
@@ -41,6 +39,35 @@ impl SplitLock {
         }
         Ok(None)
     }
+}
+
+/// Whether a process holds the lock of a database. For those that only read: nothing is created, and the lock is not
+/// kept from anybody for longer than the look takes.
+///
+/// # Errors
+/// A file that is there and cannot be opened.
+pub(crate) fn is_held(database: &Path) -> io::Result<bool> {
+    let path = beside(database);
+    if !std::fs::metadata(&path).is_ok_and(|found| found.is_file()) {
+        return Ok(false);
+    }
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        // It has been removed meanwhile, with the end of its run.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn beside(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-migrate");
+    PathBuf::from(name)
 }
 
 impl Drop for SplitLock {
@@ -76,7 +103,9 @@ mod tests {
         let database = folder.path().join("a.db");
         let held = SplitLock::take(&database).unwrap().unwrap();
         assert!(SplitLock::take(&database).unwrap().is_none());
+        assert!(is_held(&database).unwrap());
         drop(held);
+        assert!(!is_held(&database).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(SplitLock::take(&database).unwrap().is_some());
     }

@@ -13,8 +13,8 @@ use crate::connection::{Connection, DatabaseError, Value};
 
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
 pub(crate) use self::one_statement::one_statement;
-pub(crate) use self::version_table::values;
 pub use self::version_table::{Newest, create_table_sql};
+pub(crate) use self::version_table::{state_text, values};
 
 /// Why the version table could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +23,15 @@ pub enum StoreError {
     Database(DatabaseError),
     /// A row holds what this tool does not write; the text says which row and what.
     Damaged(String),
+    /// A row that was to be changed is not there; the text says which.
+    Gone(String),
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(error) => error.fmt(f),
-            Self::Damaged(what) => f.write_str(what),
+            Self::Damaged(what) | Self::Gone(what) => f.write_str(what),
         }
     }
 }

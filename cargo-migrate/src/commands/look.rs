@@ -28,12 +28,13 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     let pending: Vec<&Migration> =
         order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
     let mut problems = build_support::verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
-    let mut found = plan::check_history(
+    let found = plan::check_history(
         key,
         &opened.graph,
         &opened.with_accepted_texts(&history),
         &format!("`{}`", database.lock_name()),
     );
+    let mut found = live::told_apart(found, &history, key, &database, app.wait(&opened))?;
     found.retain(|problem| {
         !problems
             .iter()

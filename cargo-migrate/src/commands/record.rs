@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use build_support::problem::Problem;
 use build_support::target;
+use migrate_runtime::driver::Driver;
 use migrate_runtime::driver::sqlite::SqliteDriver;
-use migrate_runtime::driver::{Driver, Enforcement};
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
-use migrate_runtime::runner::{database_problem, store_problem};
+use migrate_runtime::runner::{self, database_problem, store_problem};
 use serde_json::json;
 
 use crate::app::{App, Opened};
@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
 
-/// Runs `change` in one transaction of the runner's kind, then brings the locks up to date.
+/// Runs `change` in one transaction of the runner's kind, once no run is under way, then brings the locks up to date.
 pub(super) fn change(
     app: App<'_>,
     opened: &Opened,
@@ -35,18 +35,15 @@ pub(super) fn change(
     let mut connection = live::open_for_writing(database, create)?;
     let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
     let wait: Duration = app.wait(opened);
-    let failed = |error: migrate_runtime::connection::DatabaseError| Failure::from(database_problem(&error));
-    driver
-        .begin(Enforcement::Deferred, wait, &mut || {
-            app.shell.status("Waiting", "for another process that holds the database")
-        })
-        .map_err(failed)?;
+    // What is under way belongs to its run, which would end with a record that is not its own.
+    let history = runner::begin(&mut driver, wait, &mut || {
+        app.shell.status("Waiting", "for another process that holds the database")
+    })?;
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
-    let history = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
     let changed = change(&mut driver, &history)?;
     driver.finish(opened.project.key()).map_err(|error| Failure::from(store_problem(&error)))?;
     let after = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
-    driver.commit(wait).map_err(failed)?;
+    driver.commit(wait).map_err(|error| Failure::from(database_problem(&error)))?;
     run::record(app, opened, database, &after);
     Ok(changed)
 }

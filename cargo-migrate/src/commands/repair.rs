@@ -42,8 +42,11 @@ fn interrupted(app: App<'_>, text: &str, finished: bool) -> Result<()> {
             );
             return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
         };
-        let done =
-            if finished { driver.mark(key, &row.id, false, row.elapsed_ms) } else { driver.forget(key, &row.id) };
+        let done = if finished {
+            driver.mark(key, &row.id, State::Applied, row.elapsed_ms)
+        } else {
+            driver.forget(key, &row.id)
+        };
         done.map_err(|error| Failure::from(store_problem(&error)))?;
         Ok(1)
     })?;

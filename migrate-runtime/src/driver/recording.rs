@@ -15,7 +15,7 @@ use crate::connection::{DatabaseError, Value};
 use crate::driver::sqlite::SqliteDriver;
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
-use crate::sqlite::{StoreError, create_table_sql};
+use crate::sqlite::{StoreError, create_table_sql, state_text};
 
 /// Where the down texts of applied revisions are found.
 pub type StoredDown<'a> = &'a mut dyn FnMut(&str, &RevisionId) -> Result<Option<String>, StoreError>;
@@ -231,7 +231,6 @@ impl Driver for RecordingDriver<'_, '_> {
     fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
         let parents: Vec<&str> = row.parents.iter().map(RevisionId::as_str).collect();
         let (table, package) = (name(&self.table), text(&self.package));
-        let state = if row.state == State::Running { "running" } else { "applied" };
         let values = [
             package.clone(),
             text(row.id.as_str()),
@@ -245,7 +244,7 @@ impl Driver for RecordingDriver<'_, '_> {
             text(&row.message),
             format!("(SELECT count(*) + 1 FROM {table} WHERE package = {package})"),
             down.map_or_else(|| "NULL".to_owned(), text),
-            text(state),
+            text(state_text(row.state)),
             "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')".to_owned(),
             "0".to_owned(),
             text(&row.tool_version),
@@ -261,17 +260,17 @@ impl Driver for RecordingDriver<'_, '_> {
         Ok(())
     }
 
-    fn mark(&mut self, package: &str, id: &RevisionId, running: bool, _elapsed_ms: i64) -> Result<(), StoreError> {
-        let state = if running { "running" } else { "applied" };
+    fn mark(&mut self, package: &str, id: &RevisionId, state: State, _elapsed_ms: i64) -> Result<(), StoreError> {
         let sql = format!(
-            "UPDATE {} SET state = '{state}' WHERE package = {} AND revision = {};",
+            "UPDATE {} SET state = '{}' WHERE package = {} AND revision = {};",
             name(&self.table),
+            state_text(state),
             text(package),
             text(id.as_str())
         );
         self.write(&sql);
         for row in self.rows.iter_mut().filter(|row| row.package == package && row.id == *id) {
-            row.state = if running { State::Running } else { State::Applied };
+            row.state = state;
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ use build_support::revision::RevisionId;
 
 use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
-use crate::history::{AppliedRevision, History};
-use crate::split_lock::SplitLock;
+use crate::history::{AppliedRevision, History, State};
+use crate::split_lock::{self, SplitLock};
 use crate::sqlite::{Store, StoreError, Violations, one_statement, values};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
@@ -120,6 +120,36 @@ impl<'c> SqliteDriver<'c> {
             ControlFlow::Break(())
         })?;
         Ok(wrong)
+    }
+}
+
+/// The file of a connection's main database; `None` where it is in memory.
+fn main_file(connection: &mut dyn Connection) -> Result<Option<PathBuf>, DatabaseError> {
+    let mut file = None;
+    connection.query("SELECT file FROM pragma_database_list WHERE name = 'main'", &[], &mut |row| {
+        file = row.first().and_then(Value::as_str).filter(|file| !file.is_empty()).map(PathBuf::from);
+        ControlFlow::Break(())
+    })?;
+    Ok(file)
+}
+
+fn not_locked(error: &std::io::Error) -> DatabaseError {
+    DatabaseError {
+        kind: ErrorKind::CannotOpen,
+        message: format!("cannot lock a file beside the database: {error}"),
+        offset: None,
+    }
+}
+
+/// Whether a process is in the middle of a run that commits more than once. For those that only read: it creates no
+/// file.
+///
+/// # Errors
+/// What the database says; a lock that cannot be looked at.
+pub fn is_under_way(connection: &mut dyn Connection) -> Result<bool, DatabaseError> {
+    match main_file(connection)? {
+        Some(file) => split_lock::is_held(&file).map_err(|error| not_locked(&error)),
+        None => Ok(false),
     }
 }
 
@@ -228,13 +258,9 @@ impl Driver for SqliteDriver<'_> {
         if long || self.unwritten.len() >= MOST_UNWRITTEN { Ok(self.write_rows()?) } else { Ok(()) }
     }
 
-    fn mark(&mut self, package: &str, id: &RevisionId, running: bool, elapsed_ms: i64) -> Result<(), StoreError> {
+    fn mark(&mut self, package: &str, id: &RevisionId, state: State, elapsed_ms: i64) -> Result<(), StoreError> {
         self.write_rows()?;
-        let sql =
-            format!("UPDATE \"{}\" SET state = ?3, elapsed_ms = ?4 WHERE package = ?1 AND revision = ?2", self.table);
-        let state = if running { "running" } else { "applied" };
-        let params = [package.into(), id.as_str().into(), state.into(), elapsed_ms.into()];
-        Ok(self.store.connection().execute(&sql, &params)?)
+        self.store.mark(package, id, state, elapsed_ms)
     }
 
     fn amend(
@@ -307,22 +333,9 @@ impl Driver for SqliteDriver<'_> {
         if self.split.is_some() {
             return Ok(true);
         }
-        let mut file = None;
-        self.store.connection().query(
-            "SELECT file FROM pragma_database_list WHERE name = 'main'",
-            &[],
-            &mut |row| {
-                file = row.first().and_then(Value::as_str).filter(|file| !file.is_empty()).map(PathBuf::from);
-                ControlFlow::Break(())
-            },
-        )?;
         // A database in memory has no other process to keep out.
-        let Some(file) = file else { return Ok(true) };
-        self.split = SplitLock::take(&file).map_err(|error| DatabaseError {
-            kind: ErrorKind::CannotOpen,
-            message: format!("cannot lock a file beside the database: {error}"),
-            offset: None,
-        })?;
+        let Some(file) = main_file(self.store.connection())? else { return Ok(true) };
+        self.split = SplitLock::take(&file).map_err(|error| not_locked(&error))?;
         Ok(self.split.is_some())
     }
 
@@ -347,7 +360,6 @@ mod tests {
     use build_support::migration::Directives;
 
     use super::*;
-    use crate::history::State;
 
     fn row(number: i64) -> AppliedRevision {
         let hex = "0f".repeat(32);

@@ -3,7 +3,7 @@
 use build_support::problem::{Problem, printable};
 
 use super::section::Section;
-use super::{BUSY, DATABASE, FORBIDDEN_STATEMENT, FOREIGN_KEYS, SQL_ERROR};
+use super::{BUSY, DATABASE, FORBIDDEN_STATEMENT, FOREIGN_KEYS, HISTORY_MOVED, SQL_ERROR};
 use crate::connection::{DatabaseError, ErrorKind};
 use crate::plan::Step;
 use crate::sqlite::StoreError;
@@ -124,6 +124,9 @@ pub fn store_problem(error: &StoreError) -> Problem {
                 .help("name another one: `version-table = \"NAME\"` in `[package.metadata.migrate]`")
         }
         StoreError::Database(error) => database_problem(error),
+        StoreError::Gone(what) => Problem::new(HISTORY_MOVED, printable(what))
+            .note("somebody has changed the version table meanwhile")
+            .help("see what `cargo migrate status` says, and run the command again"),
         StoreError::Damaged(what) => {
             Problem::new(DATABASE, format!("the version table is damaged: {}", printable(what)))
                 .help("restore a backup, or mend the row by hand")

@@ -43,7 +43,7 @@ impl Run<'_, '_> {
         let section = self.section(package, step)?;
         match step.direction {
             Direction::Upgrade => self.record(package, step, &section, Duration::ZERO, State::Running)?,
-            Direction::Downgrade => self.driver.mark(package, &step.id, true, 0).map_err(store)?,
+            Direction::Downgrade => self.driver.mark(package, &step.id, State::Running, 0).map_err(store)?,
         }
         self.commit()?;
         if let Err(problems) = self.statements(step, &section, false) {
@@ -66,7 +66,7 @@ impl Run<'_, '_> {
             Direction::Upgrade => {
                 self.verify(step, &section)?;
                 let elapsed = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
-                self.driver.mark(package, &step.id, false, elapsed).map_err(store)?;
+                self.driver.mark(package, &step.id, State::Applied, elapsed).map_err(store)?;
             }
             Direction::Downgrade => self.driver.forget(package, &step.id).map_err(store)?,
         }

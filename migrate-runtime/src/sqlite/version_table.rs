@@ -148,10 +148,34 @@ impl Store<'_> {
     /// Removes a revision's row.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says; a row that is not there.
     pub fn delete(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM {} WHERE package = ?1 AND revision = ?2", self.name());
-        Ok(self.connection.execute(&sql, &[package.into(), id.as_str().into()])?)
+        self.connection.execute(&sql, &[package.into(), id.as_str().into()])?;
+        self.must_have_changed(package, id)
+    }
+
+    /// Writes how a revision stands and how long it took.
+    ///
+    /// # Errors
+    /// What the database says; a row that is not there.
+    pub fn mark(&mut self, package: &str, id: &RevisionId, state: State, elapsed_ms: i64) -> Result<(), StoreError> {
+        let sql =
+            format!("UPDATE {} SET state = ?3, elapsed_ms = ?4 WHERE package = ?1 AND revision = ?2", self.name());
+        let params = [package.into(), id.as_str().into(), state_text(state).into(), elapsed_ms.into()];
+        self.connection.execute(&sql, &params)?;
+        self.must_have_changed(package, id)
+    }
+
+    /// Refuses where the statement before touched no row: the record would not be what the caller takes it for.
+    fn must_have_changed(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
+        let rows = self.rows("SELECT changes()", &[])?;
+        match rows.first().and_then(|row| row.first()).and_then(Value::as_i64) {
+            Some(0) | None => {
+                Err(StoreError::Gone(format!("the version table has no row of `{package}/{id}` any more")))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// Writes another checksum and down text to a revision's row.
@@ -226,7 +250,8 @@ pub(crate) fn values(row: &AppliedRevision, sequence: i64, applied_count: i64, d
     ]
 }
 
-fn state_text(state: State) -> &'static str {
+/// A state as it stands in the version table.
+pub(crate) fn state_text(state: State) -> &'static str {
     match state {
         State::Applied => "applied",
         State::Running => "running",
@@ -323,7 +348,12 @@ mod tests {
         let newest = &history.rows()[1];
         assert_eq!(newest.checksum, Checksum::of("other"));
         assert_eq!((newest.applied_count, newest.schema_hash.as_ref()), (2, Some(&empty)));
+        store.mark("app", &second.id, State::Applied, 7).unwrap();
+        assert_eq!(store.read_history().unwrap().rows()[1].state, State::Applied);
         store.delete("app", &second.id).unwrap();
+        for gone in [store.delete("app", &second.id), store.mark("app", &second.id, State::Applied, 7)] {
+            assert!(matches!(gone, Err(StoreError::Gone(what)) if what.contains("`app/r2`")));
+        }
         assert_eq!(store.read_history().unwrap().rows(), [first]);
         store.connection().execute("CREATE TABLE a(b)", &[]).unwrap();
         assert_ne!(store.schema_hash().unwrap(), empty);
