@@ -69,7 +69,8 @@ pub struct AppliedRow {
     pub statements: StatementsHash,
     /// The history that it stands on.
     pub seal: Seal,
-    /// Whether it is a `no-transaction` revision under way, or one that was interrupted, instead of one that is applied.
+    /// Whether it is a `no-transaction` revision on its way up or back, or one that was interrupted there, instead of one
+    /// that is applied.
     pub running: bool,
 }
 
@@ -163,7 +164,7 @@ fn row(table: &str, values: Vec<Option<Value>>) -> Result<AppliedRow, Unreadable
         seal: Seal::parse(&text(next()?)).ok_or_else(|| damaged("seal"))?,
         running: match text(next()?).as_str() {
             "applied" => false,
-            "running" => true,
+            "running" | "reverting" => true,
             _ => return Err(damaged("state")),
         },
     })

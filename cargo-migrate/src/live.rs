@@ -7,7 +7,7 @@ use std::time::Duration;
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::driver::sqlite as driver;
-use migrate_runtime::history::{History, State};
+use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::{self, database_problem, store_problem};
 use migrate_runtime::sqlite::Store;
@@ -193,6 +193,17 @@ pub fn is_under_way(database: &Database, wait: Duration) -> Result<bool> {
     }
 }
 
+/// Of the revisions that are half way: that their run is under way, or was interrupted. `None` where there are none.
+///
+/// # Errors
+/// As [`is_under_way`].
+pub fn half_way(history: &History, package: &str, database: &Database, wait: Duration) -> Result<Option<&'static str>> {
+    if !history.of(package).any(|row| row.is_half_way()) {
+        return Ok(None);
+    }
+    Ok(Some(if is_under_way(database, wait)? { "under way" } else { "interrupted" }))
+}
+
 /// What was found in a history, where a revision that looks interrupted may be one whose run lives.
 ///
 /// # Errors
@@ -207,7 +218,7 @@ pub fn told_apart(
     let interrupted = |problem: &Problem| problem.code() == plan::INTERRUPTED;
     if problems.iter().any(interrupted) && is_under_way(database, wait)? {
         problems.retain(|problem| !interrupted(problem));
-        problems.extend(history.of(package).filter(|row| row.state == State::Running).map(runner::under_way));
+        problems.extend(history.of(package).filter(|row| row.is_half_way()).map(runner::under_way));
     }
     Ok(problems)
 }

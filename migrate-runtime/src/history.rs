@@ -9,8 +9,10 @@ use build_support::revision::RevisionId;
 pub enum State {
     /// It is applied.
     Applied,
-    /// A `no-transaction` revision under way, or one that was interrupted.
+    /// A `no-transaction` revision that is being applied, or was interrupted in that.
     Running,
+    /// A `no-transaction` revision that is being taken back, or was interrupted in that.
+    Reverting,
 }
 
 /// A row of the version table, without the stored down text, which is read when it is needed.
@@ -50,6 +52,14 @@ pub struct AppliedRevision {
     pub schema_hash: Option<String>,
 }
 
+impl AppliedRevision {
+    /// Whether it is neither applied nor gone: its run is under way, or was interrupted.
+    #[must_use]
+    pub fn is_half_way(&self) -> bool {
+        self.state != State::Applied
+    }
+}
+
 /// A database's rows, in the order of application.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -73,6 +83,12 @@ impl History {
     /// The rows of one package, the first applied first.
     pub fn of<'a>(&'a self, package: &'a str) -> impl DoubleEndedIterator<Item = &'a AppliedRevision> {
         self.rows.iter().filter(move |row| row.package == package)
+    }
+
+    /// The same without the rows of revisions that are half way, on their way up or back.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self { rows: self.rows.iter().filter(|row| !row.is_half_way()).cloned().collect() }
     }
 
     /// A package's row of a revision.

@@ -166,7 +166,11 @@ impl<'a> Migrator<'a> {
         let lineage = graph.lineage();
         let applied = plan::applied(package, lineage, &history);
         let pending = lineage.order().iter().filter(|at| !applied[**at]).map(|at| lineage.id(*at).clone()).collect();
-        let known = history.of(package).map(|row| row.id.clone()).filter(|id| graph.find(id.as_str()).is_some());
+        let known = history
+            .of(package)
+            .filter(|row| !row.is_half_way())
+            .map(|row| row.id.clone())
+            .filter(|id| graph.find(id.as_str()).is_some());
         Ok(Status { applied: known.collect(), pending, ahead: ahead(package, &graph, &history) })
     }
 

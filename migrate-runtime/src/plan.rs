@@ -1,5 +1,7 @@
 //! Planning: a graph, a history and a target in, a [`Plan`] out. Nothing is opened, read or printed here.
 
+mod interrupted;
+
 use std::collections::{HashMap, HashSet};
 
 use build_support::graph::{Lineage, Node, RevisionGraph};
@@ -10,7 +12,10 @@ use build_support::revision::RevisionId;
 use build_support::target::{Resolved, resolve};
 use build_support::verify;
 
-use crate::history::{AppliedRevision, History, State};
+use crate::history::{AppliedRevision, History};
+
+pub use self::interrupted::interrupted;
+pub(crate) use self::interrupted::with_ways_out;
 
 /// The database has revisions that this checkout has not.
 pub const UNKNOWN_APPLIED: Code = Code("unknown-applied");
@@ -111,7 +116,8 @@ pub fn downgrade_step(row: &AppliedRevision) -> Step {
     }
 }
 
-/// Which revisions of a graph a history has, by index.
+/// Which revisions of a graph a history has, by index; those that are half way are among them, unless the history is
+/// [`History::settled`].
 #[must_use]
 pub fn applied(package: &str, lineage: &Lineage, history: &History) -> Vec<bool> {
     let mut applied = vec![false; lineage.len()];
@@ -128,7 +134,7 @@ pub fn applied(package: &str, lineage: &Lineage, history: &History) -> Vec<bool>
 pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, database: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     for row in history.of(package) {
-        if row.state == State::Running {
+        if row.is_half_way() {
             problems.push(interrupted(row));
             continue;
         }
@@ -151,14 +157,6 @@ pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, da
         }
     }
     problems
-}
-
-fn interrupted(row: &AppliedRevision) -> Problem {
-    Problem::new(INTERRUPTED, format!("`{}` runs outside a transaction, and a run of it was interrupted", row.id))
-        .note(format!("it was started at {}", printable(&row.applied_at)))
-        .help("look at the database and see which of its statements took effect")
-        .help(format!("finish them by hand, then: `cargo migrate repair --finished {}`", row.id))
-        .help(format!("or undo them by hand, then: `cargo migrate repair --not-applied {}`", row.id))
 }
 
 /// Plans an upgrade. What is pending is a set: what the target needs and the history has not, wherever it stands.
@@ -252,7 +250,7 @@ fn missing_dependencies(package: &str, steps: &[Step], history: &History) -> Vec
         for text in &step.depends {
             let Some((other, id)) = text.split_once('/').filter(|(other, _)| *other != package) else { continue };
             let applied: &HashSet<(&str, &str)> = elsewhere.get_or_insert_with(|| {
-                let rows = history.rows().iter().filter(|row| row.state == State::Applied);
+                let rows = history.rows().iter().filter(|row| !row.is_half_way());
                 rows.map(|row| (row.package.as_str(), row.id.as_str())).collect()
             });
             if !applied.contains(&(other, id)) {
@@ -320,7 +318,7 @@ fn joined(package: &str, graph: &RevisionGraph, history: &History) -> Result<Lin
 /// A target that cannot be or is not applied, an irreversible revision, another package that stands in the way.
 pub fn downgrade(package: &str, graph: &RevisionGraph, history: &History, target: &str) -> Result<Plan, Vec<Problem>> {
     let rows: Vec<&AppliedRevision> = history.of(package).collect();
-    if let Some(row) = rows.iter().find(|row| row.state == State::Running) {
+    if let Some(row) = rows.iter().find(|row| row.is_half_way()) {
         return Err(vec![interrupted(row)]);
     }
     let lineage = joined(package, graph, history)?;

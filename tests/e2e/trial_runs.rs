@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use crate::harness::Project;
+use crate::harness::{Project, Ran};
 
 /// A project whose first revision, with one row in its table, is applied.
 fn project() -> Project {
@@ -61,15 +61,15 @@ fn a_question_that_holds_is_asked_by_a_run_and_by_a_script() {
 }
 
 /// A project whose `a2` was interrupted on its way up: its table is there, its row says `running`.
-fn interrupted() -> Project {
+fn interrupted() -> (Project, Ran) {
     let project = project();
     project.migration(
         "a2",
         "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x);\nINSERT INTO missing VALUES (1);\n\
          -- migrate:down\nDROP TABLE u;\n",
     );
-    project.run(&["upgrade"]).refused(&["sql-error"]);
-    project
+    let stopped = project.run(&["upgrade"]).refused(&["sql-error", "a2.sql:5:1"]);
+    (project, stopped)
 }
 
 /// What a run that commits more than once holds while it lives.
@@ -81,7 +81,7 @@ fn hold(project: &Project) -> File {
 
 #[test]
 fn the_row_of_a_living_run_is_left_to_it() {
-    let project = interrupted();
+    let (project, _) = interrupted();
     let held = hold(&project);
     for command in [
         &["repair", "--finished", "a2", "--wait", "0"][..],
@@ -112,7 +112,7 @@ fn the_row_of_a_living_run_is_left_to_it() {
 
 #[test]
 fn to_look_whether_a_run_lives_leaves_no_trace() {
-    let project = interrupted();
+    let (project, _) = interrupted();
     let before = project.contents();
     project.run(&["status"]).done().says("was interrupted").says("repair --finished a2");
     assert_eq!(project.contents(), before);
@@ -120,4 +120,134 @@ fn to_look_whether_a_run_lives_leaves_no_trace() {
     project.write("app.db-migrate", "");
     project.run(&["status"]).done().says("was interrupted");
     project.run(&["repair", "--not-applied", "a2"]).done();
+}
+
+/// A project whose `a2` was interrupted on its way back: `u` is gone, `v` is not yet.
+fn interrupted_on_its_way_back() -> (Project, Ran) {
+    let project = project();
+    project.migration(
+        "a2",
+        "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x);\nCREATE TABLE v (x);\n\
+         -- migrate:down\nDROP TABLE u;\nDROP TABLE missing;\nDROP TABLE v;\n",
+    );
+    project.run(&["upgrade"]).done();
+    let stopped = project.run(&["downgrade", "-1"]).refused(&["sql-error", "a2.sql:8:1"]);
+    (project, stopped)
+}
+
+/// The commands that are printed as ways out of an interrupted revision: to end what was begun, and to undo it.
+#[track_caller]
+fn advice(said: &str) -> [Vec<String>; 2] {
+    let commands: Vec<Vec<String>> = said
+        .lines()
+        .filter_map(|line| line.split_once("then: `cargo migrate ")?.1.strip_suffix('`'))
+        .map(|command| command.split(' ').map(str::to_owned).collect())
+        .collect();
+    commands.try_into().unwrap_or_else(|_| panic!("two ways out are printed\n{said}"))
+}
+
+#[test]
+fn whoever_follows_the_advice_ends_with_a_record_that_is_true() {
+    for (back, done, undone) in
+        [(false, "CREATE TABLE missing (x)", "DROP TABLE u"), (true, "DROP TABLE v", "CREATE TABLE u (x)")]
+    {
+        for by_status in [false, true] {
+            for (way, by_hand) in [done, undone].into_iter().enumerate() {
+                let (project, stopped) = if back { interrupted_on_its_way_back() } else { interrupted() };
+                let said = if by_status { project.run(&["status"]).done() } else { stopped };
+                let command = &advice(&said.err)[way];
+                project.database().execute_batch(by_hand).unwrap();
+                project.run(&command.iter().map(String::as_str).collect::<Vec<_>>()).done();
+
+                // On its way up the first way out ends with it applied, on its way back the second one.
+                let applied = (way == 0) != back;
+                let about = format!("{command:?}, {back}");
+                let state = "SELECT coalesce(max(state), 'no row') FROM _cargo_migrate WHERE revision = 'a2'";
+                assert_eq!(project.ask(state), if applied { "applied" } else { "no row" }, "{about}");
+                let table = "SELECT count(*) FROM sqlite_schema WHERE name = 'u'";
+                assert_eq!(project.ask(table), if applied { "1" } else { "0" }, "{about}");
+                let at_head = project.run(&["current", "--check-heads"]);
+                assert_eq!(at_head.status, i32::from(!applied), "{about}");
+                project.run(&["status"]).done().says(if applied { "pending   0" } else { "pending   1" });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_word_that_could_be_meant_either_way_is_refused() {
+    let (project, stopped) = interrupted_on_its_way_back();
+    assert!(!stopped.err.contains("--finished"), "{}", stopped.err);
+    project.refuses(
+        &["repair", "--finished", "a2"],
+        &["taking it back was interrupted", "repair --not-applied a2", "repair --still-applied a2"],
+    );
+    interrupted().0.refuses(
+        &["repair", "--still-applied", "a2"],
+        &["a run of it was interrupted", "repair --finished a2", "repair --not-applied a2"],
+    );
+}
+
+#[test]
+fn what_is_half_way_is_not_applied() {
+    for (project, _) in [interrupted(), interrupted_on_its_way_back()] {
+        assert_eq!(project.run(&["current"]).done().out, "a1\n");
+        project.refuses(&["current", "--check-heads"], &["not-at-head", "`a2` is neither applied nor gone", "status"]);
+        assert_eq!(project.run(&["--format", "json", "current"]).done().json()["at_head"], false);
+        let history = project.run(&["history"]).done().out;
+        assert!(history.contains("a2 (head)  interrupted"), "{history}");
+        assert_eq!(project.run(&["--format", "json", "history"]).done().json()["revisions"][0]["applied"], false);
+        let status = project.run(&["--format", "json", "status"]).done().json();
+        assert_eq!(
+            (status["applied"].as_u64(), status["problems"][0]["code"].as_str()),
+            (Some(1), Some("interrupted"))
+        );
+        let _held = hold(&project);
+        project.run(&["history"]).done().says("a2 (head)  under way");
+    }
+}
+
+#[test]
+fn whoever_stamps_settles_what_was_interrupted() {
+    for (target, left) in [("a2", "a1 applied, a2 applied"), ("a1", "a1 applied")] {
+        for (project, _) in [interrupted(), interrupted_on_its_way_back()] {
+            project.run(&["stamp", target]).done();
+            let rows = "SELECT group_concat(revision || ' ' || state, ', ') FROM (SELECT * FROM _cargo_migrate ORDER BY sequence)";
+            assert_eq!(project.ask(rows), left);
+        }
+    }
+}
+
+#[test]
+fn a_failed_verify_tells_what_was_kept() {
+    let verify = "-- migrate:up\nCREATE TABLE u (x);\n-- migrate:verify\nSELECT count(*) > 0 FROM u;\n";
+    let project = project();
+    project.migration("a2", &format!("-- migrate:parent a1\n{verify}"));
+    project.refuses(&["upgrade"], &["verify-failed", "everything was rolled back: nothing of this run was kept"]);
+
+    project.migration("a2", &format!("-- migrate:parent a1\n-- migrate:no-transaction\n{verify}"));
+    let said = project.run(&["upgrade"]).refused(&["verify-failed", "all of its statements have taken effect"]).err;
+    assert!(!said.contains("rolled back"), "{said}");
+    assert_eq!(advice(&said), [["repair", "--finished", "a2"], ["repair", "--not-applied", "a2"]]);
+    assert_eq!(project.ask("SELECT state FROM _cargo_migrate WHERE revision = 'a2'"), "running");
+    assert_eq!(project.ask("SELECT count(*) FROM u"), "0");
+}
+
+#[test]
+fn a_statement_that_fails_says_what_was_kept_and_what_to_do() {
+    let project = project();
+    project
+        .migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x);\n-- migrate:down\nDROP TABLE w;\n");
+    project.migration("a3", "-- migrate:parent a2\n-- migrate:up\nINSERT INTO missing VALUES (1);\n");
+    project.refuses(
+        &["upgrade"],
+        &["sql-error", "nothing of this run was kept", "mend the statement, and run the command again"],
+    );
+    let said =
+        project.run(&["upgrade", "--per-revision"]).refused(&["sql-error", "had not committed before was rolled back"]);
+    assert!(said.err.contains("what was committed before is kept: a2"), "{}", said.err);
+    project.refuses(&["downgrade", "-1"], &["sql-error", "nothing of this run was kept", "--down-from file"]);
+    project
+        .migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x);\n-- migrate:down\nDROP TABLE u;\n");
+    project.run(&["downgrade", "-1", "--down-from", "file"]).done();
 }

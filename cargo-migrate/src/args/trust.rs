@@ -40,12 +40,15 @@ Examples:
   cargo migrate repair --finished 3f2a
   cargo migrate repair --rename old-name=new-name")]
 pub struct RepairArgs {
-    /// Record the migration as applied: its work is in the database
+    /// Record the interrupted upgrade as applied: all of it is in the database
     #[arg(long, value_name = "REV")]
     pub finished: Option<String>,
-    /// Forget the migration: nothing of it is in the database
+    /// Forget the interrupted migration: nothing of it is in the database
     #[arg(long, value_name = "REV")]
     pub not_applied: Option<String>,
+    /// Record the interrupted downgrade as never begun: all of it is in the database
+    #[arg(long, value_name = "REV")]
+    pub still_applied: Option<String>,
     /// Give the rows of a package that was renamed to its new key
     #[arg(long, value_name = "OLD=NEW")]
     pub rename: Option<String>,

@@ -52,7 +52,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             "exists": database.url.path().exists(),
             "current": at,
             "heads": heads,
-            "applied": history.of(key).count(),
+            "applied": history.settled().of(key).count(),
             "pending": pending.iter().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
             "problems": problems.iter().map(crate::report::shell::Shell::json_problem).collect::<Vec<_>>(),
         }));
@@ -64,7 +64,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     app.shell.out(format!("database  {}{there}", live::shown(&database, &path)));
     app.shell.out(format!("current   {}", or_base(&at)));
     app.shell.out(format!("head      {}", or_base(&heads)));
-    app.shell.out(format!("applied   {}", history.of(key).count()));
+    app.shell.out(format!("applied   {}", history.settled().of(key).count()));
     app.shell.out(format!("pending   {}", pending.len()));
     for migration in &pending {
         app.shell.out(format!("          {}  {}", migration.id, migration.message));
@@ -84,12 +84,13 @@ fn heads_of(opened: &Opened) -> Vec<String> {
     lineage.heads().into_iter().map(|at| lineage.id(at).to_string()).collect()
 }
 
-/// The applied revisions that no applied revision follows, by the database's own record.
+/// The applied revisions that no applied revision follows, by the database's own record. One that is half way is not
+/// applied.
 fn current_ids(opened: &Opened, history: &History) -> Vec<String> {
     let key = opened.project.key();
-    let parents: std::collections::HashSet<_> = history.of(key).flat_map(|row| row.parents.iter()).collect();
-    let mut ids: Vec<String> =
-        history.of(key).filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string()).collect();
+    let rows = || history.of(key).filter(|row| !row.is_half_way());
+    let parents: std::collections::HashSet<_> = rows().flat_map(|row| row.parents.iter()).collect();
+    let mut ids: Vec<String> = rows().filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string()).collect();
     ids.sort();
     ids
 }
@@ -101,8 +102,10 @@ pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
     let history = opened.history(&database)?;
     let at = current_ids(&opened, &history);
     let heads = heads_of(&opened);
+    let half_way: Vec<_> = history.of(opened.project.key()).filter(|row| row.is_half_way()).collect();
+    let at_head = at == heads && half_way.is_empty();
     if app.json() {
-        app.shell.json(&json!({ "command": "current", "database": database.name, "current": at, "heads": heads, "at_head": at == heads }));
+        app.shell.json(&json!({ "command": "current", "database": database.name, "current": at, "heads": heads, "at_head": at_head }));
     } else if at.is_empty() {
         app.shell.out("base");
     } else {
@@ -111,10 +114,15 @@ pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
             app.shell.out(format!("{id}{mark}"));
         }
     }
-    if args.check_heads && at != heads {
+    if args.check_heads && !at_head {
         let problem = Problem::new(build_support::problem::Code("not-at-head"), "the database is not at the heads")
-            .note(format!("it is at {}, and the heads are {}", or_base(&at), or_base(&heads)))
-            .help("`cargo migrate upgrade heads`");
+            .note(format!("it is at {}, and the heads are {}", or_base(&at), or_base(&heads)));
+        let problem = match half_way.first() {
+            Some(row) => problem.note(format!("`{}` is neither applied nor gone", row.id)).help(
+                "`cargo migrate status` says whether its run is under way, and what to do where it was interrupted",
+            ),
+            None => problem.help("`cargo migrate upgrade heads`"),
+        };
         return Err(problem.into());
     }
     Ok(())
@@ -130,7 +138,15 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
         Some(database) => Some(opened.history(database)?),
         None => None,
     };
-    let applied = history.as_ref().map(|history| plan::applied(opened.project.key(), lineage, history));
+    let applied = history.as_ref().map(|history| plan::applied(opened.project.key(), lineage, &history.settled()));
+    let half_way = match (&database, &history) {
+        (Some(database), Some(history)) => live::half_way(history, opened.project.key(), database, app.wait(&opened))?,
+        _ => None,
+    };
+    let is_half_way = |id| {
+        let row = history.as_ref().and_then(|history| history.find(opened.project.key(), id));
+        row.is_some_and(|row| row.is_half_way())
+    };
     let none = vec![false; lineage.len()];
     let shown = range(&opened, args.rev_range.as_deref(), applied.as_ref().unwrap_or(&none))?;
     let heads = lineage.heads();
@@ -160,7 +176,7 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
         let migration = opened.graph.migration(at);
         let state = match &applied {
             Some(applied) if applied[at] => "applied",
-            Some(_) => "pending",
+            Some(_) => half_way.filter(|_| is_half_way(&migration.id)).unwrap_or("pending"),
             None => "",
         };
         let mut marks: Vec<String> = migration.labels.clone();
@@ -301,7 +317,7 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
     let at = target::resolve_one(&args.revision, lineage, &applied)?;
     let migration = opened.graph.migration(at);
     let parents: Vec<&str> = lineage.parents(at).iter().map(|parent| lineage.id(*parent).as_str()).collect();
-    let row = history.find(opened.project.key(), &migration.id);
+    let row = history.find(opened.project.key(), &migration.id).filter(|row| !row.is_half_way());
     let text = opened.directory.text(migration)?;
     if app.json() {
         app.shell.json(&json!({

@@ -75,7 +75,7 @@ fn restamp(
     let key = opened.project.key();
     let lineage = opened.graph.lineage();
     let store = |error| Failure::from(store_problem(&error));
-    let applied = plan::applied(key, lineage, history);
+    let applied = plan::applied(key, lineage, &history.settled());
     let mut targets = Vec::new();
     for text in &args.revisions {
         match target::resolve(text, lineage, &applied)? {
@@ -86,10 +86,11 @@ fn restamp(
     }
     let wanted = lineage.with_ancestors(&targets);
     let mut changed = 0;
-    // What is stamped is what the targets stand on; everything else of the package comes off the record.
+    // What is stamped is what the targets stand on; everything else of the package comes off the record. What was
+    // interrupted comes off too: whoever stamps knows how the database is, and it is recorded anew where it is wanted.
     for row in history.of(key) {
         let stays = lineage.find(row.id.as_str()).is_some_and(|at| wanted[at]);
-        if args.purge || !stays {
+        if args.purge || !stays || row.is_half_way() {
             driver.forget(key, &row.id).map_err(store)?;
             changed += 1;
         }

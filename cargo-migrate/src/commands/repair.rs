@@ -18,23 +18,43 @@ use crate::commands::past;
 use crate::commands::record::{change, told};
 use crate::failure::{Failure, Result};
 
+/// What a person says of an interrupted revision.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Its upgrade is finished.
+    Finished,
+    /// Nothing of it is in the database.
+    NotApplied,
+    /// All of it is in the database, as before its downgrade.
+    StillApplied,
+}
+
 /// `cargo migrate repair`
 pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
-    match (&args.finished, &args.not_applied, &args.rename) {
-        (Some(text), _, _) => interrupted(app, text, true),
-        (_, Some(text), _) => interrupted(app, text, false),
-        (_, _, Some(text)) => rename(app, text),
-        (None, None, None) => comments(app),
+    let outcomes = [
+        (&args.finished, Outcome::Finished),
+        (&args.not_applied, Outcome::NotApplied),
+        (&args.still_applied, Outcome::StillApplied),
+    ];
+    for (text, outcome) in outcomes {
+        if let Some(text) = text {
+            return interrupted(app, text, outcome);
+        }
+    }
+    match &args.rename {
+        Some(text) => rename(app, text),
+        None => comments(app),
     }
 }
 
 /// Settles a revision whose run outside a transaction was interrupted: only a person knows how far it came.
-fn interrupted(app: App<'_>, text: &str, finished: bool) -> Result<()> {
+fn interrupted(app: App<'_>, text: &str, outcome: Outcome) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;
     let key = opened.project.key();
+    let mut settled = None;
     let changed = change(app, &opened, &database, true, false, |driver, history| {
-        let row = history.of(key).find(|row| row.state == State::Running && row.id.as_str().contains(text));
+        let row = history.of(key).find(|row| row.is_half_way() && row.id.as_str().contains(text));
         let Some(row) = row else {
             let problem = Problem::new(
                 Code("not-interrupted"),
@@ -42,14 +62,27 @@ fn interrupted(app: App<'_>, text: &str, finished: bool) -> Result<()> {
             );
             return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
         };
-        let done = if finished {
-            driver.mark(key, &row.id, State::Applied, row.elapsed_ms)
-        } else {
-            driver.forget(key, &row.id)
+        // A word that is right for the one way could be meant either way for the other.
+        let wrong = match (outcome, row.state) {
+            (Outcome::Finished, State::Reverting) => Some("`--finished` records an upgrade that is finished"),
+            (Outcome::StillApplied, State::Running) => Some("`--still-applied` records a downgrade that is undone"),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            return Err(plan::interrupted(row).note(wrong).into());
+        }
+        let done = match outcome {
+            Outcome::NotApplied => driver.forget(key, &row.id),
+            Outcome::Finished | Outcome::StillApplied => driver.mark(key, &row.id, State::Applied, row.elapsed_ms),
         };
         done.map_err(|error| Failure::from(store_problem(&error)))?;
+        settled = Some(row.id.clone());
         Ok(1)
     })?;
+    if let Some(id) = settled.filter(|_| !app.json()) {
+        let how = if outcome == Outcome::NotApplied { "not applied" } else { "applied" };
+        app.shell.status("Recorded", format!("`{id}` is {how}"));
+    }
     told(app, "repair", changed);
     Ok(())
 }

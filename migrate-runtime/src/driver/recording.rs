@@ -182,15 +182,18 @@ impl Driver for RecordingDriver<'_, '_> {
         let rows: Vec<String> = self
             .rows
             .iter()
-            .filter(|row| row.package == self.package && row.state == State::Applied)
-            .map(|row| format!("({}, {})", text(row.id.as_str()), text(&row.seal.to_string())))
+            .filter(|row| row.package == self.package)
+            .map(|row| {
+                let (id, seal) = (text(row.id.as_str()), text(&row.seal.to_string()));
+                format!("({id}, {seal}, {})", text(state_text(row.state)))
+            })
             .collect();
         let (table, package) = (name(&self.table), text(&self.package));
         let mut query = format!("SELECT (SELECT count(*) FROM {table} WHERE package = {package}) = {}", rows.len());
         if !rows.is_empty() {
             let _ = write!(
                 query,
-                "\n  AND (SELECT count(*) FROM {table} WHERE package = {package} AND state = 'applied' AND (revision, seal) IN (VALUES {})) = {}",
+                "\n  AND (SELECT count(*) FROM {table} WHERE package = {package} AND (revision, seal, state) IN (VALUES {})) = {}",
                 rows.join(", "),
                 rows.len()
             );

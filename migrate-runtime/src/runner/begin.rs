@@ -6,7 +6,7 @@ use build_support::problem::Problem;
 
 use super::{BUSY, database_problem, store_problem};
 use crate::driver::{Driver, Enforcement};
-use crate::history::{AppliedRevision, History, State};
+use crate::history::{AppliedRevision, History};
 
 /// Begins a transaction and reads the history in it. Where a revision is recorded as under way, the lock of the runs
 /// that commit more than once is held too when this returns: while such a run lives it holds that lock, and is waited
@@ -19,7 +19,7 @@ pub fn begin(driver: &mut dyn Driver, wait: Duration, waiting: &mut dyn FnMut())
     loop {
         driver.begin(Enforcement::Deferred, wait, waiting).map_err(|error| database_problem(&error))?;
         let history = driver.history().map_err(|error| store_problem(&error))?;
-        let Some(row) = history.rows().iter().find(|row| row.state == State::Running) else { return Ok(history) };
+        let Some(row) = history.rows().iter().find(|row| row.is_half_way()) else { return Ok(history) };
         if driver.hold_split().map_err(|error| database_problem(&error))? {
             return Ok(history);
         }

@@ -54,9 +54,7 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
         }
         None => statement.span.start..statement.span.end,
     };
-    Problem::new(SQL_ERROR, printable(&error.message))
-        .at(section.place(span))
-        .note("everything that was not committed before was rolled back")
+    Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span))
 }
 
 /// Where the word is that a syntax error names, for libraries that do not tell SQLite's own answer. A word that stands

@@ -6,11 +6,11 @@ use build_support::problem::{Place, Problem};
 
 use super::problems::{broken_keys, query_problem, statement_problem};
 use super::section::Section;
-use super::{Done, Run, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
+use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
 use crate::driver::Enforcement;
 use crate::event::Event;
 use crate::history::{AppliedRevision, State};
-use crate::plan::{Direction, Step};
+use crate::plan::{Direction, Step, with_ways_out};
 use crate::sqlite::StoreError;
 use crate::statement::{may_break_rows, split};
 
@@ -21,8 +21,9 @@ impl Run<'_, '_> {
             (self.observer)(Event::Started(step));
             let start = Instant::now();
             let section = self.section(package, step)?;
-            self.statements(step, &section, true)?;
-            self.verify(step, &section)?;
+            self.statements(step, &section, true)
+                .and_then(|()| self.verify(step, &section))
+                .map_err(|problems| self.rolled_back(step, problems))?;
             self.record(package, step, &section, start.elapsed(), State::Applied)?;
             let elapsed = start.elapsed();
             (self.observer)(Event::Finished(step, elapsed));
@@ -35,46 +36,74 @@ impl Run<'_, '_> {
         self.driver.finish(package).map_err(|error| one(store_problem(&error)))
     }
 
-    /// A `no-transaction` step: recorded as running, run statement by statement, recorded as done.
+    /// A `no-transaction` step: recorded as half way, run statement by statement, recorded as done.
     pub(super) fn outside(&mut self, package: &str, step: &Step) -> Done<()> {
-        let store = |error: StoreError| one(store_problem(&error));
         (self.observer)(Event::Started(step));
         let start = Instant::now();
         let section = self.section(package, step)?;
         match step.direction {
             Direction::Upgrade => self.record(package, step, &section, Duration::ZERO, State::Running)?,
-            Direction::Downgrade => self.driver.mark(package, &step.id, State::Running, 0).map_err(store)?,
+            Direction::Downgrade => {
+                self.driver.mark(package, &step.id, State::Reverting, 0).map_err(|error| one(store_problem(&error)))?
+            }
         }
         self.commit()?;
-        if let Err(problems) = self.statements(step, &section, false) {
-            self.driver.rollback();
-            return Err(problems
-                .into_iter()
-                .map(|problem| {
-                    problem
-                        .note(format!(
-                            "`{}` runs outside a transaction: the statements before this one have taken effect",
-                            step.id
-                        ))
-                        .help(format!("finish it by hand, then: `cargo migrate repair --finished {}`", step.id))
-                        .help(format!("or undo it by hand, then: `cargo migrate repair --not-applied {}`", step.id))
-                })
-                .collect());
-        }
+        self.statements(step, &section, false).map_err(|problems| {
+            self.left_half_way(step, problems, "what its statements before this one committed stays")
+        })?;
+        self.settle(package, step, &section, start)
+            .map_err(|problems| self.left_half_way(step, problems, "all of its statements have taken effect, and stay"))
+    }
+
+    /// Writes that a `no-transaction` step has done what it does, where its verify queries agree.
+    fn settle(&mut self, package: &str, step: &Step, section: &Section, start: Instant) -> Done<()> {
+        let store = |error: StoreError| one(store_problem(&error));
         self.begin(Enforcement::Deferred)?;
+        self.verify(step, section)?;
+        let elapsed = start.elapsed();
         match step.direction {
             Direction::Upgrade => {
-                self.verify(step, &section)?;
-                let elapsed = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
-                self.driver.mark(package, &step.id, State::Applied, elapsed).map_err(store)?;
+                let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+                self.driver.mark(package, &step.id, State::Applied, millis).map_err(store)?;
             }
             Direction::Downgrade => self.driver.forget(package, &step.id).map_err(store)?,
         }
         self.driver.finish(package).map_err(store)?;
-        let elapsed = start.elapsed();
         (self.observer)(Event::Finished(step, elapsed));
         self.done.push((step.clone(), elapsed));
-        Ok(())
+        self.commit()
+    }
+
+    /// What stopped a `no-transaction` step, with what it leaves and how a person settles that.
+    fn left_half_way(&mut self, step: &Step, problems: Vec<Problem>, what: &str) -> Vec<Problem> {
+        self.driver.rollback();
+        let told = |problem: Problem| {
+            // A row that is gone has been settled already.
+            if problem.code() == HISTORY_MOVED {
+                return problem;
+            }
+            let problem = problem.note(format!("`{}` runs outside a transaction: {what}", step.id));
+            with_ways_out(problem, &step.id, step.direction)
+        };
+        problems.into_iter().map(told).collect()
+    }
+
+    /// What stopped a step that shares a transaction: that is rolled back, and what was committed before it stays.
+    fn rolled_back(&self, step: &Step, problems: Vec<Problem>) -> Vec<Problem> {
+        let what = if self.committed == 0 {
+            "everything was rolled back: nothing of this run was kept"
+        } else {
+            "everything that this run had not committed before was rolled back"
+        };
+        let told = |problem: Problem| match (problem.code(), step.direction) {
+            (TRANSACTION_ENDED, _) => problem,
+            (SQL_ERROR, Direction::Upgrade) => problem.note(what).help("mend the statement, and run the command again"),
+            (SQL_ERROR, Direction::Downgrade) => {
+                problem.note(what).help("mend the down section of its file, and say `--down-from file`")
+            }
+            _ => problem.note(what),
+        };
+        problems.into_iter().map(told).collect()
     }
 
     fn statements(&mut self, step: &Step, section: &Section, transaction: bool) -> Done<()> {
@@ -120,7 +149,6 @@ impl Run<'_, '_> {
             if let Some(value) = wrong {
                 return Err(one(Problem::new(VERIFY_FAILED, format!("after `{}` this does not hold", step.id))
                     .at(section.place(query.span).label(format!("gave {value}")))
-                    .note("the run was rolled back")
                     .help("mend what the upgrade does, or what is verified")));
             }
         }

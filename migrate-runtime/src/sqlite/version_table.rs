@@ -255,6 +255,7 @@ pub(crate) fn state_text(state: State) -> &'static str {
     match state {
         State::Applied => "applied",
         State::Running => "running",
+        State::Reverting => "reverting",
     }
 }
 
@@ -287,6 +288,7 @@ fn read_row(row: &[Value]) -> Result<AppliedRevision, String> {
         state: match string(11, "state")?.as_str() {
             "applied" => State::Applied,
             "running" => State::Running,
+            "reverting" => State::Reverting,
             _ => return Err(damaged("state")),
         },
         applied_at: string(12, "applied_at")?,
@@ -348,8 +350,10 @@ mod tests {
         let newest = &history.rows()[1];
         assert_eq!(newest.checksum, Checksum::of("other"));
         assert_eq!((newest.applied_count, newest.schema_hash.as_ref()), (2, Some(&empty)));
-        store.mark("app", &second.id, State::Applied, 7).unwrap();
-        assert_eq!(store.read_history().unwrap().rows()[1].state, State::Applied);
+        for state in [State::Reverting, State::Running, State::Applied] {
+            store.mark("app", &second.id, state, 7).unwrap();
+            assert_eq!(store.read_history().unwrap().rows()[1].state, state);
+        }
         store.delete("app", &second.id).unwrap();
         for gone in [store.delete("app", &second.id), store.mark("app", &second.id, State::Applied, 7)] {
             assert!(matches!(gone, Err(StoreError::Gone(what)) if what.contains("`app/r2`")));
