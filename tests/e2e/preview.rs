@@ -9,7 +9,7 @@ const LOOK: &str = "SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2; SEL
     seal, parents, depends, directives, message, applied_count, down, state, tool_version, schema_hash FROM _cargo_migrate ORDER BY sequence";
 
 /// The stock shell on a database of the project; its standard output and whether it ended well.
-fn shell(project: &Project, database: &str, script: &str) -> (bool, String) {
+pub fn shell(project: &Project, database: &str, script: &str) -> (bool, String) {
     let mut shell = Command::new("sqlite3")
         .arg(project.path(database))
         .stdin(Stdio::piped())

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use crate::harness::{Project, Ran};
+use crate::preview::shell;
 
 /// A project whose first revision, with one row in its table, is applied.
 fn project() -> Project {
@@ -250,4 +251,47 @@ fn a_statement_that_fails_says_what_was_kept_and_what_to_do() {
     project
         .migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x);\n-- migrate:down\nDROP TABLE u;\n");
     project.run(&["downgrade", "-1", "--down-from", "file"]).done();
+}
+
+/// A project whose database has a row that points to nothing already, in a table without row ids with two references.
+fn with_a_dangling_row() -> Project {
+    let project = Project::new();
+    project.migration(
+        "a1",
+        "-- migrate:parent base\n-- migrate:up\nCREATE TABLE p (id INTEGER PRIMARY KEY);\n\
+         CREATE TABLE c (id TEXT PRIMARY KEY, one REFERENCES p, two REFERENCES p) WITHOUT ROWID;\n\
+         INSERT INTO p VALUES (1), (2), (3);\nINSERT INTO c VALUES ('a', 1, 1), ('b', 2, 1), ('c', 3, 1);\n",
+    );
+    project.run(&["upgrade"]).done();
+    project.database().execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM p WHERE id = 2").unwrap();
+    project
+}
+
+#[test]
+fn an_old_dangling_row_hides_no_new_one() {
+    for (sql, words) in [
+        ("DELETE FROM p WHERE id = 3;", "a row of `c` (one) points to no row of `p`"),
+        ("UPDATE c SET one = 9;", "each of 2 rows of `c` (one) points to no row of `p`"),
+        ("UPDATE c SET one = 1, two = 9 WHERE id = 'b';", "a row of `c` (two) points to no row of `p`"),
+    ] {
+        let project = with_a_dangling_row();
+        project.migration("a2", &format!("-- migrate:parent a1\n-- migrate:up\n{sql}\n"));
+        let script = project.run(&["upgrade", "--sql"]).done().out;
+        let (well, said) = shell(&project, "app.db", &script);
+        assert!(!well && said.contains("point to nothing"), "{sql}\n{said}");
+        project.refuses(&["upgrade"], &["foreign-keys", words]);
+    }
+}
+
+#[test]
+fn an_old_dangling_row_may_stay_or_go() {
+    for sql in ["CREATE TABLE u (x);\nUPDATE c SET id = upper(id);", "DELETE FROM c WHERE id = 'b';"] {
+        let project = with_a_dangling_row();
+        project.migration("a2", &format!("-- migrate:parent a1\n-- migrate:up\n{sql}\n"));
+        std::fs::copy(project.path("app.db"), project.path("script.db")).unwrap();
+        let script = project.run(&["upgrade", "--sql"]).done().out;
+        let (well, said) = shell(&project, "script.db", &script);
+        assert!(well, "{sql}\n{said}");
+        project.run(&["upgrade"]).done().says("1 rows pointed to nothing before");
+    }
 }

@@ -342,7 +342,9 @@ impl Driver for RecordingDriver<'_, '_> {
         if self.keys {
             self.keys = false;
             let query = format!(
-                "SELECT NOT EXISTS ({BROKEN_ROWS} EXCEPT SELECT * FROM temp._cargo_migrate_rows)\n  \
+                "SELECT NOT EXISTS (SELECT 1 FROM (SELECT *, 1 AS n FROM ({BROKEN_ROWS}) \
+                 UNION ALL SELECT *, -1 FROM temp._cargo_migrate_rows)\n    \
+                 GROUP BY \"table\", row, parent, columns HAVING sum(n) > 0)\n  \
                  AND NOT EXISTS ({BROKEN_REFERENCES} EXCEPT SELECT * FROM temp._cargo_migrate_references)"
             );
             self.assert("this would leave references that point to nothing", 1, &query);
@@ -358,7 +360,9 @@ impl Driver for RecordingDriver<'_, '_> {
     fn release_split(&mut self) {}
 }
 
-const BROKEN_ROWS: &str = "SELECT \"table\", rowid, parent FROM pragma_foreign_key_check";
+/// Rows of tables without row ids are alike, so they are counted, not compared as a set.
+const BROKEN_ROWS: &str = "SELECT c.\"table\", c.rowid AS row, c.parent, (SELECT group_concat(f.\"from\", ', ') \
+    FROM pragma_foreign_key_list(c.\"table\") AS f WHERE f.id = c.fkid) AS columns FROM pragma_foreign_key_check AS c";
 const BROKEN_REFERENCES: &str = "SELECT m.name, f.\"table\" FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name) AS f \
     WHERE m.type = 'table' AND lower(f.\"table\") NOT IN (SELECT lower(name) FROM main.sqlite_master WHERE type = 'table')";
 

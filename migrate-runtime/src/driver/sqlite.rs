@@ -297,7 +297,7 @@ impl Driver for SqliteDriver<'_> {
         if rows && self.violations.is_none() {
             self.violations = Some(self.store.violations()?);
         }
-        Ok(self.violations.as_ref().map_or(0, |violations| violations.found.len()))
+        Ok(self.violations.as_ref().map_or(0, |violations| violations.count))
     }
 
     fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError> {
@@ -315,10 +315,14 @@ impl Driver for SqliteDriver<'_> {
         }
         if let Some(before) = &self.violations {
             let now = self.store.violations_among(&references)?;
-            broken.extend(now.found.difference(&before.found).map(|violation| {
-                let row = violation.rowid.map_or_else(|| "a row".to_owned(), |rowid| format!("row {rowid}"));
+            broken.extend(now.more_than(before).map(|(violation, more)| {
+                let rows = match (violation.rowid, more) {
+                    (Some(rowid), _) => format!("row {rowid}"),
+                    (None, 1) => "a row".to_owned(),
+                    (None, _) => format!("each of {more} rows"),
+                };
                 printable(&format!(
-                    "{row} of `{}` ({}) points to no row of `{}`",
+                    "{rows} of `{}` ({}) points to no row of `{}`",
                     violation.table, violation.columns, violation.parent
                 ))
             }));

@@ -24,10 +24,22 @@ pub struct Violation {
 /// The rows whose references point to no row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations {
-    /// Those that were found.
-    pub found: BTreeSet<Violation>,
+    /// Those that were found, and how many times: in a table without row ids they are all alike.
+    pub found: BTreeMap<Violation, usize>,
+    /// How many they are together.
+    pub count: usize,
     /// Whether there are more than [`MOST_VIOLATIONS`], of which the rest was not looked for.
     pub truncated: bool,
+}
+
+impl Violations {
+    /// Those that there are more of than before, and how many more.
+    pub fn more_than<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = (&'a Violation, usize)> {
+        self.found.iter().filter_map(|(violation, count)| {
+            let known = before.found.get(violation).copied().unwrap_or(0);
+            count.checked_sub(known).filter(|more| *more > 0).map(|more| (violation, more))
+        })
+    }
 }
 
 /// A foreign key of a table: its parent and its pairs of columns.
@@ -129,19 +141,21 @@ impl Store<'_> {
         violations: &mut Violations,
     ) -> Result<bool, StoreError> {
         let checked = self.connection.query(sql, params, &mut |row| {
-            if violations.found.len() >= MOST_VIOLATIONS {
+            if violations.count >= MOST_VIOLATIONS {
                 violations.truncated = true;
                 return ControlFlow::Break(());
             }
             let table = text(row, 0);
             let key = (table, row.get(3).and_then(Value::as_i64).unwrap_or_default());
             let columns = references.get(&key).map(|reference| reference.from.join(", "));
-            violations.found.insert(Violation {
+            let violation = Violation {
                 table: key.0,
                 rowid: row.get(1).and_then(Value::as_i64),
                 parent: text(row, 2),
                 columns: columns.unwrap_or_default(),
-            });
+            };
+            *violations.found.entry(violation).or_default() += 1;
+            violations.count += 1;
             ControlFlow::Continue(())
         });
         match checked {
@@ -254,10 +268,29 @@ mod tests {
         assert!(!violations.truncated);
         let found: Vec<_> = violations
             .found
-            .iter()
+            .keys()
             .map(|v| (v.table.as_str(), v.rowid, v.parent.as_str(), v.columns.as_str()))
             .collect();
         assert_eq!(found, [("plain", None, "gone", "u"), ("todos", Some(4), "users", "u")]);
+    }
+
+    #[test]
+    fn violations_of_rows_without_row_ids_are_counted() {
+        let mut connection = open(
+            "CREATE TABLE users(id INTEGER PRIMARY KEY);
+             CREATE TABLE plain(a PRIMARY KEY, u REFERENCES users) WITHOUT ROWID;
+             INSERT INTO plain VALUES (1, 1), (2, 2);",
+        );
+        let mut store = Store::new(&mut connection, "_m");
+        let before = store.violations().unwrap();
+        store.connection().execute("INSERT INTO plain VALUES (3, 3), (4, 4), (5, NULL)", &[]).unwrap();
+        let now = store.violations().unwrap();
+        assert_eq!((before.count, now.count), (2, 4));
+        assert_eq!(
+            now.more_than(&before).map(|(v, more)| (v.table.as_str(), more)).collect::<Vec<_>>(),
+            [("plain", 2)]
+        );
+        assert_eq!(before.more_than(&now).count(), 0);
     }
 
     #[test]
@@ -284,7 +317,7 @@ mod tests {
         ));
         let violations = Store::new(&mut connection, "_m").violations().unwrap();
         assert!(violations.truncated);
-        let of = |table: &str| violations.found.iter().filter(|violation| violation.table == table).count();
+        let of = |table: &str| violations.found.keys().filter(|violation| violation.table == table).count();
         assert_eq!((of("a"), of("b")), (60_000, MOST_VIOLATIONS - 60_000));
     }
 }
