@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use build_support::problem::{Code, Problem};
-use migrate_runtime::connection::DatabaseError;
+use migrate_runtime::connection::{DatabaseError, ErrorKind};
 use migrate_runtime::driver::sqlite as driver;
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::{self, database_problem, store_problem};
 use migrate_runtime::sqlite::Store;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::failure::{Failure, Result};
@@ -105,18 +106,25 @@ pub fn in_memory() -> Result<Connection> {
 }
 
 /// Copies a database as it is at one moment, by SQLite's online backup, into a temporary file that only its owner can
-/// read and that is removed with the value.
+/// read and that is removed with the value. Waits so long for a process that holds the database locked.
+///
+/// All pages are copied in one step. Between steps a writer could come in, after which SQLite starts from the first
+/// page (<https://www.sqlite.org/backup.html>), and who writes often would let no copy end.
 ///
 /// # Errors
-/// A database that cannot be read, or no room for the copy.
-pub fn copy(database: &Database) -> Result<tempfile::NamedTempFile> {
+/// A database that is locked for longer or cannot be read, or no room for the copy.
+pub fn copy(database: &Database, wait: Duration) -> Result<tempfile::NamedTempFile> {
     let failed =
         |what: String| Failure::from(Problem::new(Code("database"), format!("{database} cannot be copied: {what}")));
     let file = tempfile::NamedTempFile::new().map_err(|error| failed(error.to_string()))?;
-    let Some(source) = open_for_reading(database, PATIENCE)? else { return Ok(file) };
+    let Some(source) = open_for_reading(database, wait)? else { return Ok(file) };
     let mut target = Connection::open(file.path()).map_err(|error| failed(error.to_string()))?;
-    let backup = rusqlite::backup::Backup::new(&source, &mut target).map_err(|error| failed(error.to_string()))?;
-    backup.run_to_completion(4096, Duration::ZERO, None).map_err(|error| failed(error.to_string()))?;
+    let backup = Backup::new(&source, &mut target).map_err(|error| failed(error.to_string()))?;
+    match backup.step(-1).map_err(|error| failed(error.to_string()))? {
+        StepResult::Done => {}
+        // SQLite has waited as long as the connection was told to.
+        _ => return Err(busy(database)),
+    }
     drop(backup);
     Ok(file)
 }
@@ -161,6 +169,12 @@ fn open(database: &Database, flags: OpenFlags, wait: Duration) -> Result<Connect
         Connection::open_with_flags(database.url.path(), flags).map_err(|error| refused(database, error))?;
     connection.busy_timeout(wait.clamp(PATIENCE, LONGEST_PATIENCE)).map_err(|error| refused(database, error))?;
     Ok(connection)
+}
+
+/// What is said where the wait for another process is over.
+fn busy(database: &Database) -> Failure {
+    let error = DatabaseError { kind: ErrorKind::Busy, message: "database is locked".to_owned(), offset: None };
+    database_problem(&error).in_file(database.url.path()).into()
 }
 
 /// What SQLite says of a file that it could not open or read.

@@ -1,9 +1,10 @@
 //! What a stranger tried on runs: questions that write, runs that are met half way, ways back that lead nowhere.
 
 use std::fs::File;
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::Duration;
 
-use crate::harness::{Project, Ran};
+use crate::harness::{Project, Ran, ended};
 use crate::preview::shell;
 
 /// A project whose first revision, with one row in its table, is applied.
@@ -294,4 +295,48 @@ fn an_old_dangling_row_may_stay_or_go() {
         assert!(well, "{sql}\n{said}");
         project.run(&["upgrade"]).done().says("1 rows pointed to nothing before");
     }
+}
+
+/// A database of more pages than a copy takes at once, with a revision that a dry run tries on a copy.
+fn of_many_pages() -> Project {
+    let project = project();
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) \
+        INSERT INTO t SELECT zeroblob(1000000) FROM n";
+    project.database().execute_batch(fill).unwrap();
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x);\n");
+    project
+}
+
+#[test]
+fn a_dry_run_on_a_copy_waits_no_longer_than_it_was_told_to() {
+    let project = of_many_pages();
+    let folder = project.path("copies");
+    std::fs::create_dir(&folder).unwrap();
+    let (over, is_over) = channel::<()>();
+    // Takes the database once the copy has begun, as soon as it leaves room, and keeps it until the command is over.
+    let other = {
+        let (path, folder) = (project.path("app.db"), folder.clone());
+        std::thread::spawn(move || {
+            let has_begun = || {
+                let mut copies = std::fs::read_dir(&folder).unwrap();
+                copies.any(|copy| copy.unwrap().metadata().is_ok_and(|copy| copy.len() > 0))
+            };
+            while !has_begun() {
+                if is_over.try_recv() == Err(TryRecvError::Disconnected) {
+                    return;
+                }
+                std::thread::yield_now();
+            }
+            let other = rusqlite::Connection::open(path).unwrap();
+            other.busy_timeout(Duration::from_secs(60)).unwrap();
+            other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+            is_over.recv().unwrap_err();
+        })
+    };
+    let mut command = project.command(&["upgrade", "--dry-run", "--wait", "0"]);
+    command.env("TMPDIR", &folder).env("TMP", &folder);
+    ended(command).done().says("dry run of 1 revision");
+    drop(over);
+    other.join().unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }

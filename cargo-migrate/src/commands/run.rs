@@ -141,7 +141,7 @@ pub(super) fn run(
         (live::in_memory()?, false)
     } else if first.is_split() {
         // What commits more than once cannot be rolled back at its end, so it is tried on a copy.
-        copy = live::copy(database)?;
+        copy = live::copy(database, app.wait(opened))?;
         (live::open_file(copy.path())?, false)
     } else {
         (live::open_for_writing(database, false)?, true)
