@@ -340,3 +340,39 @@ fn a_dry_run_on_a_copy_waits_no_longer_than_it_was_told_to() {
     other.join().unwrap();
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
+
+#[test]
+fn to_do_nothing_is_no_way_back() {
+    let file =
+        |down: &str| format!("-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x);\n-- migrate:down\n{down}\n");
+    let project = project();
+    for down in ["", "-- DROP TABLE u;", ";"] {
+        project.migration("a2", &file(down));
+        project.run(&["upgrade"]).done();
+        for command in [&["downgrade", "-1"][..], &["downgrade", "base", "--dry-run"], &["downgrade", "-1", "--sql"]] {
+            let words =
+                &["irreversible", "`a2` has a down section without a statement", "--down-from file", "`SELECT 1;`"];
+            project.refuses(command, words);
+        }
+        // The way out that is printed.
+        project.migration("a2", &file("DROP TABLE u;"));
+        project.refuses(&["downgrade", "-1"], &["down-differs"]);
+        project.refuses(&["downgrade", "-1", "--down-from", "stored"], &["irreversible"]);
+        project.run(&["downgrade", "-1", "--down-from", "file"]).done();
+        assert_eq!(project.ask("SELECT count(*) FROM sqlite_schema WHERE name = 'u'"), "0");
+    }
+    project.migration("a2", &file("SELECT 1;"));
+    project.run(&["upgrade"]).done();
+    project.run(&["downgrade", "-1"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM sqlite_schema WHERE name = 'u'"), "1");
+}
+
+#[test]
+fn what_did_nothing_is_taken_back_by_doing_nothing() {
+    let project = project();
+    project.migration("b1", "-- migrate:parent base\n-- migrate:up\n-- Nothing yet.\n-- migrate:down\n");
+    project.run(&["merge", "heads", "-m", "join"]).done();
+    project.run(&["upgrade"]).done();
+    project.run(&["downgrade", "base"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM _cargo_migrate"), "0");
+}

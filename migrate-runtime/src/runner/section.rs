@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use build_support::checksum::StatementsHash;
+use build_support::migration::Directives;
 use build_support::problem::{Place, Problem};
 
 use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, one, store_problem};
@@ -28,6 +30,19 @@ impl Section {
     pub(super) fn place(&self, span: std::ops::Range<usize>) -> Place {
         Place::span(&self.path, self.text.as_str(), span)
     }
+}
+
+/// Whether the recorded upgrade of a step holds any statement; that of a merge does not.
+fn did_something(step: &Step) -> bool {
+    let Directives { no_transaction, foreign_keys_on, .. } = step.directives;
+    step.hashes.statements != StatementsHash::of("", std::iter::empty(), no_transaction, foreign_keys_on)
+}
+
+/// To do nothing would leave what the upgrade did in the database, and nobody who knows of it.
+fn no_way_back(step: &Step, why: &str) -> Problem {
+    Problem::new(IRREVERSIBLE, format!("`{}` {why}, so it cannot be taken back", step.id))
+        .help("write one into its file and run `downgrade --down-from file`")
+        .help("or write a new revision that undoes what it did; a scratch database is emptied by `reset`")
 }
 
 impl Run<'_, '_> {
@@ -97,24 +112,22 @@ impl Run<'_, '_> {
                 .help("`--down-from file` runs the file's")));
             }
         };
-        match (from, stored, file) {
+        let section = match (from, stored, file) {
             (DownFrom::Stored, Some(text), Some((migration, whole, span))) if !differ => {
                 drop(text);
-                Ok(Section { path: migration.path.clone(), text: whole, span })
+                Section { path: migration.path.clone(), text: whole, span }
             }
             (DownFrom::Stored, Some(text), _) => {
                 let span = 0..text.len();
-                Ok(Section { path: PathBuf::from(format!("{} (stored down)", step.id)), text, span })
+                Section { path: PathBuf::from(format!("{} (stored down)", step.id)), text, span }
             }
-            (DownFrom::File, _, Some((migration, text, span))) => {
-                Ok(Section { path: migration.path.clone(), text, span })
-            }
-            _ => Err(one(Problem::new(
-                IRREVERSIBLE,
-                format!("`{}` has no down section, so it cannot be taken back", step.id),
-            )
-            .help("write one into its file and run `downgrade --down-from file`")
-            .help("or write a new revision that undoes what it did"))),
+            (DownFrom::File, _, Some((migration, text, span))) => Section { path: migration.path.clone(), text, span },
+            _ => return Err(one(no_way_back(step, "has no down section"))),
+        };
+        if split(&section.text, section.span.clone()).is_empty() && did_something(step) {
+            return Err(one(no_way_back(step, "has a down section without a statement")
+                .help("or say that there is nothing to undo with a statement that does nothing: `SELECT 1;`")));
         }
+        Ok(section)
     }
 }
