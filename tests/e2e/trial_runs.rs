@@ -376,3 +376,14 @@ fn what_did_nothing_is_taken_back_by_doing_nothing() {
     project.run(&["downgrade", "base"]).done();
     assert_eq!(project.ask("SELECT count(*) FROM _cargo_migrate"), "0");
 }
+
+#[test]
+fn the_tables_that_a_virtual_table_keeps_for_itself_are_no_part_of_the_schema() {
+    let project = project();
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE VIRTUAL TABLE words USING fts5 (word);\nCREATE TABLE words_mine (x);\n");
+    project.run(&["upgrade"]).done();
+    let schema = project.run(&["--format", "json", "schema"]).done().json();
+    let names: Vec<&str> =
+        schema["objects"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["t", "words", "words_mine"]);
+}

@@ -361,6 +361,7 @@ pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
         .query(
             "SELECT name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
              AND tbl_name <> ?1 COLLATE NOCASE \
+             AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') \
              ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, name",
             &[opened.project.settings().version_table.as_str().into()],
             &mut |row| {
