@@ -23,5 +23,6 @@ mod layering;
 mod preview;
 mod refusals;
 mod scenarios;
+mod trial_commands;
 mod trial_runs;
 mod writing;

@@ -132,11 +132,11 @@ fn take_off(key: &str, history: &History, ids: &[RevisionId]) -> std::result::Re
     Ok(Plan { package: key.to_owned(), steps: rows.map(downgrade_step).collect() })
 }
 
-/// Which databases have which revisions: by asking those that can be reached, and by what the committed lock says of
-/// the others.
+/// Which databases have which revisions: by asking those that can be reached, and by what the lock files say of the
+/// others.
 struct Holders {
     reached: Vec<(String, History)>,
-    recorded: Vec<(String, RevisionId)>,
+    recorded: BTreeSet<(String, RevisionId)>,
     key: String,
 }
 
@@ -163,10 +163,11 @@ impl Holders {
         if !unreached.is_empty() {
             app.shell.warning(format!("not reached, so not asked: {}", unreached.join(", ")));
         }
-        let mut recorded = Vec::new();
-        for id in opened.locks.shared.entries().keys() {
-            if let Some((_, names)) = opened.locks.shared.sealed(id.as_str()) {
-                let others = names.iter().filter(|name| reached.iter().all(|(known, _)| known != *name));
+        let mut recorded = BTreeSet::new();
+        for lock in [&opened.locks.shared, &opened.locks.local] {
+            for id in lock.entries().keys() {
+                let names = lock.sealed(id.as_str()).into_iter().flat_map(|(_, names)| names);
+                let others = names.filter(|name| reached.iter().all(|(known, _)| known != *name));
                 recorded.extend(others.map(|name| (name.clone(), id.clone())));
             }
         }
