@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::build_time::{ALLOW_DRAFTS, Folder, is_packaged};
 use crate::lock::Hashes;
 use crate::problem::{Code, Problem};
+use crate::verify::Holders;
 use crate::{sqlite_file, verify};
 
 /// A database could not be looked at.
@@ -153,19 +154,20 @@ impl Guard {
                 return;
             }
         };
-        let name = format!("`{}`", database.display());
+        let holders =
+            Holders::database(&format!("`{}`", database.display()), &format!("sqlite:{}", database.display()));
         for row in rows.iter().filter(|row| !row.running) {
             let found = match folder.graph.lineage().find(row.id.as_str()) {
                 Some(at) => {
                     let hashes = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
-                    verify::compare(&folder.graph, at, &hashes, &name, !errors.is_empty())
+                    verify::compare(&folder.graph, at, &hashes, &holders, !errors.is_empty())
                 }
                 // A file of another git branch is no edit; one that the lock knows has been removed.
                 None => folder
                     .locks
                     .shared
                     .get(row.id.as_str())
-                    .map(|_| verify::removed(&row.id, &name, folder.directory.shown())),
+                    .map(|_| verify::removed(&row.id, &holders, folder.directory.shown())),
             };
             let Some(problem) = found else { continue };
             let known =

@@ -152,6 +152,13 @@ impl Problem {
         self
     }
 
+    /// The same problem with its ways out written otherwise.
+    #[must_use]
+    pub fn map_help(mut self, change: impl FnMut(&String) -> String) -> Self {
+        self.0.help = self.0.help.iter().map(change).collect();
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {

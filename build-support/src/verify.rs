@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::directory::{LOCAL_FILE, LOCK_FILE, Locks};
 use crate::graph::RevisionGraph;
-use crate::lock::Hashes;
+use crate::lock::{Hashes, RELEASED, URL};
 use crate::migration::Parents;
 use crate::problem::{Code, Problem};
 use crate::revision::RevisionId;
@@ -28,12 +28,12 @@ pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Proble
     let slipped = slipped_in(graph, locks, &mut problems);
     let ids: BTreeSet<&RevisionId> = locks.shared.entries().keys().chain(locks.local.entries().keys()).collect();
     for id in ids {
-        for (lock, file) in [(&locks.shared, LOCK_FILE), (&locks.local, LOCAL_FILE)] {
-            let Some((hashes, names)) = lock.sealed(id.as_str()) else { continue };
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let holders = Holders::of_locks(locks, id);
+        for lock in [&locks.shared, &locks.local] {
+            let Some((hashes, _)) = lock.sealed(id.as_str()) else { continue };
             let found = match graph.lineage().find(id.as_str()) {
-                None => Some(removed(id, &format!("`{}`", names.join("`, `")), folder)),
-                Some(at) => compare(graph, at, hashes, &format!("`{}` ({file})", names.join("`, `")), slipped),
+                None => Some(removed(id, &holders, folder)),
+                Some(at) => compare(graph, at, hashes, &holders, slipped),
             };
             if let Some(problem) = found {
                 problems.push(problem);
@@ -44,17 +44,88 @@ pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Proble
     problems
 }
 
-/// Compares one file with the hashes it had when it was applied to `applied_to`, a name ready for a message.
-/// `explained` leaves out a changed history, where that has been reported already.
+/// Who has a revision, for a message and for the commands that it suggests.
+#[derive(Clone, Debug)]
+pub struct Holders {
+    shown: String,
+    databases: Vec<String>,
+    reserved: bool,
+}
+
+impl Holders {
+    /// What the lock files say.
+    fn of_locks(locks: &Locks, id: &RevisionId) -> Self {
+        let (mut shown, mut all) = (Vec::new(), BTreeSet::new());
+        for (lock, file) in [(&locks.shared, LOCK_FILE), (&locks.local, LOCAL_FILE)] {
+            let Some((_, names)) = lock.sealed(id.as_str()) else { continue };
+            shown.push(format!("`{}` ({file})", names.iter().map(String::as_str).collect::<Vec<_>>().join("`, `")));
+            all.extend(names.iter().cloned());
+        }
+        let (reserved, databases): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|name| [RELEASED, URL].contains(&name.as_str()));
+        Self { shown: shown.join(" and "), databases, reserved: !reserved.is_empty() }
+    }
+
+    /// A database by what `-d` knows it by.
+    #[must_use]
+    pub fn database(shown: &str, choice: &str) -> Self {
+        Self { shown: shown.to_owned(), databases: vec![choice.to_owned()], reserved: false }
+    }
+
+    /// The database that the command at hand works on, by a name ready for a message.
+    #[must_use]
+    pub fn chosen(shown: &str) -> Self {
+        Self { shown: shown.to_owned(), databases: Vec::new(), reserved: false }
+    }
+
+    /// What stands between `cargo migrate` and the command, so that it works on the database that has the revision.
+    fn choice(&self) -> String {
+        match &self.databases[..] {
+            [] => String::new(),
+            [one] => format!("-d {one} "),
+            _ => "-d NAME ".to_owned(),
+        }
+    }
+
+    /// The ways to take a revision off, where `command` takes it off one database.
+    fn ways_off(&self, id: &RevisionId, command: &str) -> Vec<String> {
+        let mut ways = Vec::new();
+        if !self.databases.is_empty() || !self.reserved {
+            let each = if self.databases.len() > 1 { ", on each of these databases" } else { "" };
+            ways.push(format!("`cargo migrate {}{command}`{each}", self.choice()));
+        }
+        if self.reserved {
+            ways.push(format!(
+                "`cargo migrate seal --undo {id}`, where no user's database and none that was given as a URL has it"
+            ));
+        }
+        ways
+    }
+}
+
+/// The target of a downgrade that takes a revision off and leaves what it follows.
+fn before(graph: &RevisionGraph, at: usize) -> String {
+    let lineage = graph.lineage();
+    let id = lineage.id(at);
+    match lineage.parents(at) {
+        [] if lineage.bases().len() == 1 => "base".to_owned(),
+        [] => format!("{id}@base"),
+        [_] => format!("{id}-1"),
+        [first, ..] => lineage.id(*first).to_string(),
+    }
+}
+
+/// Compares one file with the hashes it had when it was applied. `explained` leaves out a changed history, where that
+/// has been reported already.
 #[must_use]
 pub fn compare(
     graph: &RevisionGraph,
     at: usize,
     hashes: &Hashes,
-    applied_to: &str,
+    holders: &Holders,
     explained: bool,
 ) -> Option<Problem> {
-    let migration = graph.migration(at);
+    let (migration, applied_to) = (graph.migration(at), &holders.shown);
     let short = |expected: String, found: String| format!("expected {expected}, found {found}");
     if migration.checksum == hashes.checksum {
         if explained || graph.seal(at) == hashes.seal {
@@ -87,30 +158,25 @@ pub fn compare(
     } else {
         problem
     };
-    Some(
-        problem
-            .in_file(&migration.path)
-            .note(format!("`{}` is applied to {applied_to}", migration.id))
-            .note(short(
-                format!("sha256:{}", hashes.checksum.short()),
-                format!("sha256:{}", migration.checksum.short()),
-            ))
-            .help("put the file back as it was (`git checkout` of it)")
-            .help(format!(
-                "or take it off first (`cargo migrate downgrade {}-1`), edit it, and upgrade again",
-                migration.id
-            ))
-            .help("or leave it as it was and write the change as a new revision (`cargo migrate revision`)"),
-    )
+    let problem = problem
+        .in_file(&migration.path)
+        .note(format!("`{}` is applied to {applied_to}", migration.id))
+        .note(short(format!("sha256:{}", hashes.checksum.short()), format!("sha256:{}", migration.checksum.short())))
+        .help("put the file back as it was (`git checkout` of it)");
+    let command = format!("downgrade {}", before(graph, at));
+    let ways = holders.ways_off(&migration.id, &command);
+    let problem = problem.help(format!("or take it off first ({}), edit it, and upgrade again", ways.join("; ")));
+    Some(problem.help("or leave it as it was and write the change as a new revision (`cargo migrate revision`)"))
 }
 
-/// The problem of an applied revision whose file is gone; `applied_to` is a name ready for a message.
+/// The problem of an applied revision whose file is gone.
 #[must_use]
-pub fn removed(id: &RevisionId, applied_to: &str, folder: &Path) -> Problem {
-    Problem::new(DELETED, format!("the file of `{id}` is gone, and it is applied to {applied_to}"))
+pub fn removed(id: &RevisionId, holders: &Holders, folder: &Path) -> Problem {
+    let ways = holders.ways_off(id, &format!("delete {id} --downgrade"));
+    Problem::new(DELETED, format!("the file of `{id}` is gone, and it is applied to {}", holders.shown))
         .in_file(folder.join(id.file_name()))
         .help("put the file back (`git checkout` of it)")
-        .help(format!("then, to be rid of it, run `cargo migrate delete {id} --downgrade`"))
+        .help(format!("then, to be rid of it, run {}", ways.join("; ")))
 }
 
 /// Drafts that stand, by their names, before a sealed revision that names no parent, and so would come between it and

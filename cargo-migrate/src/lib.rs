@@ -32,6 +32,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::shell::Shell;
+use crate::report::suggest::Chosen;
 
 /// Runs the command line; gives the status that the process ends with.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -45,7 +46,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let shell = Shell::new(cli.global.color, cli.global.quiet, cli.global.verbose);
-    let result = Context::of_process()
+    let context = Context::of_process();
+    let shell = match &context {
+        Ok(context) => shell.choosing(Chosen::of(&cli.global, context)),
+        Err(_) => shell,
+    };
+    let result = context
         .map_err(|error| {
             let message = format!("the working directory cannot be read: {error}");
             Failure::from(build_support::problem::Problem::new(build_support::problem::Code("file-access"), message))
@@ -57,7 +63,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(()) => Exit::Done,
         Err(failure) => {
             if cli.global.format == args::Format::Json && !shell.answered() {
-                let problems: Vec<_> = failure.problems().iter().map(Shell::json_problem).collect();
+                let problems: Vec<_> = failure.problems().iter().map(|problem| shell.json_problem(problem)).collect();
                 shell.json(&serde_json::json!({ "problems": problems }));
             }
             for problem in failure.problems() {

@@ -1,3 +1,4 @@
 //! What a person and a program get to see.
 
 pub mod shell;
+pub mod suggest;

@@ -54,7 +54,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             "heads": heads,
             "applied": history.settled().of(key).count(),
             "pending": pending.iter().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
-            "problems": problems.iter().map(crate::report::shell::Shell::json_problem).collect::<Vec<_>>(),
+            "problems": problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
         }));
         return Ok(());
     }

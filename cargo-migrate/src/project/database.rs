@@ -230,6 +230,12 @@ fn without_value(problem: Problem, variable: &str) -> Problem {
         .help(format!("write `{variable}=sqlite:FILE`; another `env:` is not followed"))
 }
 
+/// Whether a choice is the name of a configured database, and no URL.
+#[must_use]
+pub fn is_name(choice: &str) -> bool {
+    !url::looks_like_url_or_path(choice)
+}
+
 /// What two paths of one file have in common: the canonical path where the file or its folder exists, else the
 /// path with `..` taken out of its text.
 fn identity(path: &Path) -> PathBuf {

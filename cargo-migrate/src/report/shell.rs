@@ -17,6 +17,7 @@ use build_support::problem::{Place, Problem, Severity, printable, printable_bloc
 use serde_json::{Value, json};
 
 use crate::args::Color;
+use crate::report::suggest::Chosen;
 
 const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -41,6 +42,7 @@ pub struct Shell {
     streams: Mutex<Streams>,
     quiet: bool,
     verbose: u8,
+    chosen: Chosen,
 }
 
 struct Streams {
@@ -85,7 +87,18 @@ impl Shell {
         verbose: u8,
     ) -> Self {
         let err = AutoStream::new(err, choice);
-        Self { streams: Mutex::new(Streams { out, err, input, failed: None, answered: false }), quiet, verbose }
+        Self {
+            streams: Mutex::new(Streams { out, err, input, failed: None, answered: false }),
+            quiet,
+            verbose,
+            chosen: Chosen::default(),
+        }
+    }
+
+    /// Takes what the command works on, for the commands that it suggests.
+    #[must_use]
+    pub fn choosing(self, chosen: Chosen) -> Self {
+        Self { chosen, ..self }
     }
 
     /// Whether only warnings, errors and results are wanted.
@@ -129,7 +142,7 @@ impl Shell {
 
     /// A problem, drawn as rustc draws its own, with the lines of the files that it is about.
     pub fn problem(&self, problem: &Problem) {
-        let mut text = draw(problem);
+        let mut text = draw(&self.chosen.in_problem(problem));
         text.push_str("\n\n");
         self.talk(&text);
     }
@@ -173,7 +186,8 @@ impl Shell {
 
     /// A problem's fields for a program.
     #[must_use]
-    pub fn json_problem(problem: &Problem) -> Value {
+    pub fn json_problem(&self, problem: &Problem) -> Value {
+        let problem = self.chosen.in_problem(problem);
         let places: Vec<Value> = problem
             .places()
             .iter()
@@ -219,7 +233,7 @@ impl Shell {
     }
 
     fn line(&self, style: Style, word: &str, message: &dyn Display) {
-        let message = printable_block(&shortened(message.to_string()));
+        let message = printable_block(&shortened(self.chosen.named(&message.to_string())));
         self.talk(&format!("{style}{word}{style:#}: {message}\n"));
     }
 
@@ -539,6 +553,6 @@ error[bad-word]: no such word
             ],
             "notes": [], "help": ["h"],
         });
-        assert_eq!(Shell::json_problem(&problem), expected);
+        assert_eq!(Shell::capturing().0.json_problem(&problem), expected);
     }
 }

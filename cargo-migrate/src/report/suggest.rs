@@ -1,0 +1,121 @@
+//! The commands that messages suggest, made to work on what the command at hand has worked on.
+//!
+//! A message says `cargo migrate downgrade -1`. Whoever types that after `cargo migrate -d prod status` would take the
+//! default database back, so the flags that chose what the command works on are put in where messages are shown.
+
+use std::path::Path;
+
+use build_support::problem::Problem;
+
+use crate::args::GlobalArgs;
+use crate::context::Context;
+use crate::project::database::{CHOICE_VARIABLE, is_name};
+
+const COMMAND: &str = "cargo migrate ";
+
+/// The commands that work on files alone.
+const WITHOUT_DATABASE: [&str; 10] =
+    ["init", "revision", "merge", "edit", "lock", "seal", "heads", "branches", "completions", "man"];
+
+/// The flags that chose what a command works on, as they are typed; each empty or with a space at its end.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    manifest: String,
+    package: String,
+    database: String,
+}
+
+impl Chosen {
+    /// What the command line and the variable for the database say.
+    #[must_use]
+    pub fn of(global: &GlobalArgs, context: &Context) -> Self {
+        let flag =
+            |name: &str, value: Option<&str>| value.map_or_else(String::new, |it| format!("{name} {} ", word(it)));
+        let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_string_lossy).map(String::from);
+        // A URL in the variable starts at the package, one behind `-d` at the working directory: it stays where it is.
+        let variable = context.variable(CHOICE_VARIABLE).filter(|choice| is_name(choice));
+        Self {
+            manifest: flag("--manifest-path", path(&global.manifest_path).as_deref()),
+            package: flag("-p", global.package.as_deref())
+                + &flag("--migrations", path(&global.migrations).as_deref())
+                + &flag("--name", global.name.as_deref()),
+            database: flag("-d", global.database.as_deref().or(variable)),
+        }
+    }
+
+    /// A text in which every command between backticks names what it is to work on, unless it does so already.
+    #[must_use]
+    pub fn named(&self, text: &str) -> String {
+        let mut parts = text.split('`').map(str::to_owned).collect::<Vec<_>>();
+        for code in parts.iter_mut().skip(1).step_by(2) {
+            let Some((before, line)) = code.split_once(COMMAND) else { continue };
+            let has = |flags: &[&str]| line.split(' ').any(|word| flags.contains(&word));
+            let verb = line.split(' ').next().unwrap_or_default();
+            let package = if has(&["-p", "--migrations", "--name"]) { "" } else { &self.package };
+            let database = if has(&["-d"]) || WITHOUT_DATABASE.contains(&verb) { "" } else { &self.database };
+            *code = format!("{before}{COMMAND}{}{package}{database}{line}", self.manifest);
+        }
+        parts.join("`")
+    }
+
+    /// A problem whose ways out are [`Chosen::named`].
+    #[must_use]
+    pub fn in_problem(&self, problem: &Problem) -> Problem {
+        problem.clone().map_help(|help| self.named(help))
+    }
+}
+
+/// A word as a shell reads it back.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,?".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen() -> Chosen {
+        Chosen {
+            manifest: "--manifest-path a/Cargo.toml ".to_owned(),
+            package: "-p shop ".to_owned(),
+            database: "-d prod ".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_suggested_command_names_what_it_works_on() {
+        let named = |text: &str| chosen().named(text);
+        assert_eq!(
+            named("go back: `cargo migrate downgrade -1`, or `x`"),
+            "go back: `cargo migrate --manifest-path a/Cargo.toml -p shop -d prod downgrade -1`, or `x`"
+        );
+        assert_eq!(named("`cargo migrate lock`"), "`cargo migrate --manifest-path a/Cargo.toml -p shop lock`");
+        assert_eq!(named("cargo migrate lock"), "cargo migrate lock");
+        assert_eq!(Chosen::default().named("`cargo migrate up` `"), "`cargo migrate up` `");
+    }
+
+    #[test]
+    fn a_command_that_names_it_already_is_left_alone() {
+        let named = |text: &str| chosen().named(text);
+        assert_eq!(
+            named("`cargo migrate upgrade q1 -p queue`"),
+            "`cargo migrate --manifest-path a/Cargo.toml -d prod upgrade q1 -p queue`"
+        );
+        assert_eq!(
+            named("`cargo migrate -d dev delete a`"),
+            "`cargo migrate --manifest-path a/Cargo.toml -p shop -d dev delete a`"
+        );
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+        assert_eq!(word("sqlite:a/b.db?mode=ro"), "sqlite:a/b.db?mode=ro");
+        assert_eq!(word("sqlite:my db"), "'sqlite:my db'");
+        assert_eq!(word("it's"), "'it'\\''s'");
+    }
+}
