@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use build_support::problem::{Code, Place, Problem, nearest, printable};
 
+use super::layer::INVALID;
 use super::manifest::Section;
 use super::settings::{BackupPolicy, DatabaseSetting, Settings};
 use super::url::{self, Reference};
@@ -100,7 +101,7 @@ impl Databases<'_> {
             let base = found.folder.as_deref().unwrap_or(self.root);
             return url::parse(&found.value)
                 .and_then(|reference| reference.resolve(base))
-                .map(|url| self.given(url, Origin::Configuration(base)))
+                .and_then(|url| self.given(url, Origin::Configuration(base)))
                 .map_err(|problem| without_value(problem, URL_VARIABLE));
         }
         match self.settings.databases.as_slice() {
@@ -123,25 +124,53 @@ impl Databases<'_> {
             return self.configured(choice);
         }
         let url = self.resolve(url::parse(choice)?, base, None)?;
-        Ok(self.given(url, origin))
+        self.given(url, origin)
     }
 
     /// A URL's database, which is the configured one where both mean the same file.
-    fn given(&self, url: DatabaseUrl, origin: Origin<'_>) -> Database {
-        let file = identity(url.path());
-        let configured = self.settings.databases.iter().filter_map(|setting| self.database(setting).ok());
-        if let Some(same) = configured.into_iter().find(|configured| identity(configured.url.path()) == file) {
-            return Database { url: same.url.clone().opened_as(&url), ..same };
+    fn given(&self, url: DatabaseUrl, origin: Origin<'_>) -> Result<Database, Problem> {
+        if let Some((setting, _)) = self.of_file(&identity(url.path())).next() {
+            let same = self.database(setting)?;
+            return Ok(Database { url: same.url.clone().opened_as(&url), ..same });
         }
         let shared = match origin {
             Origin::CommandLine(_) => true,
             Origin::Configuration(_) => !url.is_relative(),
         };
         let backup = self.settings.backup;
-        Database { name: None, url, scratch: false, protected: false, shared, backup }
+        Ok(Database { name: None, url, scratch: false, protected: false, shared, backup })
     }
 
+    /// A configured database. Where others of another name mean the same file, the stricter protection counts, and
+    /// one that is thrown away cannot be one that is kept.
     fn database(&self, setting: &DatabaseSetting) -> Result<Database, Problem> {
+        let mut database = self.alone(setting)?;
+        for (other, same) in self.of_file(&identity(database.url.path())) {
+            if same.scratch != database.scratch {
+                let (scratch, kept) = if same.scratch { (other, setting) } else { (setting, other) };
+                return Err(Problem::new(
+                    INVALID,
+                    format!("`{}` and `{}` are one file, and only the first is scratch", scratch.name, kept.name),
+                )
+                .at(scratch.place.clone())
+                .at(kept.place.clone())
+                .note("what is applied to a scratch database may be emptied at any time")
+                .help("give one of them another file, or say `scratch = true` for both"));
+            }
+            database.protected |= same.protected;
+            database.shared |= same.shared;
+        }
+        Ok(database)
+    }
+
+    /// The configured databases of a file. One whose URL cannot be read is none of them.
+    fn of_file<'f>(&'f self, file: &'f Path) -> impl Iterator<Item = (&'f DatabaseSetting, Database)> {
+        let all = self.settings.databases.iter().filter_map(|setting| Some((setting, self.alone(setting).ok()?)));
+        all.filter(move |(_, database)| identity(database.url.path()) == file)
+    }
+
+    /// What a configured database's own line says.
+    fn alone(&self, setting: &DatabaseSetting) -> Result<Database, Problem> {
         let base = match setting.section {
             Section::Package => self.root,
             Section::Workspace => self.workspace_root,
@@ -309,6 +338,30 @@ mod tests {
         std::fs::write(world.path("todo.db"), "").unwrap();
         let absolute = format!("sqlite://{}", world.path("src/../todo.db").display());
         assert_eq!(project.database(&world.context("src"), Some(&absolute)).unwrap().lock_name(), "dev");
+    }
+
+    #[test]
+    fn two_names_of_one_file_have_the_stricter_protection_and_are_not_both_scratch_and_kept() {
+        let world = World::new();
+        let world = &world;
+        let databases = |lines: &str| {
+            world.package("", &format!("[package]\nname = 'a'\n[package.metadata.migrate.databases]\n{lines}"));
+            let project = world.open("").unwrap();
+            move |choice: &str| project.database(&world.context(""), Some(choice))
+        };
+        let choose =
+            databases("a = 'sqlite:x.db'\nb = { url = 'sqlite:d/../x.db', protected = true, shared = true }\n");
+        for choice in ["a", "b", "sqlite:./x.db"] {
+            let found = choose(choice).unwrap();
+            assert!(found.protected && found.shared, "{choice}");
+        }
+        let choose =
+            databases("a = 'sqlite:x.db'\nb = { url = 'sqlite:y/../x.db', scratch = true }\nc = 'sqlite:c.db'\n");
+        for choice in ["a", "b", "sqlite:./x.db"] {
+            let shown = problem_of(choose(choice));
+            assert!(shown.contains("[invalid-setting]") && shown.contains("`b` and `a` are one file"), "{shown}");
+        }
+        assert!(choose("c").is_ok());
     }
 
     #[test]
