@@ -33,6 +33,8 @@ pub const LOCK_FORMAT: Code = Code("lock-format");
 pub const RELEASED: &str = "released";
 /// The name for a database that was given as a URL.
 pub const URL: &str = "url";
+/// The names that no downgrade takes off: nobody here can see whether such a database still has the revision.
+pub const RESERVED: [&str; 2] = [RELEASED, URL];
 
 /// What a sealed revision was when it was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

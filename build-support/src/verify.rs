@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::directory::{LOCAL_FILE, LOCK_FILE, Locks};
 use crate::graph::RevisionGraph;
-use crate::lock::{Hashes, RELEASED, URL};
+use crate::lock::{Hashes, RESERVED};
 use crate::migration::Parents;
 use crate::problem::{Code, Problem};
 use crate::revision::RevisionId;
@@ -62,7 +62,7 @@ impl Holders {
             all.extend(names.iter().cloned());
         }
         let (reserved, databases): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|name| [RELEASED, URL].contains(&name.as_str()));
+            all.into_iter().partition(|name| RESERVED.contains(&name.as_str()));
         Self { shown: shown.join(" and "), databases, reserved: !reserved.is_empty() }
     }
 

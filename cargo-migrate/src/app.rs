@@ -203,7 +203,7 @@ impl Opened {
 
 /// Edits the locks so that they say what the files and a database's history say.
 pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Option<(&Database, &History)>) {
-    use build_support::lock::{Entry, RELEASED, URL};
+    use build_support::lock::{Entry, RESERVED};
     locks.shared.set_package(key);
     if let Some((database, history)) = database.filter(|(database, _)| !database.scratch) {
         let name = database.lock_name();
@@ -214,7 +214,7 @@ pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Opt
                 lock.seal(row.id.clone(), hashes, name);
             }
         }
-        if name != URL && name != RELEASED {
+        if !RESERVED.contains(&name) {
             let applied: HashSet<_> = history.of(key).map(|row| &row.id).collect();
             let gone: Vec<_> = lock.entries().keys().filter(|id| !applied.contains(id)).cloned().collect();
             for id in gone {

@@ -1,5 +1,6 @@
 //! The commands, a thin module for each group of verbs.
 
+pub mod confirm;
 pub mod delete;
 pub mod edit;
 pub mod init;
@@ -36,7 +37,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Downgrade(args) => run::downgrade(app, args),
         Command::Stamp(args) => record::stamp(app, args),
         Command::EnsureVersion(args) => record::ensure_version(app, args),
-        Command::Reset(_) => reset::reset(app),
+        Command::Reset(args) => reset::reset(app, args),
         Command::Status(_) => look::status(app),
         Command::Current(args) => look::current(app, args),
         Command::History(args) => look::history(app, args),

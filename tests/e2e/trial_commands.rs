@@ -77,3 +77,91 @@ fn one_of_several_first_revisions_is_taken_off_alone() {
     project.run(&["-d", "dev", "downgrade", "z1@base"]).done();
     project.run(&["current"]).done().says("a1");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_scratch_name_of_a_database_that_is_kept_empties_nothing() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["upgrade"]).done();
+    std::os::unix::fs::symlink(project.path("app.db"), project.path("database_test.db")).unwrap();
+    project.database().execute("INSERT INTO t1 VALUES (1)", []).unwrap();
+    project.refuses(&["-d", "test", "reset"], &["invalid-setting", "`test` and `dev` are one file", "Cargo.toml"]);
+    project.refuses(&["-d", "sqlite:app.db", "upgrade"], &["invalid-setting"]);
+    assert_eq!(project.ask("SELECT count(*) FROM t1"), "1");
+}
+
+/// A project whose `dev` is protected, and `test` too.
+fn protected() -> Project {
+    let project = Project::new();
+    let manifest = project.read("Cargo.toml");
+    let manifest = manifest.replace("\"sqlite:app.db\"", "{ url = \"sqlite:app.db\", protected = true }");
+    project.write("Cargo.toml", &manifest.replace("scratch = true", "scratch = true, protected = true"));
+    project.migration("a1", &table("base", "t1"));
+    project
+}
+
+#[test]
+fn every_command_that_writes_a_protected_database_wants_a_yes() {
+    let project = protected();
+    project.write("app.db", "");
+    project.write("database_test.db", "");
+    for arguments in [&["ensure-version"][..], &["-d", "test", "reset"], &["upgrade"], &["stamp", "a1", "--purge"]] {
+        project.refuses(arguments, &["not-confirmed", "is protected, and nobody can be asked here", "--yes"]);
+        project.run(&[arguments, &["--yes"]].concat()).done();
+    }
+    project.refuses(&["downgrade", "base"], &["not-confirmed"]);
+    project.run(&["downgrade", "base", "--yes"]).done();
+    project.run(&["upgrade", "--yes"]).done();
+    let text = project.read("migrations/a1.sql");
+    project.migration("a1", &format!("-- Why.\n{text}"));
+    project.refuses(&["repair"], &["not-confirmed", "--yes"]);
+    project.run(&["repair", "--yes"]).done();
+    project.run(&["verify"]).done();
+    let manifest = project.read("Cargo.toml").replace("name = \"app\"", "name = \"shop\"");
+    project.write("Cargo.toml", &manifest);
+    project.refuses(&["repair", "--rename", "app=shop"], &["not-confirmed", "--yes"]);
+    project.run(&["repair", "--rename", "app=shop", "--yes"]).done();
+}
+
+/// `script` of util-linux is the terminal at which somebody is asked.
+#[cfg(target_os = "linux")]
+#[test]
+fn at_a_terminal_somebody_is_asked_before_a_protected_database_is_written() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let project = protected();
+    let ask = |line: &str, answer: &[u8]| {
+        let program = format!("'{}' {line}", env!("CARGO_BIN_EXE_cargo-migrate"));
+        let mut script = Command::new("script");
+        script.args(["-qec", &program, "/dev/null"]).current_dir(project.path(""));
+        let mut asked = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        asked.stdin.take().unwrap().write_all(answer).unwrap();
+        let output = asked.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    project.write("app.db", "");
+    for line in ["ensure-version", "stamp a1", "-d test reset"] {
+        let (status, said) = ask(line, b"n\n");
+        assert!(status == Some(1) && said.contains("write to ") && said.contains("nobody agreed"), "{said}");
+        let (status, said) = ask(line, b"y\n");
+        assert!(status == Some(0), "{said}");
+    }
+}
+
+#[test]
+fn a_database_that_was_given_as_a_url_does_not_freeze_a_draft_for_ever() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["-d", "sqlite:once.db", "upgrade", "--create"]).done();
+    project.run(&["-d", "sqlite:once.db", "downgrade", "base"]).done();
+    assert!(project.read("migrations/migrate.lock").contains("  url\n"));
+
+    let text = project.read("migrations/a1.sql");
+    project.migration("a1", &text.replace("(x)", "(y)"));
+    project.refuses(&["upgrade"], &["error[edited]", "`cargo migrate seal --undo a1`"]);
+    project.refuses(&["delete", "a1"], &["still-applied", "`cargo migrate seal --undo a1`"]);
+    project.refuses(&["seal", "--undo", "a1"], &["not-confirmed", "given as a URL", "--yes"]);
+    project.run(&["seal", "--undo", "a1", "--yes"]).done().says("Unsealed a1");
+    project.run(&["upgrade"]).done();
+}

@@ -149,7 +149,7 @@ fn what_is_released_is_fixed_until_its_seal_is_broken_on_purpose() {
     project.run(&["seal"]).refused(&["error[edited]"]);
     project.migration("a1", &table("base", "t_a1"));
 
-    project.run(&["delete", "b1", "--splice"]).refused(&["users' databases may have it", "seal b1 --undo"]);
+    project.run(&["delete", "b1", "--splice"]).refused(&["users' databases may have it", "seal --undo b1"]);
     project.run(&["seal", "a1", "--undo"]).refused(&["not-confirmed", "--yes"]);
     project.run(&["seal", "c1", "--undo"]).refused(&["not-sealed"]);
     project.run(&["seal", "a1", "--undo", "--yes"]).done().says("Unsealed a1").says("Unsealed b1");

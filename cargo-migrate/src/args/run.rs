@@ -92,6 +92,9 @@ pub struct EnsureVersionArgs {
     /// Print the statements instead of running them
     #[arg(long)]
     pub sql: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `reset`: empty a scratch database and apply everything again.
@@ -99,4 +102,8 @@ pub struct EnsureVersionArgs {
 #[command(after_help = "\
 Examples:
   cargo migrate reset -d test")]
-pub struct ResetArgs {}
+pub struct ResetArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}

@@ -16,7 +16,7 @@ pub struct SealArgs {
     /// The migrations to seal, with all before them; without any, all
     #[arg(value_name = "REV")]
     pub revisions: Vec<String>,
-    /// Break the seal of these migrations, and of all after them, instead
+    /// Break the seal of these migrations, and of all after them, instead; what was applied to a URL is forgotten too
     #[arg(long, requires = "revisions")]
     pub undo: bool,
     /// Do not ask before a seal is broken
@@ -30,7 +30,6 @@ pub struct LockArgs {}
 
 /// `repair`: accept changes of comments; or settle an interrupted migration, or a renamed package.
 #[derive(Clone, Debug, Args)]
-#[group(multiple = false)]
 #[command(after_help = "\
 Without an option, changes of comments, of down and of verify sections are accepted, in the lock files
 and in the chosen database. What an upgrade does cannot be changed so.
@@ -41,15 +40,18 @@ Examples:
   cargo migrate repair --rename old-name=new-name")]
 pub struct RepairArgs {
     /// Record the interrupted upgrade as applied: all of it is in the database
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", group = "settled")]
     pub finished: Option<String>,
     /// Forget the interrupted migration: nothing of it is in the database
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", group = "settled")]
     pub not_applied: Option<String>,
     /// Record the interrupted downgrade as never begun: all of it is in the database
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", group = "settled")]
     pub still_applied: Option<String>,
     /// Give the rows of a package that was renamed to its new key
-    #[arg(long, value_name = "OLD=NEW")]
+    #[arg(long, value_name = "OLD=NEW", group = "settled")]
     pub rename: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }

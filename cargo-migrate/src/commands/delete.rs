@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use build_support::lock::{RELEASED, URL};
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::RevisionId;
 use build_support::target;
@@ -192,22 +193,34 @@ impl Holders {
             .flat_map(|id| self.of(id).map(move |name| (name, id)))
             .filter(|(name, _)| Some(*name) != except)
             .collect();
-        let Some((first, id)) = found.first() else { return Ok(()) };
+        if found.is_empty() {
+            return Ok(());
+        }
         let mut problem = Problem::new(STILL_APPLIED, "a revision that is applied is not deleted");
         for (name, id) in &found {
             problem = problem.note(match *name {
-                build_support::lock::RELEASED => format!("`{id}` is sealed as released: users' databases may have it"),
-                build_support::lock::URL => format!("`{id}` was applied to a database that was given as a URL"),
+                RELEASED => format!("`{id}` is sealed as released: users' databases may have it"),
+                URL => format!("`{id}` was applied to a database that was given as a URL"),
                 name => format!("`{id}` is applied to `{name}`"),
             });
         }
-        let help = match *first {
-            build_support::lock::RELEASED => format!("where no user has it: `cargo migrate seal {id} --undo`"),
-            build_support::lock::URL => {
-                format!("roll it back there and delete it: `cargo migrate -d URL delete {id} --downgrade`")
+        let mut ways = BTreeSet::new();
+        for (name, id) in found {
+            let way = match name {
+                RELEASED => format!("where no user has it: `cargo migrate seal --undo {id}`"),
+                URL => format!(
+                    "roll it back there (`cargo migrate -d URL downgrade …`), and where no such database has it any more: \
+                     `cargo migrate seal --undo {id}`"
+                ),
+                name => {
+                    format!("roll it back and delete it in one go: `cargo migrate -d {name} delete {id} --downgrade`")
+                }
+            };
+            // What stands for one name stands for the others: one command each is enough.
+            if ways.insert(name) {
+                problem = problem.help(way);
             }
-            name => format!("roll it back and delete it in one go: `cargo migrate -d {name} delete {id} --downgrade`"),
-        };
-        Err(problem.help(help).into())
+        }
+        Err(problem.into())
     }
 }

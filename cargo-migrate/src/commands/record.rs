@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use build_support::problem::Problem;
 use build_support::target;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::driver::sqlite::SqliteDriver;
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{EnsureVersionArgs, StampArgs};
-use crate::commands::{preview, run};
+use crate::commands::{confirm, preview, run};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -28,10 +27,7 @@ pub(super) fn change(
     create: bool,
     change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
 ) -> Result<usize> {
-    if database.protected && !yes {
-        let problem = Problem::new(run::NOT_CONFIRMED, format!("`{}` is protected", database.lock_name()));
-        return Err(problem.help("say `--yes` where this is meant").into());
-    }
+    confirm::protected(app, &opened.project, database, yes, "say `--yes` where this is meant", || ())?;
     let mut connection = live::open_for_writing(database, create)?;
     let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
     let wait: Duration = app.wait(opened);
@@ -120,7 +116,7 @@ pub(super) fn ensure_version(app: App<'_>, args: &EnsureVersionArgs) -> Result<(
         return Ok(());
     }
     let database = app.database(&opened)?;
-    change(app, &opened, &database, false, database.may_be_created(), |_, _| Ok(0))?;
+    change(app, &opened, &database, args.yes, database.may_be_created(), |_, _| Ok(0))?;
     if app.json() {
         told(app, "ensure-version", 0);
     } else {

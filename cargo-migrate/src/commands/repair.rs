@@ -14,9 +14,12 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::RepairArgs;
-use crate::commands::past;
 use crate::commands::record::{change, told};
+use crate::commands::{confirm, past};
 use crate::failure::{Failure, Result};
+use crate::live;
+
+const SAY_YES: &str = "say `--yes` where this is meant";
 
 /// What a person says of an interrupted revision.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,22 +41,22 @@ pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
     ];
     for (text, outcome) in outcomes {
         if let Some(text) = text {
-            return interrupted(app, text, outcome);
+            return interrupted(app, text, outcome, args.yes);
         }
     }
     match &args.rename {
-        Some(text) => rename(app, text),
-        None => comments(app),
+        Some(text) => rename(app, text, args.yes),
+        None => comments(app, args.yes),
     }
 }
 
 /// Settles a revision whose run outside a transaction was interrupted: only a person knows how far it came.
-fn interrupted(app: App<'_>, text: &str, outcome: Outcome) -> Result<()> {
+fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;
     let key = opened.project.key();
     let mut settled = None;
-    let changed = change(app, &opened, &database, true, false, |driver, history| {
+    let changed = change(app, &opened, &database, yes, false, |driver, history| {
         let row = history.of(key).find(|row| row.is_half_way() && row.id.as_str().contains(text));
         let Some(row) = row else {
             let problem = Problem::new(
@@ -89,12 +92,17 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome) -> Result<()> {
 
 /// Accepts changes of comments, downs and verify sections, in the lock files and in the chosen database. What an
 /// upgrade does cannot be accepted so: its statements hash would differ.
-fn comments(app: App<'_>) -> Result<()> {
+fn comments(app: App<'_>, yes: bool) -> Result<()> {
     let opened = app.open()?;
     let key = opened.project.key();
     let database = app.database(&opened).ok().filter(|database| database.url.path().exists());
     let history = database.as_ref().map(|database| opened.history(database)).transpose()?.unwrap_or_default();
     refuse_others(&opened, &history)?;
+    let amended = history.of(key).any(|row| changed_text(&opened, row).is_some());
+    // Before the lock files are written: who says no has changed nothing.
+    if let Some(database) = database.as_ref().filter(|_| amended) {
+        confirm::protected(app, &opened.project, database, yes, SAY_YES, || ())?;
+    }
     let mut accepted = Vec::new();
     opened.directory.update_locks(|locks| {
         for at in 0..opened.graph.migrations().len() {
@@ -106,9 +114,7 @@ fn comments(app: App<'_>) -> Result<()> {
         }
     })?;
     let mut rows = 0;
-    if let Some(database) = &database
-        && history.of(key).any(|row| changed_text(&opened, row).is_some())
-    {
+    if let Some(database) = database.as_ref().filter(|_| amended) {
         rows = change(app, &opened, database, true, false, |driver, history| amend(&opened, driver, history))?;
     }
     if !app.json() {
@@ -190,7 +196,7 @@ fn amend(opened: &Opened, driver: &mut dyn Driver, history: &History) -> Result<
 }
 
 /// Gives a renamed package its rows back, and its lock.
-fn rename(app: App<'_>, text: &str) -> Result<()> {
+fn rename(app: App<'_>, text: &str, yes: bool) -> Result<()> {
     let Some((old, new)) = text.split_once('=') else {
         return Err(Failure::misused("say `--rename OLD=NEW`"));
     };
@@ -203,6 +209,11 @@ fn rename(app: App<'_>, text: &str) -> Result<()> {
             printable(new)
         )));
     }
+    let database = project.database(app.context, app.global.database.as_deref())?;
+    let wait = app.global.wait.unwrap_or(project.settings().wait);
+    if live::history(&database, &project.settings().version_table, wait)?.of(old).next().is_some() {
+        confirm::protected(app, &project, &database, yes, SAY_YES, || ())?;
+    }
     let directory = Directory::new(project.migrations(), project.migrations_shown());
     directory.update_locks(|locks| {
         if locks.shared.package() == Some(old) {
@@ -210,7 +221,6 @@ fn rename(app: App<'_>, text: &str) -> Result<()> {
         }
     })?;
     let opened = app.open()?;
-    let database = app.database(&opened)?;
     let history = opened.history(&database)?;
     let count = history.of(old).count();
     if count > 0 && history.of(new).next().is_some() {

@@ -10,6 +10,8 @@ use migrate_runtime::runner::database_problem;
 use rusqlite::backup::{Backup, StepResult};
 
 use crate::app::App;
+use crate::args::ResetArgs;
+use crate::commands::confirm;
 use crate::commands::run::{self, How};
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -22,7 +24,7 @@ pub const NOT_SCRATCH: Code = Code("not-scratch");
 /// Everything is applied to a new file beside; only then does its content replace the database's, in one step of
 /// SQLite's backup. So a revision that fails leaves the database as it was, and no file is removed that another
 /// process may have open.
-pub(super) fn reset(app: App<'_>) -> Result<()> {
+pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     let opened = app.open()?;
     opened.verified()?;
     let database = app.database(&opened)?;
@@ -32,6 +34,7 @@ pub(super) fn reset(app: App<'_>) -> Result<()> {
             .help("or take this one back step by step: `cargo migrate downgrade base`")
             .into());
     }
+    confirm::protected(app, &opened.project, &database, args.yes, "say `--yes` where it is to be emptied", || ())?;
     let mut target = live::open_for_writing(&database, true)?;
     let fresh = tempfile::NamedTempFile::new()
         .map_err(|error| Problem::new(Code("file-access"), format!("no temporary file can be made: {error}")))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use build_support::problem::{Code, Problem};
+use build_support::problem::Problem;
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::{History, State};
@@ -12,14 +12,12 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
+use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::scratch;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::live;
 use crate::project::Database;
-
-/// A protected database is written only after somebody has agreed.
-pub const NOT_CONFIRMED: Code = Code("not-confirmed");
 
 /// How a run was asked for.
 #[derive(Default)]
@@ -212,27 +210,21 @@ pub(super) fn record(app: App<'_>, opened: &Opened, database: &Database, history
 
 /// Asks before a protected database is written; gives whether somebody was asked.
 fn confirm(app: App<'_>, opened: &Opened, database: &Database, request: &Request, plan: &Plan) -> Result<bool> {
-    if !database.protected || request.yes || request.dry_run || plan.steps.is_empty() {
+    if request.dry_run || plan.steps.is_empty() {
         return Ok(false);
     }
-    let refuse = |why: &str| {
-        Failure::from(
-            Problem::new(NOT_CONFIRMED, format!("`{}` is protected, and {why}", database.lock_name()))
-                .help("look at what will run with `--dry-run`, then say `--yes`"),
-        )
-    };
-    if !app.context.interactive() {
-        return Err(refuse("nobody can be asked here"));
-    }
-    for step in &plan.steps {
-        app.shell.status(verb(step), step_line(step));
-    }
-    let path = opened.project.show_path(database.url.path());
-    let question = format!("write to {}?", live::shown(database, &path));
-    match app.shell.confirm(&question) {
-        Ok(true) => Ok(true),
-        _ => Err(refuse("nobody agreed")),
-    }
+    confirm::protected(
+        app,
+        &opened.project,
+        database,
+        request.yes,
+        "look at what will run with `--dry-run`, then say `--yes`",
+        || {
+            for step in &plan.steps {
+                app.shell.status(verb(step), step_line(step));
+            }
+        },
+    )
 }
 
 fn verb(step: &Step) -> &'static str {

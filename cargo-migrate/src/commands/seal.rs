@@ -1,21 +1,24 @@
 //! `seal`: what has been released is fixed, whatever the databases in sight have.
 
-use build_support::lock::{Hashes, RELEASED};
+use build_support::lock::{Hashes, RELEASED, RESERVED, URL};
 use build_support::problem::{Code, Problem};
 use serde_json::json;
 
 use crate::app::{self, App, Opened};
 use crate::args::SealArgs;
-use crate::commands::{revision, run};
+use crate::commands::{confirm, revision};
 use crate::failure::Result;
 
-/// A seal is broken only after somebody has agreed.
+/// A seal that is to be broken is not there.
 const NOT_SEALED: Code = Code("not-sealed");
 
 /// `cargo migrate seal`
 pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
     let opened = app.open()?;
-    opened.verified()?;
+    // A seal may be broken because its file was edited; none is put on such a file.
+    if !args.undo {
+        opened.verified()?;
+    }
     let lineage = opened.graph.lineage();
     let named = if args.revisions.is_empty() {
         lineage.heads()
@@ -23,22 +26,31 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
         revision::parents(&args.revisions, lineage, &revision::applied(app, &opened))?
     };
     let covered = if args.undo { lineage.with_descendants(&named) } else { lineage.with_ancestors(&named) };
-    let changed: Vec<usize> =
-        lineage.order().iter().copied().filter(|at| covered[*at] && released(&opened, *at) == args.undo).collect();
+    let changed: Vec<usize> = lineage
+        .order()
+        .iter()
+        .copied()
+        .filter(|at| covered[*at] && is_sealed(&opened, *at, args.undo) == args.undo)
+        .collect();
     if args.undo {
-        if let Some(at) = named.iter().find(|at| !released(&opened, **at)) {
-            return Err(Problem::new(NOT_SEALED, format!("`{}` is not sealed as released", lineage.id(*at)))
-                .help("what a database has is taken off by `cargo migrate downgrade`")
-                .into());
+        if let Some(at) = named.iter().find(|at| !is_sealed(&opened, **at, true)) {
+            return Err(Problem::new(
+                NOT_SEALED,
+                format!("`{}` is neither sealed as released nor applied to a URL", lineage.id(*at)),
+            )
+            .help("what a database has is taken off by `cargo migrate downgrade`")
+            .into());
         }
         confirm(app, &opened, args, &changed)?;
     }
     opened.directory.update_locks(|locks| {
-        app::record(locks, &opened.graph, opened.project.key(), None);
         for &at in &changed {
             let migration = opened.graph.migration(at);
             if args.undo {
-                locks.shared.unseal(migration.id.as_str(), RELEASED);
+                for name in RESERVED {
+                    locks.shared.unseal(migration.id.as_str(), name);
+                    locks.local.unseal(migration.id.as_str(), name);
+                }
             } else {
                 let hashes = Hashes {
                     checksum: migration.checksum,
@@ -48,6 +60,7 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
                 locks.shared.seal(migration.id.clone(), hashes, RELEASED);
             }
         }
+        app::record(locks, &opened.graph, opened.project.key(), None);
     })?;
     let ids: Vec<&str> = changed.iter().map(|at| lineage.id(*at).as_str()).collect();
     if app.json() {
@@ -66,29 +79,21 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
     Ok(())
 }
 
-fn released(opened: &Opened, at: usize) -> bool {
+/// Whether a lock says that a revision is released, or with `undo` anything else that only a person takes back.
+fn is_sealed(opened: &Opened, at: usize, undo: bool) -> bool {
     let id = opened.graph.migration(at).id.as_str();
-    opened.locks.shared.sealed(id).is_some_and(|(_, names)| names.contains(RELEASED))
+    let names = [&opened.locks.shared, &opened.locks.local].into_iter().filter_map(|lock| lock.sealed(id));
+    names.flat_map(|(_, names)| names).any(|name| name == RELEASED || undo && name == URL)
 }
 
 fn confirm(app: App<'_>, opened: &Opened, args: &SealArgs, changed: &[usize]) -> Result<()> {
-    if args.yes {
-        return Ok(());
-    }
     let ids: Vec<&str> = changed.iter().map(|at| opened.graph.migration(*at).id.as_str()).collect();
-    let refuse = |why: &str| {
-        Problem::new(run::NOT_CONFIRMED, format!("a seal is broken only when somebody agrees, and {why}"))
-            .note(format!("users' databases may have {}", ids.join(", ")))
-            .help("say `--yes` where no released program has them")
-    };
-    if !app.context.interactive() {
-        return Err(refuse("nobody can be asked here").into());
-    }
-    for id in &ids {
-        app.shell.status("Unseal", id);
-    }
-    match app.shell.confirm("users' databases may have these; break their seals?") {
-        Ok(true) => Ok(()),
-        _ => Err(refuse("nobody agreed").into()),
-    }
+    let show = || ids.iter().for_each(|id| app.shell.status("Unseal", id));
+    let question = "databases out of sight may have these; break their seals?";
+    confirm::ask(app, args.yes, question, show, |why| {
+        Problem::new(confirm::NOT_CONFIRMED, format!("a seal is broken only when somebody agrees, and {why}"))
+            .note(format!("users' databases, or those that were given as a URL, may have {}", ids.join(", ")))
+            .help("say `--yes` where none of them has these")
+    })
+    .map(|_| ())
 }

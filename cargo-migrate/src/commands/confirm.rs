@@ -1,0 +1,50 @@
+//! Asking a person before something that is not to happen by mistake. All commands ask here.
+
+use build_support::problem::{Code, Problem};
+
+use crate::app::App;
+use crate::failure::Result;
+use crate::live;
+use crate::project::{Database, Project};
+
+/// Nobody has agreed.
+pub const NOT_CONFIRMED: Code = Code("not-confirmed");
+
+/// Asks a question unless `yes` was said; gives whether somebody was asked. `show` tells what it is about, `refusal`
+/// makes the problem where nobody agrees.
+pub(super) fn ask(
+    app: App<'_>,
+    yes: bool,
+    question: &str,
+    show: impl FnOnce(),
+    refusal: impl Fn(&str) -> Problem,
+) -> Result<bool> {
+    if yes {
+        return Ok(false);
+    }
+    if !app.context.interactive() {
+        return Err(refusal("nobody can be asked here").into());
+    }
+    show();
+    match app.shell.confirm(question) {
+        Ok(true) => Ok(true),
+        _ => Err(refusal("nobody agreed").into()),
+    }
+}
+
+/// Asks before a protected database is written; gives whether somebody was asked. `help` is the way out where nobody
+/// agrees.
+pub(super) fn protected(
+    app: App<'_>,
+    project: &Project,
+    database: &Database,
+    yes: bool,
+    help: &str,
+    show: impl FnOnce(),
+) -> Result<bool> {
+    let path = project.show_path(database.url.path());
+    let question = format!("write to {}?", live::shown(database, &path));
+    ask(app, yes || !database.protected, &question, show, |why| {
+        Problem::new(NOT_CONFIRMED, format!("`{}` is protected, and {why}", database.lock_name())).help(help)
+    })
+}
