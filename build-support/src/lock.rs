@@ -195,6 +195,11 @@ impl Lock {
     /// [`LOCK_CONFLICT`], [`LOCK_FORMAT`], or [`LOCK_SYNTAX`] at each line that is not one.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
         if let Some(marker) = conflict_marker(text) {
+            // Git does not know the lock of this checkout, so nothing settles a conflict in it.
+            if is_local(path) {
+                let conflict = damaged("this file holds a merge conflict").at(Place::span(path, text, marker));
+                return Err(vec![mend(path, conflict)]);
+            }
             return Err(vec![
                 Problem::new(LOCK_CONFLICT, "this file holds a merge conflict")
                     .at(Place::span(path, text, marker))
@@ -273,7 +278,11 @@ impl Lock {
         if !format_seen && problems.is_empty() {
             problems.push(damaged("this file is empty: not even the line `format 1` is there").in_file(path));
         }
-        if problems.is_empty() { Ok(lock) } else { Err(problems) }
+        if problems.is_empty() {
+            return Ok(lock);
+        }
+        let to_mend = |problem: Problem| if problem.code() == LOCK_SYNTAX { mend(path, problem) } else { problem };
+        Err(problems.into_iter().map(to_mend).collect())
     }
 
     fn belongs_to(&mut self, key: &str, merge: bool) -> Result<(), Problem> {
@@ -314,8 +323,22 @@ impl Lock {
 
 fn damaged(message: impl Into<String>) -> Problem {
     Problem::new(LOCK_SYNTAX, message)
+}
+
+/// Adds the ways out of a damaged lock. That of this checkout alone is not committed, and can be made again.
+fn mend(path: &Path, problem: Problem) -> Problem {
+    if is_local(path) {
+        return problem.help(
+            "remove this file: `cargo migrate -d NAME upgrade` on each of this checkout's databases writes it anew",
+        );
+    }
+    problem
         .help("put the file back as git has it: `git checkout -- migrate.lock` in the migrations folder")
         .help("or, where git has none, remove the file and run `cargo migrate lock`, then `upgrade` on each database")
+}
+
+fn is_local(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "local")
 }
 
 fn parse_line(line: &str) -> Result<(RevisionId, Entry), String> {

@@ -22,6 +22,8 @@ pub const HISTORY_CHANGED: Code = Code("history-changed");
 pub const SLIPPED_IN: Code = Code("slipped-in");
 
 /// Compares the files with what the locks say was applied.
+///
+/// A revision that `migrate.local` alone knows is on another git branch, and no problem of these files.
 #[must_use]
 pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -32,6 +34,9 @@ pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Proble
         for lock in [&locks.shared, &locks.local] {
             let Some((hashes, _)) = lock.sealed(id.as_str()) else { continue };
             let found = match graph.lineage().find(id.as_str()) {
+                // What the committed lock does not know, not even as a draft, is no deleted file of this branch: it
+                // stands on another one. Whether it is in the way is for the database to say that has it.
+                None if locks.shared.get(id.as_str()).is_none() => None,
                 None => Some(removed(id, &holders, folder)),
                 Some(at) => compare(graph, at, hashes, &holders, slipped),
             };

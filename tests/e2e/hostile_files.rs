@@ -26,7 +26,7 @@ fn a_lock_that_was_cut_anywhere_is_refused_or_made_whole_again() {
             project.run(&["upgrade"]).done();
             assert_eq!(project.read("migrations/migrate.local"), whole, "{at}");
         } else {
-            project.refuses(&["upgrade"], &["lock-syntax", "migrate.local", "git checkout"]);
+            project.refuses(&["upgrade"], &["lock-syntax", "migrate.local", "remove this file"]);
         }
     }
 }

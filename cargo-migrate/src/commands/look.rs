@@ -28,12 +28,17 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     let pending: Vec<&Migration> =
         order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
     let mut problems = build_support::verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
-    let found = plan::check_history(
-        key,
-        &opened.graph,
-        &opened.with_accepted_texts(&history),
-        &format!("`{}`", database.lock_name()),
-    );
+    // What the locks tell to be deleted is not told again as unknown.
+    let locks = &opened.locks;
+    let deleted = |id: &str| {
+        opened.graph.find(id).is_none()
+            && locks.shared.get(id).is_some()
+            && locks.shared.sealed(id).or(locks.local.sealed(id)).is_some()
+    };
+    let rows =
+        opened.with_accepted_texts(&history).rows().iter().filter(|row| !deleted(row.id.as_str())).cloned().collect();
+    let name = format!("`{}`", database.lock_name());
+    let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
     let mut found = live::told_apart(found, &history, key, &database, app.wait(&opened))?;
     found.retain(|problem| {
         !problems
