@@ -14,6 +14,7 @@
 //! Reading is pure: text in, [`Migration`] or problems out. A [`Migration`] keeps the spans of its sections, not
 //! their text, so that a history of many revisions stays small in memory.
 
+mod marker;
 mod reparent;
 
 use std::ops::Range;
@@ -296,11 +297,13 @@ impl<'a> Reader<'a> {
         let mut header = Header::default();
         let mut sections: Vec<(&'static str, Range<usize>, usize)> = Vec::new();
         let mut first_statement: Option<Range<usize>> = None;
+        let mut bare_down: Option<Range<usize>> = None;
         for (position, token) in all.iter().enumerate() {
             if token.kind.counts() {
                 first_statement.get_or_insert(token.span.clone());
             }
             let Some(directive) = directive(self.text, token) else {
+                self.comment(token, first_statement.is_some(), &mut bare_down);
                 if token.kind == TokenKind::LineComment && sections.is_empty() && first_statement.is_none() {
                     let words = self.text[token.span.clone()].trim_start_matches('-').trim();
                     if !words.is_empty() {
@@ -349,6 +352,14 @@ impl<'a> Reader<'a> {
             }
         };
         let down = find("down").map(|(_, span, _)| span.clone());
+        if let (None, Some(span)) = (&down, bare_down) {
+            self.refuse(
+                INVALID_DIRECTIVE,
+                "what follows this comment would run as part of the upgrade",
+                span,
+                "where the way back starts here, write `-- migrate:down`; where it does not, say more in the comment",
+            );
+        }
         let verify = find("verify").map(|(_, span, _)| span.clone());
         self.contradictions(&header, down.as_ref());
         if !self.problems.is_empty() {
@@ -407,6 +418,26 @@ impl<'a> Reader<'a> {
                 statement.clone(),
                 "move it behind `-- migrate:up`",
             );
+        }
+    }
+
+    /// Refuses a comment that was meant as a marker; notes the first that may be one where no section says otherwise.
+    fn comment(&mut self, token: &Token, behind_statement: bool, bare_down: &mut Option<Range<usize>>) {
+        let body = match token.kind {
+            TokenKind::LineComment => self.text[token.span.clone()].trim_start_matches('-'),
+            TokenKind::BlockComment => {
+                self.text[token.span.clone()].trim_start_matches("/*").trim_end_matches("*/").trim_matches('*')
+            }
+            _ => return,
+        };
+        let span = token.span.start..token.span.start + self.text[token.span.clone()].trim_end().len();
+        if let Some((message, help)) = marker::misspelt(body) {
+            self.refuse(INVALID_DIRECTIVE, printable(&message), span, printable(&help));
+            return;
+        }
+        let line = self.text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+        if behind_statement && self.text[line..span.start].trim().is_empty() && marker::is_bare_down(body) {
+            bare_down.get_or_insert(span);
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a stranger met: two databases and the wrong one changed, another branch taken for a deletion, a marker that was
 //! not seen.
 
+use std::fs;
+
 use crate::harness::{Project, table};
 
 /// A project whose only other database cannot be reached at will: its URL is in a variable.
@@ -164,4 +166,81 @@ fn a_database_that_was_given_as_a_url_does_not_freeze_a_draft_for_ever() {
     project.refuses(&["seal", "--undo", "a1"], &["not-confirmed", "given as a URL", "--yes"]);
     project.run(&["seal", "--undo", "a1", "--yes"]).done().says("Unsealed a1");
     project.run(&["upgrade"]).done();
+}
+
+/// `a1` is committed on two branches, `b1` on `feature` alone; `dev` has both, and `main` is checked out.
+fn on_another_branch() -> Project {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["upgrade"]).done();
+    let (lock, text) = (project.read("migrations/migrate.lock"), table("a1", "t2"));
+    project.migration("b1", &text);
+    project.run(&["upgrade"]).done();
+    fs::remove_file(project.path("migrations/b1.sql")).unwrap();
+    project.write("migrations/migrate.lock", &lock);
+    project
+}
+
+#[test]
+fn what_another_branch_has_applied_is_not_called_deleted() {
+    let project = on_another_branch();
+    let ran = project.refuses(&["upgrade"], &["unknown-applied", "another git branch", "delete b1 --downgrade"]);
+    assert!(!ran.err.contains("[deleted]"), "{}", ran.err);
+    let ran = project.run(&["status"]).done();
+    assert_eq!(ran.err.matches("error[").count(), 1, "{}", ran.err);
+    // Other databases are not in the way, and nothing is forgotten of the one that is.
+    project.run(&["-d", "test", "upgrade"]).done();
+    assert!(project.read("migrations/migrate.local").contains("b1"));
+    project.run(&["delete", "b1", "--downgrade"]).done();
+    project.run(&["upgrade"]).done();
+
+    project.migration("b1", &table("a1", "t2"));
+    project.run(&["upgrade"]).done();
+    fs::remove_file(project.path("migrations/b1.sql")).unwrap();
+    let ran = project.run(&["status"]).done().says("[deleted]");
+    assert_eq!(ran.err.matches("error[").count(), 1, "{}", ran.err);
+}
+
+#[test]
+fn a_damaged_lock_of_this_checkout_is_not_looked_for_in_git() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["upgrade"]).done();
+    let whole = project.read("migrations/migrate.local");
+    for damaged in [&whole[..whole.len() - 9], "<<<<<<< HEAD\n", ""] {
+        project.write("migrations/migrate.local", damaged);
+        let ran = project.refuses(&["upgrade"], &["lock-syntax", "migrate.local", "remove this file"]);
+        assert!(!ran.err.contains("git checkout"), "{}", ran.err);
+    }
+    fs::remove_file(project.path("migrations/migrate.local")).unwrap();
+    project.run(&["upgrade"]).done();
+    assert_eq!(project.read("migrations/migrate.local"), whole);
+}
+
+#[test]
+fn a_marker_that_is_mistyped_or_another_tool_s_does_not_run_as_part_of_the_upgrade() {
+    let project = Project::new();
+    let up = "CREATE TABLE t (x);\n";
+    for marker in [
+        "-- migrate :down",
+        "-- migrate.down",
+        "/* migrate:down */",
+        "-- +goose Down",
+        "-- +migrate Down",
+        "-- down",
+        "--migrate-down",
+        "-- @DOWN",
+        "-- rambler down",
+        "-- migrate:down transaction:false",
+    ] {
+        for start in ["-- migrate:parent base\n-- migrate:up\n", ""] {
+            project.migration("a1", &format!("{start}{up}\n{marker}\nDROP TABLE t;\n"));
+            let ran = project.refuses(&["upgrade"], &["invalid-directive", "a1.sql:"]);
+            assert!(ran.err.contains("write `-- migrate:down`") || marker.contains("transaction"), "{}", ran.err);
+        }
+    }
+    for prose in ["-- down to the last row", "-- migrate the rows of old users", "-- goose"] {
+        project.migration("a1", &format!("{up}{prose}\nDELETE FROM t;\n"));
+        project.run(&["upgrade", "--dry-run"]).done();
+    }
 }
