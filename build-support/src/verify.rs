@@ -195,18 +195,36 @@ fn slipped_in(graph: &RevisionGraph, locks: &Locks, problems: &mut Vec<Problem>)
     for (at, next) in graph.migrations().iter().enumerate() {
         let (Parents::Implicit, [parent]) = (&next.parents, graph.lineage().parents(at)) else { continue };
         let draft = graph.migration(*parent);
-        if sealed(&draft.id).is_none() && sealed(&next.id).is_some_and(|seal| seal != graph.seal(at)) {
-            problems.push(
-                Problem::new(
-                    SLIPPED_IN,
-                    format!("`{}` would slip in before `{}`, which is applied", draft.id, next.id),
-                )
+        if sealed(&draft.id).is_some() || sealed(&next.id).is_none_or(|seal| seal == graph.seal(at)) {
+            continue;
+        }
+        let newest = graph.migrations().iter().rev().find(|migration| sealed(&migration.id).is_some());
+        let mut problem =
+            Problem::new(SLIPPED_IN, format!("`{}` would slip in before `{}`, which is applied", draft.id, next.id))
                 .in_file(&draft.path)
                 .in_file(&next.path)
-                .help(format!("let it follow what is applied: `-- migrate:parent {}` in its header", next.id))
-                .help("or give the file a name that sorts behind the applied ones"),
-            );
+                .help(format!(
+                    "let it follow what is applied: `-- migrate:parent {}` in its header",
+                    newest.unwrap_or(next).id
+                ))
+                .help("or give the file a name that sorts behind the applied ones");
+        if draft.parents != Parents::Implicit {
+            let followed = followed(graph, *parent, at, &|id| sealed(id).is_some());
+            problem = problem.help(format!(
+                "or, where it is to stay where its header says, let `{}` name what it has followed so far: \
+                 `-- migrate:parent {followed}` in its header, and then `cargo migrate repair`",
+                next.id
+            ));
         }
+        problems.push(problem);
     }
     problems.len() > before
+}
+
+/// What a file that names no parent has followed before a draft stood in between: the applied one before the draft, that
+/// does not itself stand on the file.
+fn followed(graph: &RevisionGraph, draft: usize, at: usize, sealed: &dyn Fn(&RevisionId) -> bool) -> String {
+    let lineage = graph.lineage();
+    let before = (0..draft).rev().find(|before| sealed(lineage.id(*before)) && !lineage.with_ancestors(&[*before])[at]);
+    before.map_or_else(|| "base".to_owned(), |before| lineage.id(before).to_string())
 }

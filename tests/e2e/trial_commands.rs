@@ -244,3 +244,27 @@ fn a_marker_that_is_mistyped_or_another_tool_s_does_not_run_as_part_of_the_upgra
         project.run(&["upgrade", "--dry-run"]).done();
     }
 }
+
+#[test]
+fn a_late_revision_of_an_earlier_date_keeps_its_place_once_what_is_applied_names_its_own() {
+    let plain = |name: &str| format!("CREATE TABLE {name} (x);\n");
+    let project = Project::new();
+    project.migration("a1", &plain("a"));
+    project.migration("c1", &plain("c"));
+    project.migration("d1", &plain("d"));
+    project.run(&["upgrade"]).done();
+    project.migration("b1", &table("a1", "b"));
+    let ran = project.refuses(
+        &["upgrade", "heads"],
+        &["slipped-in", "let `c1` name what it has followed so far", "`-- migrate:parent a1`", "cargo migrate repair"],
+    );
+    assert!(ran.err.contains("`-- migrate:parent d1`"), "{}", ran.err);
+    // Each way out works.
+    project.migration("b1", &table("d1", "b"));
+    project.run(&["upgrade", "--dry-run"]).done();
+    project.migration("b1", &table("a1", "b"));
+    project.migration("c1", &format!("-- migrate:parent a1\n{}", plain("c")));
+    project.run(&["repair"]).done();
+    project.run(&["upgrade", "heads"]).done().says("Running upgrade a1 -> b1");
+    project.run(&["verify"]).done();
+}
