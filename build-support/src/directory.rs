@@ -32,6 +32,12 @@ pub const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// The largest number of files in a folder.
 pub const MOST_FILES: usize = 100_000;
 
+/// What the name of a temporary file starts and ends with.
+const TEMPORARY: &str = ".cargo-migrate-";
+const TEMPORARY_END: &str = ".tmp";
+/// How old a temporary file is that no process writes any more. Writing one takes moments.
+const STALE: Duration = Duration::from_secs(600);
+
 const HOLD_ATTEMPTS: u32 = 500;
 const HOLD_PAUSE: Duration = Duration::from_millis(10);
 
@@ -259,8 +265,32 @@ impl Directory {
         let empty = locks.local.entries().is_empty();
         let local = self.write_lock(LOCAL_FILE, &locks.local.to_text(true), !empty);
         match (shared, local) {
-            (Ok(shared), Ok(local)) => Ok(shared || local),
+            (Ok(shared), Ok(local)) => {
+                for (name, written) in [(LOCK_FILE, shared), (LOCAL_FILE, local)] {
+                    if written {
+                        self.sweep(name);
+                    }
+                }
+                Ok(shared || local)
+            }
             (shared, local) => Err(shared.err().into_iter().chain(local.err()).collect()),
+        }
+    }
+
+    /// Removes the temporary files that killed processes have left. `written` is a file that was written just now, so
+    /// what is much older than it is nobody's work any more. It is called with the folder locked.
+    fn sweep(&self, written: &str) {
+        let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+        let (Some(now), Ok(entries)) = (age(&self.path.join(written)), fs::read_dir(&self.path)) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let temporary =
+                name.to_str().is_some_and(|name| name.starts_with(TEMPORARY) && name.ends_with(TEMPORARY_END));
+            let old =
+                || age(&entry.path()).and_then(|then| now.duration_since(then).ok()).is_some_and(|age| age > STALE);
+            if temporary && old() {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 
@@ -279,7 +309,7 @@ impl Directory {
     fn write_temporary(&self, text: &str) -> io::Result<PathBuf> {
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for attempt in 0..100_u32 {
-            let path = self.path.join(format!(".cargo-migrate-{}-{attempt}.tmp", std::process::id()));
+            let path = self.path.join(format!("{TEMPORARY}{}-{attempt}{TEMPORARY_END}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(mut file) => {
                     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());

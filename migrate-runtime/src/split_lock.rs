@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A held lock; dropping it removes the file and lets the lock go.
+/// A held lock; dropping it removes the file, if it is empty as this made it, and lets the lock go.
 #[derive(Debug)]
 pub(crate) struct SplitLock {
     file: File,
@@ -73,7 +73,10 @@ fn beside(database: &Path) -> PathBuf {
 impl Drop for SplitLock {
     fn drop(&mut self) {
         // A file that stays is harmless: the lock counts, not the file.
-        let _ = std::fs::remove_file(&self.path);
+        // One with something in it is somebody else's, who has given it this name.
+        if self.file.metadata().is_ok_and(|found| found.len() == 0) {
+            let _ = std::fs::remove_file(&self.path);
+        }
         let _ = self.file.unlock();
     }
 }
@@ -108,5 +111,13 @@ mod tests {
         assert!(!is_held(&database).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(SplitLock::take(&database).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_keeps_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.db-migrate"), "mine").unwrap();
+        drop(SplitLock::take(&folder.path().join("a.db")).unwrap().unwrap());
+        assert_eq!(std::fs::read_to_string(folder.path().join("a.db-migrate")).unwrap(), "mine");
     }
 }

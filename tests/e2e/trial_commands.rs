@@ -268,3 +268,45 @@ fn a_late_revision_of_an_earlier_date_keeps_its_place_once_what_is_applied_names
     project.run(&["upgrade", "heads"]).done().says("Running upgrade a1 -> b1");
     project.run(&["verify"]).done();
 }
+
+#[test]
+fn a_renamed_package_is_told_wherever_its_history_is_looked_at() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["upgrade"]).done();
+    project.write("Cargo.toml", &project.read("Cargo.toml").replace("name = \"app\"", "name = \"shop\""));
+    fs::remove_file(project.path("migrations/migrate.lock")).unwrap();
+    project.run(&["status"]).done().says("[other-package]").says("repair --rename app=shop");
+    for look in ["current", "verify"] {
+        project.refuses(&[look], &["other-package", "repair --rename app=shop"]);
+    }
+}
+
+#[test]
+fn what_a_killed_process_has_left_is_swept_and_what_is_being_written_is_not() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    let (old, new, other) =
+        ("migrations/.cargo-migrate-4711-0.tmp", "migrations/.cargo-migrate-4712-0.tmp", "migrations/mine.tmp");
+    for name in [old, new, other] {
+        project.write(name, "half a");
+    }
+    for name in [old, other] {
+        let an_hour = std::time::Duration::from_secs(3600);
+        let file = fs::File::options().write(true).open(project.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - an_hour).unwrap();
+    }
+    project.run(&["lock"]).done();
+    assert_eq!([old, new, other].map(|name| project.path(name).exists()), [false, true, true]);
+    project.run(&["init"]).done();
+    assert!(project.read(".gitignore").contains("\n.cargo-migrate-*.tmp\n"));
+}
+
+#[test]
+fn a_file_that_is_named_like_the_lock_of_a_split_run_is_kept() {
+    let project = Project::new();
+    project.write("app.db-migrate", "mine");
+    project.migration("a1", "-- migrate:no-transaction\n-- migrate:up\nVACUUM;\n");
+    project.run(&["upgrade"]).done();
+    assert_eq!(project.read("app.db-migrate"), "mine");
+}

@@ -46,6 +46,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
     });
     problems.extend(found);
+    problems.extend(opened.not_renamed(&history, &name).err());
     let heads = heads_of(&opened);
     let at = current_ids(&opened, &history);
     if app.json() {
@@ -105,6 +106,7 @@ pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;
     let history = opened.history(&database)?;
+    opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
     let at = current_ids(&opened, &history);
     let heads = heads_of(&opened);
     let half_way: Vec<_> = history.of(opened.project.key()).filter(|row| row.is_half_way()).collect();

@@ -14,12 +14,10 @@ pub(super) fn verify(app: App<'_>) -> Result<()> {
     opened.verified()?;
     let database = app.database(&opened)?;
     let history = opened.history(&database)?;
-    let problems = plan::check_history(
-        opened.project.key(),
-        &opened.graph,
-        &opened.with_accepted_texts(&history),
-        &format!("`{}`", database.lock_name()),
-    );
+    let name = format!("`{}`", database.lock_name());
+    opened.not_renamed(&history, &name)?;
+    let problems =
+        plan::check_history(opened.project.key(), &opened.graph, &opened.with_accepted_texts(&history), &name);
     if !problems.is_empty() {
         return Err(problems.into());
     }

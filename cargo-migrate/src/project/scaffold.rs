@@ -107,11 +107,11 @@ fn configuration(answers: &Answers) -> Table {
     migrate
 }
 
-/// The lines of a package's `.gitignore`: what is this checkout's own, and each SQLite file below the package
+/// The lines of a package's `.gitignore`: what is this checkout's own, what a killed process may leave, and each SQLite file below the package
 /// with what SQLite and the runner put beside it (`-journal`, `-wal`, `-shm`, the lock of a split run).
 #[must_use]
 pub fn ignore_lines<'a>(root: &Path, sqlite_files: impl IntoIterator<Item = &'a Path>) -> Vec<String> {
-    let mut lines = vec!["migrate.local".to_owned(), "/.migrate/".to_owned()];
+    let mut lines = vec!["migrate.local".to_owned(), ".cargo-migrate-*.tmp".to_owned(), "/.migrate/".to_owned()];
     for file in sqlite_files {
         if let Some(path) = file.strip_prefix(root).ok().and_then(Path::to_str) {
             let line = format!("/{}*", git_pattern(path));
@@ -304,7 +304,7 @@ mod tests {
             Path::new("/app/todo.db"),
         ];
         let lines = ignore_lines(Path::new("/app"), files);
-        assert_eq!(lines, ["migrate.local", "/.migrate/", "/todo.db*", "/data/\\[1].db*"]);
+        assert_eq!(lines, ["migrate.local", ".cargo-migrate-*.tmp", "/.migrate/", "/todo.db*", "/data/\\[1].db*"]);
         assert_eq!(
             attribute_lines("migrations"),
             ["migrations/*.sql text eol=lf", "migrations/migrate.lock text eol=lf"]
