@@ -46,6 +46,10 @@ pub fn verify(graph: &RevisionGraph, locks: &Locks, folder: &Path) -> Vec<Proble
             }
         }
     }
+    // What stands on an edited or a removed revision has another history because of it: that is told once, at its cause.
+    if problems.iter().any(|problem| [EDITED, DELETED].contains(&problem.code())) {
+        problems.retain(|problem| problem.code() != HISTORY_CHANGED);
+    }
     problems
 }
 

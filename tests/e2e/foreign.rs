@@ -20,7 +20,8 @@ foreign keys are enforced again: [Integer(1)]
 second start: Outcome { done: [], ahead: [] }
 failing program: error[sql-error]: near \"'nobody'\": syntax error
   --> ../migrations/failing/003_lent_books.sql:6:26
-  note: everything that was not committed before was rolled back
+  note: everything was rolled back: nothing of this run was kept
+  help: mend the statement, and run the command again
 in a transaction: false
 columns of books: [Integer(3)]
 status: Status { applied: [001_shelves, 002_named_shelves], pending: [003_lent_books], ahead: [] }

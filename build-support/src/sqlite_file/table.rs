@@ -30,8 +30,11 @@ impl Table {
         let mut found = None;
         // Section 2.6: type, name, tbl_name, rootpage, sql.
         walk(pages, 1, Tree::Table, &mut |mut row| {
-            let is = |value: Option<Value>, wanted: &str| matches!(value, Some(Value::Text(text)) if text.eq_ignore_ascii_case(wanted));
-            if !is(row.record.value(0)?, "table") || !is(row.record.value(1)?, name) {
+            // SQLite writes the type in small letters, and the command asks for it so; a name has any case.
+            let kind = row.record.value(0)?;
+            let named = row.record.value(1)?;
+            let is_named = matches!(named, Some(Value::Text(text)) if text.eq_ignore_ascii_case(name));
+            if !matches!(kind, Some(Value::Text(kind)) if kind == "table") || !is_named {
                 return Ok(ControlFlow::Continue(()));
             }
             found = Some((row.record.value(3)?, row.record.value(4)?));
