@@ -125,6 +125,13 @@ impl Problem {
         problem
     }
 
+    /// The same problem as one that does not stop the work.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.0.severity = Severity::Warning;
+        self
+    }
+
     /// Adds a place; the first one is where the problem is, the others are what it has to do with.
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {

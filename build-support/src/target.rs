@@ -10,6 +10,9 @@ pub const UNKNOWN_TARGET: Code = Code("unknown-target");
 /// A target that could mean several revisions.
 pub const AMBIGUOUS_TARGET: Code = Code("ambiguous-target");
 
+/// How many revisions are listed where none was found.
+const SHOWN: usize = 5;
+
 /// What a target means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
@@ -137,14 +140,32 @@ fn find_part(part: &str, lineage: &Lineage) -> Result<usize, Problem> {
         [one] => Ok(one),
         [] => {
             let problem = Problem::new(UNKNOWN_TARGET, format!("there is no revision `{}`", printable(part)));
-            let problem = match nearest(part, lineage.ids().iter().map(AsRef::as_ref)) {
+            let problem = match meant(part, lineage) {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
                 None => problem,
+            };
+            let newest: Vec<&str> =
+                lineage.order().iter().rev().take(SHOWN).map(|at| lineage.id(*at).as_str()).collect();
+            let problem = match newest.len() {
+                0 => problem.note("there are no revisions yet"),
+                count if count == lineage.len() => problem.note(format!("the revisions are {}", newest.join(", "))),
+                _ => problem.note(format!("the newest revisions are {}", newest.join(", "))),
             };
             Err(problem.help("`cargo migrate history` lists the revisions"))
         }
         _ => Err(ambiguous(part, lineage, &found)),
     }
+}
+
+/// What a mistyped target may have been: a symbol, a label, an id, or the words of an id behind its numbers.
+fn meant<'a>(part: &str, lineage: &'a Lineage) -> Option<&'a str> {
+    let ids = || lineage.ids().iter().map(|id| id.as_str());
+    let labels = lineage.labels().iter().map(|(label, _)| label.as_str());
+    let whole = nearest(part, ["head", "heads", "base", "current"].into_iter().chain(labels).chain(ids()));
+    whole.or_else(|| {
+        let words = |id: &'a str| id.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '_' | '-'));
+        nearest(part, ids().map(words).filter(|words| !words.is_empty()))
+    })
 }
 
 fn ambiguous(text: &str, lineage: &Lineage, found: &[usize]) -> Problem {

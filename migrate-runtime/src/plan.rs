@@ -235,8 +235,11 @@ fn too_many(steps: i64, there_are: usize, what: &str) -> Problem {
     Problem::new(
         TOO_MANY_STEPS,
         format!(
-            "{} steps were asked for, and {there_are} {} {what}",
-            steps.unsigned_abs(),
+            "{} asked for, and {there_are} {} {what}",
+            match steps.unsigned_abs() {
+                1 => "1 step was".to_owned(),
+                steps => format!("{steps} steps were"),
+            },
             if there_are == 1 { "revision is" } else { "revisions are" }
         ),
     )

@@ -310,3 +310,107 @@ fn a_file_that_is_named_like_the_lock_of_a_split_run_is_kept() {
     project.run(&["upgrade"]).done();
     assert_eq!(project.read("app.db-migrate"), "mine");
 }
+
+#[test]
+fn a_mistyped_target_is_answered_with_what_there_is() {
+    let project = Project::new();
+    project.migration("2025_01_01_001_users", &table("base", "t1"));
+    project.migration("2025_01_02_001_orders", &table("2025_01_01_001_users", "t2"));
+    project.refuses(&["upgrade", "hed"], &["unknown-target", "did you mean `head`?", "2025_01_02_001_orders"]);
+    project.refuses(&["show", "oders"], &["did you mean `orders`?"]);
+    let ran = project.run(&["upgrade", "base:head"]);
+    assert!(ran.status == 2 && ran.err.contains("a range is for `--sql`"), "{}", ran.err);
+    project.refuses(&["upgrade", "+3"], &["3 steps were asked for"]);
+    project.refuses(&["downgrade", "-1"], &["1 step was asked for, and 0 revisions are applied"]);
+}
+
+#[test]
+fn a_range_that_counts_back_does_so_from_every_head_of_the_database() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    for (id, parent) in [("b1", "a1"), ("b2", "b1"), ("c1", "a1"), ("c2", "c1")] {
+        project.migration(id, &table(parent, id));
+    }
+    project.run(&["upgrade", "heads"]).done();
+    let ran = project.run(&["history", "-r", "-1:current"]).done();
+    assert_eq!(ran.out.lines().count(), 4, "{}", ran.out);
+}
+
+#[test]
+fn a_merge_with_nothing_to_do_is_one_document_too() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    let merged = project.run(&["--format", "json", "merge"]).done().json();
+    assert_eq!(merged["command"], "merge");
+    assert!(merged["revision"].is_null() && merged["file"].is_null());
+}
+
+#[test]
+fn a_schema_leaves_out_what_a_virtual_table_makes_for_itself() {
+    let project = Project::new();
+    project.migration("a1", "CREATE VIRTUAL TABLE notes USING fts5(text);\nCREATE TABLE notes_of_mine (x);\n");
+    project.run(&["upgrade"]).done();
+    let ran = project.run(&["schema"]).done();
+    assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
+}
+
+#[test]
+fn a_member_of_a_workspace_with_databases_is_set_up_to_use_them() {
+    let project = Project::new();
+    project.write(
+        "Cargo.toml",
+        "[workspace]\nmembers = [\"shop\"]\nresolver = \"3\"\n\n[workspace.metadata.migrate]\ndatabase = \"main\"\n\n\
+         [workspace.metadata.migrate.databases]\nmain = \"sqlite:all.db\"\n",
+    );
+    project.write("shop/Cargo.toml", "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+    project.write("shop/src/lib.rs", "");
+    project.run(&["init", "-p", "shop"]).done().says("`cargo migrate -p shop revision -m \"create todos\"`");
+    assert!(!project.read("shop/Cargo.toml").contains("sqlite:"), "{}", project.read("shop/Cargo.toml"));
+    project.run(&["revision", "-p", "shop", "-m", "x"]).done();
+    project.run(&["upgrade", "-p", "shop"]).done().says("main (all.db)");
+    let again = project.run(&["init", "-p", "shop"]).done();
+    assert!(!again.err.contains("write the first revision"), "{}", again.err);
+}
+
+#[test]
+fn a_scratch_database_is_told_to_follow_the_files() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["-d", "test", "upgrade"]).done();
+    project.migration("a1", &table("base", "t1").replace("(x)", "(y)"));
+    let ran = project.run(&["-d", "test", "status"]).done().says("takes off first").says("pending   1");
+    assert!(!ran.err.contains("error["), "{}", ran.err);
+    project.run(&["-d", "test", "upgrade"]).done().says("upgrade of 1 revision, after 1 revision was taken off,");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_said_not_to_be() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    for look in ["status", "current"] {
+        project.run(&[look]).done().says("note: there is no file ").says("app.db");
+    }
+}
+
+#[test]
+fn a_label_that_goes_with_its_revision_is_told() {
+    let project = Project::new();
+    project.migration("a1", &format!("-- migrate:label start\n{}", table("base", "t1")));
+    project.migration("b1", &table("a1", "t2"));
+    project.run(&["delete", "a1", "--splice"]).done().says("`-- migrate:label start` in b1.sql");
+}
+
+#[test]
+fn a_lock_that_cannot_be_written_is_a_warning_and_nothing_more() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["lock"]).done();
+    let lock = project.path("migrations/migrate.lock");
+    let mut permissions = fs::metadata(&lock).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&lock, permissions).unwrap();
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("\"sqlite:app.db\"", "{ url = \"sqlite:app.db\", shared = true }"));
+    let ran = project.run(&["upgrade"]).done().says("warning[file-access]").says("the lock could not be written");
+    assert!(!ran.err.contains("error"), "{}", ran.err);
+}

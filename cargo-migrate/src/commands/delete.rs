@@ -77,6 +77,12 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     for id in &wanted.ids {
         app.shell.status("Deleted", id);
     }
+    let labels = wanted.files.iter().flat_map(|at| opened.graph.migration(*at).labels.iter());
+    if let (Some((child, _)), label) = (respliced.first(), labels.map(String::as_str).collect::<Vec<_>>().join(", "))
+        && !label.is_empty()
+    {
+        app.shell.note(format!("the label {label} went with it: to keep it, `-- migrate:label {label}` in {child}"));
+    }
     Ok(())
 }
 

@@ -33,6 +33,7 @@ pub(super) fn init(app: App<'_>, args: &InitArgs) -> Result<()> {
             manifest: manifest.to_owned(),
             package: project.package().unwrap_or("app").to_owned(),
             migrations: project.settings().migrations.clone(),
+            databases: project.databases().next().is_none(),
         };
         let mut edited = scaffold::add_configuration(&text, &answers)?;
         if args.with_runtime {
@@ -74,7 +75,9 @@ pub(super) fn init(app: App<'_>, args: &InitArgs) -> Result<()> {
     }
     app.shell.status("Finished", format!("`{}` is ready", project.key()));
     let folder = &project.settings().migrations;
-    app.shell.note("write the first revision: `cargo migrate revision -m \"create todos\"`");
+    if directory.read().is_ok_and(|migrations| migrations.is_empty()) {
+        app.shell.note("write the first revision: `cargo migrate revision -m \"create todos\"`");
+    }
     if args.with_runtime {
         app.shell.note(format!(
             "embed them in the program: `static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"{folder}\");`"

@@ -14,8 +14,10 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{Cli, CompletionsArgs, CurrentArgs, HistoryArgs, ManArgs, SchemaArgs, ShowArgs};
+use crate::commands::scratch;
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::project::Database;
 
 /// `cargo migrate status`
 pub(super) fn status(app: App<'_>) -> Result<()> {
@@ -23,7 +25,11 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     let database = app.database(&opened)?;
     let history = opened.history(&database)?;
     let key = opened.project.key();
-    let applied = plan::applied(key, opened.graph.lineage(), &history);
+    // A scratch database follows the files: what was edited is pending, not wrong.
+    let texts = opened.with_accepted_texts(&history);
+    let off = if database.scratch { scratch::outdated(&opened, &texts) } else { Vec::new() };
+    let kept = scratch::without(&texts, &off);
+    let applied = plan::applied(key, opened.graph.lineage(), kept.as_ref().unwrap_or(&texts));
     let order = opened.graph.lineage().order();
     let pending: Vec<&Migration> =
         order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
@@ -35,8 +41,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             && locks.shared.get(id).is_some()
             && locks.shared.sealed(id).or(locks.local.sealed(id)).is_some()
     };
-    let rows =
-        opened.with_accepted_texts(&history).rows().iter().filter(|row| !deleted(row.id.as_str())).cloned().collect();
+    let rows = kept.as_ref().unwrap_or(&texts).rows().iter().filter(|row| !deleted(row.id.as_str())).cloned().collect();
     let name = format!("`{}`", database.lock_name());
     let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
     let mut found = live::told_apart(found, &history, key, &database, app.wait(&opened))?;
@@ -46,6 +51,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
     });
     problems.extend(found);
+    problems.extend(scratch::take_off(&off, &database).err().unwrap_or_default());
     problems.extend(opened.not_renamed(&history, &name).err());
     let heads = heads_of(&opened);
     let at = current_ids(&opened, &history);
@@ -72,6 +78,12 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     app.shell.out(format!("head      {}", or_base(&heads)));
     app.shell.out(format!("applied   {}", history.settled().of(key).count()));
     app.shell.out(format!("pending   {}", pending.len()));
+    note_missing(app, &database);
+    if !off.is_empty() {
+        let ids: Vec<&str> = off.iter().map(|row| row.id.as_str()).collect();
+        app.shell
+            .note(format!("`cargo migrate upgrade` takes off first what is not as it was applied: {}", ids.join(", ")));
+    }
     for migration in &pending {
         app.shell.out(format!("          {}  {}", migration.id, migration.message));
     }
@@ -79,6 +91,14 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
         app.shell.problem(problem);
     }
     Ok(())
+}
+
+/// Says where a database was looked for in vain: a URL on the command line starts at the working directory.
+fn note_missing(app: App<'_>, database: &Database) {
+    let path = database.url.path();
+    if !path.exists() {
+        app.shell.note(format!("there is no file {}: nothing is applied", path.display()));
+    }
 }
 
 fn or_base(ids: &[String]) -> String {
@@ -114,6 +134,7 @@ pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
     if app.json() {
         app.shell.json(&json!({ "command": "current", "database": database.name, "current": at, "heads": heads, "at_head": at_head }));
     } else if at.is_empty() {
+        note_missing(app, &database);
         app.shell.out("base");
     } else {
         for id in &at {
@@ -259,11 +280,21 @@ fn range(opened: &Opened, text: Option<&str>, applied: &[bool]) -> Result<Vec<bo
         match target::resolve(side, lineage, applied)? {
             Resolved::Revisions(found) => Ok(found),
             Resolved::Base(_) => Ok(Vec::new()),
-            // `-3` and `+2` count from where the database is.
-            Resolved::Steps(..) => match target::resolve(&format!("current{side}"), lineage, applied)? {
-                Resolved::Revisions(found) => Ok(found),
-                _ => Ok(Vec::new()),
-            },
+            // `-3` and `+2` count from where the database is: from each of its heads, where it has several.
+            Resolved::Steps(..) => {
+                let Resolved::Revisions(heads) = target::resolve("current", lineage, applied)? else {
+                    return Ok(Vec::new());
+                };
+                let mut found = Vec::new();
+                for head in heads {
+                    if let Resolved::Revisions(from) =
+                        target::resolve(&format!("{}{side}", lineage.id(head)), lineage, applied)?
+                    {
+                        found.extend(from);
+                    }
+                }
+                Ok(found)
+            }
         }
     };
     let upper = if end.is_empty() { vec![true; lineage.len()] } else { lineage.with_ancestors(&find(end)?) };
@@ -355,7 +386,8 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
-/// `cargo migrate schema`: the live database's schema as SQL, without the version table.
+/// `cargo migrate schema`: the live database's schema as SQL, without the version table and without the tables that
+/// virtual tables make for themselves.
 pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;

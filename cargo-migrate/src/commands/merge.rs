@@ -23,6 +23,9 @@ pub(super) fn merge(app: App<'_>, args: &MergeArgs) -> Result<()> {
             return Err(Failure::misused(format!("a merge joins several revisions, and this is one: `{only}`"))
                 .help("name the others too, or `heads` for all that nothing follows"));
         }
+        if app.json() {
+            app.shell.json(&serde_json::json!({ "command": "merge", "revision": null, "file": null }));
+        }
         app.shell.status("Finished", format!("nothing to merge: `{only}` is the only head"));
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::scratch;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
 
@@ -34,6 +34,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     if args.sql {
         return preview::print(app, Way::Up, &args.target, args.per_revision, None);
     }
+    no_range(&args.target)?;
     let opened = app.open()?;
     opened.verified()?;
     let database = app.database(&opened)?;
@@ -55,6 +56,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
     if args.sql {
         return preview::print(app, Way::Down, &args.target, args.per_revision, args.down_from.map(down_from));
     }
+    no_range(&args.target)?;
     let opened = app.open()?;
     let database = app.database(&opened)?;
     let request = Request {
@@ -68,6 +70,15 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
     let planner = |history: &History| plan::downgrade(key, &opened.graph, history, &args.target);
     let report = run(app, &opened, &database, &request, &planner)?;
     told(app, &opened, &database, &report, "downgrade", args.dry_run);
+    Ok(())
+}
+
+/// Refuses a range: a run starts from where the database is.
+fn no_range(target: &str) -> Result<()> {
+    if target.contains(':') {
+        return Err(Failure::misused("a range is for `--sql`: a run starts from where the database is")
+            .help("name the target alone; or add `--sql` to print the script of the range"));
+    }
     Ok(())
 }
 
@@ -201,9 +212,9 @@ pub(super) fn carry_out(
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.
 pub(super) fn record(app: App<'_>, opened: &Opened, database: &Database, history: &History) {
     if let Err(failure) = opened.record(Some((database, history))) {
-        app.shell.warning("the database is as it should be, but the lock could not be written");
         for problem in failure.problems() {
-            app.shell.problem(problem);
+            let told = problem.clone().as_warning();
+            app.shell.problem(&told.note("the database is as it should be, but the lock could not be written"));
         }
     }
 }
@@ -239,7 +250,8 @@ fn observe(app: App<'_>, event: &Event<'_>) {
         Event::Waiting => app.shell.status("Waiting", "for another process that holds the database"),
         Event::Started(step) => app.shell.status("Running", step_line(step)),
         Event::BrokenBefore(count) => {
-            app.shell.warning(format!("{count} rows pointed to nothing before this run; it leaves them as they are"));
+            let (rows, them) = if *count == 1 { ("row", "it") } else { ("rows", "them") };
+            app.shell.warning(format!("{count} {rows} pointed to nothing before this run; it leaves {them} as before"));
         }
         Event::Planned(_) | Event::Finished(..) | Event::Committed | Event::Ahead(_) => {}
     }
@@ -287,7 +299,15 @@ pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &
             app.shell.status("Finished", format!("dry run of {} on {shown}: rolled back", revisions(count)));
         }
         (count, false) => {
-            app.shell.status("Finished", format!("{what} of {} on {shown} in {} ms", revisions(count), millis(total)))
+            // On a scratch database what was edited is taken off before it is applied again.
+            let off = report.done.iter().filter(|(step, _)| step.direction == Direction::Downgrade).count();
+            let (done, first) = match what {
+                "downgrade" => (count, String::new()),
+                _ if off == 0 => (count, String::new()),
+                _ => (count - off, format!(", after {} was taken off,", revisions(off))),
+            };
+            let total = millis(total);
+            app.shell.status("Finished", format!("{what} of {}{first} on {shown} in {total} ms", revisions(done)));
         }
     }
 }

@@ -15,9 +15,11 @@ pub struct Answers {
     pub package: String,
     /// The migrations folder, relative to the package.
     pub migrations: String,
+    /// Whether it gets databases of its own: the workspace has none for all of its packages.
+    pub databases: bool,
 }
 
-/// Adds `[package.metadata.migrate]` with a development and a test database to a manifest. A manifest that has
+/// Adds `[package.metadata.migrate]` to a manifest, with a development and a test database unless the workspace has some. A manifest that has
 /// the table keeps it as it is; comments, layout and line endings stay.
 ///
 /// # Errors
@@ -94,14 +96,17 @@ fn edit(
 }
 
 fn configuration(answers: &Answers) -> Table {
+    let mut migrate = Table::new();
+    migrate.insert("migrations", value(&answers.migrations));
+    if !answers.databases {
+        return migrate;
+    }
     let mut test = InlineTable::new();
     test.insert("url", format!("sqlite:{}_test.db", answers.package).into());
     test.insert("scratch", true.into());
     let mut databases = Table::new();
     databases.insert("dev", value(format!("sqlite:{}.db", answers.package)));
     databases.insert("test", value(test));
-    let mut migrate = Table::new();
-    migrate.insert("migrations", value(&answers.migrations));
     migrate.insert("database", value("dev"));
     TableLike::insert(&mut migrate, "databases", Item::Table(databases));
     migrate
@@ -239,7 +244,12 @@ mod tests {
     use super::*;
 
     fn answers() -> Answers {
-        Answers { manifest: "Cargo.toml".into(), package: "todo".into(), migrations: "migrations".into() }
+        Answers {
+            manifest: "Cargo.toml".into(),
+            package: "todo".into(),
+            migrations: "migrations".into(),
+            databases: true,
+        }
     }
 
     const ADDED: &str = "[package.metadata.migrate]\nmigrations = \"migrations\"\ndatabase = \"dev\"\n\n\

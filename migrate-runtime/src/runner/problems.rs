@@ -13,7 +13,11 @@ pub(super) fn broken_keys(broken: &[String], unit: &[Step]) -> Problem {
     const SHOWN: usize = 20;
     let mut problem = Problem::new(
         FOREIGN_KEYS,
-        format!("the run would leave {} that point to nothing", counted(broken.len(), "reference")),
+        format!(
+            "the run would leave {} that point{} to nothing",
+            counted(broken.len(), "reference"),
+            if broken.len() == 1 { "s" } else { "" }
+        ),
     );
     for line in broken.iter().take(SHOWN) {
         problem = problem.note(line.clone());
