@@ -2,6 +2,7 @@
 
 pub mod confirm;
 pub mod delete;
+pub mod drawing;
 pub mod edit;
 pub mod init;
 pub mod look;

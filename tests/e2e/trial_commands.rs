@@ -414,3 +414,18 @@ fn a_lock_that_cannot_be_written_is_a_warning_and_nothing_more() {
     let ran = project.run(&["upgrade"]).done().says("warning[file-access]").says("the lock could not be written");
     assert!(!ran.err.contains("error"), "{}", ran.err);
 }
+
+#[test]
+fn a_graph_keeps_apart_what_is_not_connected() {
+    let project = Project::new();
+    for (id, parent) in [("a1", "base"), ("a2", "a1"), ("b2", "a1"), ("c1", "a2, b2"), ("z1", "base")] {
+        project.migration(id, &table(parent, id));
+    }
+    let graph = |range: &[&str]| {
+        let ran = project.run(&[&["history", "--graph"], range].concat()).done();
+        ran.out.lines().map(|line| line.split("  ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(graph(&[]), ["*", "", "*", "|\\", "| *", "* |", "|/", "*"]);
+    // What leads out of the range leads nowhere.
+    assert_eq!(graph(&["-r", "b2:c1"]), ["*", "*"]);
+}

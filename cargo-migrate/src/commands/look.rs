@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{Cli, CompletionsArgs, CurrentArgs, HistoryArgs, ManArgs, SchemaArgs, ShowArgs};
+use crate::commands::drawing::Drawing;
 use crate::commands::scratch;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -199,7 +200,7 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
         app.shell.json(&json!({ "command": "history", "revisions": rows }));
         return Ok(());
     }
-    let mut lanes: Vec<usize> = Vec::new();
+    let mut drawing = Drawing::default();
     for at in newest_first {
         let migration = opened.graph.migration(at);
         let state = match &applied {
@@ -217,9 +218,8 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
         let marks = if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) };
         let line = format!("{}{marks}  {state:<7}  {}", migration.id, migration.message);
         if args.graph {
-            for drawn in draw(&mut lanes, at, lineage.parents(at), &line) {
-                app.shell.out(drawn);
-            }
+            let parents: Vec<usize> = lineage.parents(at).iter().copied().filter(|parent| shown[*parent]).collect();
+            drawing.revision(at, &parents, &line);
         } else {
             let parents: Vec<&str> = lineage.parents(at).iter().map(|parent| lineage.id(*parent).as_str()).collect();
             let parents = if parents.is_empty() { "base".to_owned() } else { parents.join(", ") };
@@ -230,45 +230,10 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
             }
         }
     }
+    for line in drawing.into_lines() {
+        app.shell.out(line);
+    }
     Ok(())
-}
-
-/// Draws a revision in its lane, as `git log --graph` does: `lanes` holds the revision that each lane leads to.
-fn draw(lanes: &mut Vec<usize>, at: usize, parents: &[usize], line: &str) -> Vec<String> {
-    let mine: Vec<usize> = (0..lanes.len()).filter(|lane| lanes[*lane] == at).collect();
-    let lane = mine.first().copied().unwrap_or_else(|| {
-        lanes.push(at);
-        lanes.len() - 1
-    });
-    let mut drawn = Vec::new();
-    if mine.len() > 1 {
-        // Lanes that meet here close before the revision is drawn.
-        let closing: String =
-            (0..lanes.len()).map(|at| if at > lane && mine.contains(&at) { "/ " } else { "| " }).collect();
-        drawn.push(closing.trim_end().to_owned());
-        let mut position = 0;
-        lanes.retain(|_| {
-            position += 1;
-            !mine[1..].contains(&(position - 1))
-        });
-    }
-    let row: String = (0..lanes.len()).map(|at| if at == lane { "* " } else { "| " }).collect();
-    drawn.push(format!("{row} {line}"));
-    match parents {
-        [] => {
-            lanes.remove(lane);
-        }
-        [first, others @ ..] => {
-            lanes[lane] = *first;
-            if !others.is_empty() {
-                lanes.extend(others);
-                let opening: String =
-                    (0..lanes.len()).map(|at| if at >= lanes.len() - others.len() { "\\ " } else { "| " }).collect();
-                drawn.push(opening.trim_end().to_owned());
-            }
-        }
-    }
-    drawn
 }
 
 /// The revisions of `A:B`: B and what it stands on, without what A stands on; A itself is shown.
