@@ -1,5 +1,6 @@
 //! The commands, a thin module for each group of verbs.
 
+pub mod completions;
 pub mod confirm;
 pub mod delete;
 pub mod drawing;
@@ -50,7 +51,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Verify(_) => trust::verify(app),
         Command::Seal(args) => seal::seal(app, args),
         Command::Lock(_) => trust::lock(app),
-        Command::Completions(args) => look::completions(app, args),
-        Command::Man(args) => look::man(app, args),
+        Command::Completions(args) => completions::completions(app, args),
+        Command::Man(args) => completions::man(app, args),
     }
 }

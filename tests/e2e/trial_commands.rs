@@ -429,3 +429,28 @@ fn a_graph_keeps_apart_what_is_not_connected() {
     // What leads out of the range leads nowhere.
     assert_eq!(graph(&["-r", "b2:c1"]), ["*", "*"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn bash_completes_both_forms_and_leaves_the_rest_to_cargo_s_own() {
+    let project = Project::new();
+    project.write("migrate.bash", &project.run(&["completions", "bash"]).done().out);
+    let completed = |before: &str, words: &str| {
+        let script = format!(
+            "{before}\nsource migrate.bash; source migrate.bash\nCOMP_WORDS=({words})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             [[ $(complete -p ${{COMP_WORDS[0]}}) =~ -F\\ ([^ ]+) ]]\n\
+             ${{BASH_REMATCH[1]}} ${{COMP_WORDS[0]}} \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"\necho ${{COMPREPLY[@]}}"
+        );
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["--norc", "-c", &script]).current_dir(project.path(""));
+        String::from_utf8(bash.output().unwrap().stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(completed("", "cargo-migrate upg"), "upgrade");
+    assert_eq!(completed("", "cargo migrate upg"), "upgrade");
+    assert_eq!(completed("", "cargo migrate history --gr"), "--graph");
+    assert_eq!(completed("", "cargo migrate ensure-version --ye"), "--yes");
+    assert_eq!(completed("", "cargo mig"), "migrate");
+    let own = "_cargo() { COMPREPLY=(bench build); }; complete -F _cargo cargo";
+    assert_eq!(completed(own, "cargo b"), "bench build");
+    assert_eq!(completed(own, "cargo migrate upg"), "upgrade");
+}

@@ -9,7 +9,9 @@ use clap_complete::Shell;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cargo migrate completions fish > ~/.config/fish/completions/cargo-migrate.fish")]
+  bash, in ~/.bashrc:            source <(cargo migrate completions bash)
+  zsh, in a folder of $fpath:    cargo migrate completions zsh > ~/.zfunc/_cargo-migrate
+  fish, in its folder conf.d:    cargo migrate completions fish > cargo-migrate.fish")]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use build_support::migration::Migration;
 use build_support::problem::Problem;
 use build_support::target::{self, Resolved};
-use clap::CommandFactory as _;
 use migrate_runtime::connection::{Connection as _, Value};
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
@@ -13,7 +12,7 @@ use migrate_runtime::runner::database_problem;
 use serde_json::json;
 
 use crate::app::{App, Opened};
-use crate::args::{Cli, CompletionsArgs, CurrentArgs, HistoryArgs, ManArgs, SchemaArgs, ShowArgs};
+use crate::args::{CurrentArgs, HistoryArgs, SchemaArgs, ShowArgs};
 use crate::commands::drawing::Drawing;
 use crate::commands::scratch;
 use crate::failure::{Failure, Result};
@@ -402,37 +401,6 @@ pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
     }
     for (_, _, sql) in &found {
         app.shell.out(format!("{sql};"));
-    }
-    Ok(())
-}
-
-/// `cargo migrate completions`
-pub(super) fn completions(app: App<'_>, args: &CompletionsArgs) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cargo-migrate", &mut script);
-    app.shell.raw(&String::from_utf8_lossy(&script));
-    Ok(())
-}
-
-/// `cargo migrate man`
-pub(super) fn man(app: App<'_>, args: &ManArgs) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Failure::from(Problem::new(
-            build_support::problem::Code("file-access"),
-            format!("the manual cannot be written: {error}"),
-        ))
-    };
-    match &args.out {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-            clap_mangen::generate_to(Cli::command().name("cargo-migrate"), folder).map_err(failed)?;
-            app.shell.status("Written", format!("the manual pages in {}", folder.display()));
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
-            app.shell.raw(&String::from_utf8_lossy(&page));
-        }
     }
     Ok(())
 }
