@@ -293,7 +293,7 @@ fn an_old_dangling_row_may_stay_or_go() {
         let script = project.run(&["upgrade", "--sql"]).done().out;
         let (well, said) = shell(&project, "script.db", &script);
         assert!(well, "{sql}\n{said}");
-        project.run(&["upgrade"]).done().says("1 rows pointed to nothing before");
+        project.run(&["upgrade"]).done().says("1 row pointed to nothing before");
     }
 }
 
