@@ -214,7 +214,8 @@ pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Opt
                 lock.seal(row.id.clone(), hashes, name);
             }
         }
-        if !RESERVED.contains(&name) {
+        // In the local lock the name stands for this checkout's own database, which is told from no other one's.
+        if !RESERVED.contains(&name) || !database.shared {
             let applied: HashSet<_> = history.of(key).map(|row| &row.id).collect();
             let gone: Vec<_> = lock.entries().keys().filter(|id| !applied.contains(id)).cloned().collect();
             for id in gone {

@@ -191,6 +191,11 @@ fn a_scratch_database_follows_an_edited_draft_by_itself() {
         .query_row("SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema WHERE name NOT LIKE '\\_%' ESCAPE '\\' AND type = 'table' ORDER BY name)", [], |row| row.get(0))
         .unwrap();
     assert_eq!(tables, "edited,t_a1,t_b1,t_d1");
+    assert!(!project.run(&["-d", "test", "upgrade", "--sql"]).done().out.contains("CREATE TABLE"));
+    project.migration("c1", &table("b1", "edited_again"));
+    let script = project.run(&["-d", "test", "upgrade", "--sql"]).done().out;
+    assert!(script.contains("DROP TABLE edited;") && script.contains("CREATE TABLE edited_again"), "{script}");
+    project.run(&["-d", "test", "upgrade"]).done();
     // One that was removed comes off too, and what cannot come off names the way out.
     project.run(&["delete", "d1"]).refused(&["still-applied", "`test`"]);
     std::fs::remove_file(project.path("migrations/d1.sql")).unwrap();
@@ -303,4 +308,20 @@ fn a_dependency_on_another_package_is_named_or_refused() {
         project.run(&["revision", "-m", "y", "--rev-id", "y1", "--depends-on", bad]).refused(&["invalid-id"]);
     }
     assert!(!project.path("migrations/y1.sql").exists());
+}
+
+#[test]
+fn an_own_database_that_a_variable_names_frees_its_drafts_again() {
+    let project = chain();
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", manifest.split("\n[package.metadata.migrate]").next().unwrap());
+    let run = |arguments: &[&str]| {
+        let output = project.command(arguments).env("DATABASE_URL", "sqlite:own.db").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(&["upgrade", "--create"]);
+    assert!(project.read("migrations/migrate.local").contains("  url\n"));
+    run(&["downgrade", "base"]);
+    project.migration("d1", &table("c1", "other"));
+    run(&["upgrade"]);
 }

@@ -12,8 +12,10 @@ use migrate_runtime::sqlite::{Store, StoreError};
 use rusqlite::Connection;
 
 use crate::app::{App, Opened};
+use crate::commands::run;
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::project::Database;
 
 /// Which way a script goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) enum Way {
 struct Start {
     history: History,
     target: String,
+    /// The database that the script is for; none for a range, which opens nothing.
+    database: Option<Database>,
     scratch: Option<Connection>,
     live: Option<Connection>,
 }
@@ -47,13 +51,16 @@ pub(super) fn print(
         Some((from, to)) => offline(app, &opened, from, to)?,
         None => online(app, &opened, way, target)?,
     };
+    let database = start.database.take();
+    // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
+    let scratch = way == Way::Up && database.as_ref().is_some_and(|database| database.scratch);
+    let down_from = if scratch { Some(runner::DownFrom::Stored) } else { down_from };
     let planner = |history: &History| -> std::result::Result<Plan, Vec<Problem>> {
         match way {
-            Way::Up => {
-                opened.not_renamed(history, "this database").map_err(|problem| vec![problem])?;
-                let history = opened.with_accepted_texts(history);
-                plan::upgrade(key, &opened.graph, &history, &start.target, "the database")
-            }
+            Way::Up => match &database {
+                Some(database) => run::upgrade_planner(&opened, database, &start.target)(history),
+                None => plan::upgrade(key, &opened.graph, history, &start.target, "the database"),
+            },
             Way::Down => plan::downgrade(key, &opened.graph, history, &start.target),
         }
     };
@@ -125,7 +132,7 @@ fn online(app: App<'_>, opened: &Opened, way: Way, target: &str) -> Result<Start
         Some(connection) => copy_schema(connection),
         None => live::in_memory().ok(),
     };
-    Ok(Start { history, target: target.to_owned(), scratch, live })
+    Ok(Start { history, target: target.to_owned(), database: Some(database), scratch, live })
 }
 
 /// With a range no database is opened: the history is what `from` stands on, by the files.
@@ -151,7 +158,7 @@ fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start>
         scratch = None;
     }
     let target = if to.is_empty() { "head" } else { to };
-    Ok(Start { history: History::new(rows), target: target.to_owned(), scratch, live: None })
+    Ok(Start { history: History::new(rows), target: target.to_owned(), database: None, scratch, live: None })
 }
 
 /// The row of a revision as it is applied now; a driver gives its own number where it records one.

@@ -90,7 +90,7 @@ pub(super) fn down_from(from: DownFrom) -> runner::DownFrom {
 }
 
 /// The planner of an upgrade: on a scratch database what was edited is taken off first.
-fn upgrade_planner<'a>(
+pub(super) fn upgrade_planner<'a>(
     opened: &'a Opened,
     database: &'a Database,
     target: &'a str,
