@@ -64,7 +64,9 @@ pub struct Outcome {
 }
 
 /// Why the migrations could not be run; what had not been committed by then is rolled back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its `Debug` form is the message too, because that is what a `main` that returns it prints.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     problems: Vec<Problem>,
 }
@@ -99,6 +101,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self.problems.iter().flat_map(Problem::plain_lines).collect();
         f.write_str(&lines.join("\n"))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
