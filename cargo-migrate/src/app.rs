@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
 use build_support::lock::Hashes;
+use build_support::migration::Migration;
 use build_support::problem::{Problem, printable};
 use build_support::verify;
 use migrate_runtime::history::History;
@@ -96,6 +97,26 @@ impl App<'_> {
         if let Some(key) = locks.shared.package() {
             project.adopt_key(key)?;
         }
+        self.opened(project, directory, migrations, locks)
+    }
+
+    /// Reads the migrations and locks of a project whose key counts, whatever key the lock names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn open_as(&self, project: Project) -> Result<Opened> {
+        let directory = Directory::new(project.migrations(), project.migrations_shown());
+        let (migrations, locks) = (directory.read()?, directory.read_locks()?);
+        self.opened(project, directory, migrations, locks)
+    }
+
+    fn opened(
+        &self,
+        project: Project,
+        directory: Directory,
+        migrations: Vec<Migration>,
+        locks: Locks,
+    ) -> Result<Opened> {
         let graph = RevisionGraph::new(project.key(), migrations)?;
         let wait = self.global.wait.unwrap_or(project.settings().wait);
         Ok(Opened { project, directory, graph, locks, wait })

@@ -289,6 +289,13 @@ fn a_renamed_package_gets_its_rows_back() {
     project.write("Cargo.toml", &manifest.replace("name = \"app\"", "name = \"new\""));
     project.run(&["current"]).refused(&["other-package", "repair --rename app=new"]);
     assert_eq!(project.run(&["repair", "--rename", "app=other"]).status, 2);
+    // A database that cannot be written leaves the lock as it is.
+    let lock = project.read("migrations/migrate.lock");
+    let other = project.database();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    project.run(&["--wait", "0.1", "repair", "--rename", "app=new"]).refused(&["database-busy"]);
+    assert_eq!(project.read("migrations/migrate.lock"), lock);
+    other.execute_batch("ROLLBACK").unwrap();
     // Where the lock was lost too, the database says whose rows they are.
     std::fs::remove_file(project.path("migrations/migrate.lock")).unwrap();
     std::fs::remove_file(project.path("migrations/migrate.local")).unwrap();
@@ -324,4 +331,19 @@ fn an_own_database_that_a_variable_names_frees_its_drafts_again() {
     run(&["downgrade", "base"]);
     project.migration("d1", &table("c1", "other"));
     run(&["upgrade"]);
+}
+
+#[test]
+fn of_several_interrupted_revisions_one_is_settled_by_its_whole_name() {
+    let project = chain();
+    project.run(&["upgrade"]).done();
+    project
+        .database()
+        .execute_batch("UPDATE _cargo_migrate SET state = 'running' WHERE revision IN ('c1', 'd1')")
+        .unwrap();
+    project.run(&["repair", "--finished", "1"]).refused(&["not-interrupted", "c1, d1", "write more of the id"]);
+    project.run(&["repair", "--finished", ""]).refused(&["not-interrupted"]);
+    project.run(&["repair", "--finished", "c1"]).done();
+    project.run(&["repair", "--finished", "d"]).done();
+    project.run(&["verify"]).done();
 }

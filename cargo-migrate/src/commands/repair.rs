@@ -1,7 +1,6 @@
 //! `repair`: what the record says is brought to what is so, where a person or the hashes know it.
 
 use build_support::checksum::Checksum;
-use build_support::directory::Directory;
 use build_support::lock::Hashes;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::check_key;
@@ -17,7 +16,6 @@ use crate::args::RepairArgs;
 use crate::commands::record::{change, told};
 use crate::commands::{confirm, past};
 use crate::failure::{Failure, Result};
-use crate::live;
 
 const SAY_YES: &str = "say `--yes` where this is meant";
 
@@ -57,13 +55,22 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
     let key = opened.project.key();
     let mut settled = None;
     let changed = change(app, &opened, &database, yes, false, |driver, history| {
-        let row = history.of(key).find(|row| row.is_half_way() && row.id.as_str().contains(text));
-        let Some(row) = row else {
+        let half_way: Vec<_> = history.of(key).filter(|row| row.is_half_way()).collect();
+        let named: Vec<_> = match half_way.iter().find(|row| row.id.as_str() == text) {
+            Some(row) => vec![*row],
+            None => half_way.iter().copied().filter(|row| !text.is_empty() && row.id.as_str().contains(text)).collect(),
+        };
+        let [row] = named[..] else {
+            let names: Vec<&str> = half_way.iter().map(|row| row.id.as_str()).collect();
             let problem = Problem::new(
                 Code("not-interrupted"),
-                format!("no interrupted revision `{}` is recorded", printable(text)),
+                format!("`{}` names no single interrupted revision", printable(text)),
             );
-            return Err(problem.help("`cargo migrate status` names the interrupted one, if there is one").into());
+            return Err(match names.is_empty() {
+                true => problem.help("`cargo migrate status` names the interrupted one, if there is one"),
+                false => problem.note(format!("interrupted are: {}", names.join(", "))).help("write more of the id"),
+            }
+            .into());
         };
         // A word that is right for the one way could be meant either way for the other.
         let wrong = match (outcome, row.state) {
@@ -209,18 +216,8 @@ fn rename(app: App<'_>, text: &str, yes: bool) -> Result<()> {
             printable(new)
         )));
     }
-    let database = project.database(app.context, app.global.database.as_deref())?;
-    let wait = app.global.wait.unwrap_or(project.settings().wait);
-    if live::history(&database, &project.settings().version_table, wait)?.of(old).next().is_some() {
-        confirm::protected(app, &project, &database, yes, SAY_YES, || ())?;
-    }
-    let directory = Directory::new(project.migrations(), project.migrations_shown());
-    directory.update_locks(|locks| {
-        if locks.shared.package() == Some(old) {
-            locks.shared.set_package(new);
-        }
-    })?;
-    let opened = app.open()?;
+    let opened = app.open_as(project)?;
+    let database = app.database(&opened)?;
     let history = opened.history(&database)?;
     let count = history.of(old).count();
     if count > 0 && history.of(new).next().is_some() {
@@ -232,9 +229,11 @@ fn rename(app: App<'_>, text: &str, yes: bool) -> Result<()> {
         .into());
     }
     let rows = if count == 0 {
+        opened.record(None)?;
         0
     } else {
-        change(app, &opened, &database, true, false, |driver, _| {
+        // The lock follows the database: what is recorded after the commit names the new key.
+        change(app, &opened, &database, yes, false, |driver, _| {
             driver.rename_package(old, new).map_err(|error| Failure::from(store_problem(&error)))?;
             Ok(count)
         })?

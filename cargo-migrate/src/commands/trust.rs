@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::app::{self, App};
 use crate::failure::Result;
+use crate::live;
 
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
 pub(super) fn verify(app: App<'_>) -> Result<()> {
@@ -18,6 +19,7 @@ pub(super) fn verify(app: App<'_>) -> Result<()> {
     opened.not_renamed(&history, &name)?;
     let problems =
         plan::check_history(opened.project.key(), &opened.graph, &opened.with_accepted_texts(&history), &name);
+    let problems = live::told_apart(problems, &history, opened.project.key(), &database, app.wait(&opened))?;
     if !problems.is_empty() {
         return Err(problems.into());
     }
