@@ -89,44 +89,33 @@ impl Directory {
                 _ => cannot("read", &self.shown, &error),
             }]
         })?;
-        let mut migrations = Vec::new();
-        let mut problems = Vec::new();
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => return Err(vec![cannot("read", &self.shown, &error)]),
             };
             let shown = self.shown.join(entry.file_name());
-            let id = match RevisionId::of_file(&shown) {
-                None => continue,
-                Some(Ok(id)) => id,
-                Some(Err(problem)) => {
-                    problems.push(problem);
-                    continue;
-                }
-            };
-            if migrations.len() == MOST_FILES {
+            match RevisionId::of_file(&shown) {
+                None => {}
+                Some(Ok(id)) => files.push(Found { id, entry, shown }),
+                Some(Err(problem)) => problems.push(problem),
+            }
+            if files.len() > MOST_FILES {
                 return Err(vec![
                     Problem::new(TOO_LARGE, format!("this folder has more than {MOST_FILES} migrations"))
                         .in_file(&self.shown),
                 ]);
             }
-            // The folder says what most entries are; only of a link the file system has to be asked.
-            let text = match entry.file_type() {
-                Ok(kind) if kind.is_file() => read_file(&entry.path(), &shown),
-                _ => read_normalised(&entry.path(), &shown),
-            };
-            let parsed = text.map_err(|problem| vec![problem]).and_then(|(text, verbatim)| {
-                let mut migration = Migration::parse(id, &shown, &text)?;
-                migration.verbatim = verbatim;
-                Ok(migration)
-            });
+        }
+        files.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut migrations = Vec::with_capacity(files.len());
+        for parsed in parse_all(&files) {
             match parsed {
                 Ok(migration) => migrations.push(migration),
                 Err(found) => problems.extend(found),
             }
         }
-        migrations.sort_by(|a, b| a.id.cmp(&b.id));
         if problems.is_empty() { Ok(migrations) } else { Err(problems) }
     }
 
@@ -355,6 +344,50 @@ fn sync_folder(path: &Path) {
     if let Ok(folder) = File::open(path) {
         let _ = folder.sync_all();
     }
+}
+
+/// A migration's file in the folder.
+struct Found {
+    id: RevisionId,
+    entry: fs::DirEntry,
+    shown: PathBuf,
+}
+
+type Parsed = Result<Migration, Vec<Problem>>;
+
+/// Parses the files, in their order; many of them on several threads. A macro does so without optimisation, where it is
+/// what a build waits for.
+fn parse_all(files: &[Found]) -> Vec<Parsed> {
+    const FEW: usize = 64;
+    const MOST_THREADS: usize = 8;
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
+    if files.len() <= FEW || threads == 1 {
+        return files.iter().map(parse).collect();
+    }
+    std::thread::scope(|scope| {
+        let share = files.len().div_ceil(threads);
+        let workers: Vec<_> = files
+            .chunks(share)
+            .map(|share| (share, scope.spawn(|| share.iter().map(parse).collect::<Vec<_>>())))
+            .collect();
+        // A thread that could not end well has its share done here.
+        let done = workers
+            .into_iter()
+            .map(|(share, worker)| worker.join().unwrap_or_else(|_| share.iter().map(parse).collect()));
+        done.flatten().collect()
+    })
+}
+
+fn parse(file: &Found) -> Parsed {
+    // The folder says what most entries are; only of a link the file system has to be asked.
+    let text = match file.entry.file_type() {
+        Ok(kind) if kind.is_file() => read_file(&file.entry.path(), &file.shown),
+        _ => read_normalised(&file.entry.path(), &file.shown),
+    };
+    let (text, verbatim) = text.map_err(|problem| vec![problem])?;
+    let mut migration = Migration::parse(file.id.clone(), &file.shown, &text)?;
+    migration.verbatim = verbatim;
+    Ok(migration)
 }
 
 fn read_text(path: &Path, shown: &Path) -> Result<String, Problem> {

@@ -363,6 +363,13 @@ fn init_writes_the_dependency_that_embedding_needs() {
 #[test]
 fn the_example_is_kept_by_all_three_walls() {
     let package = Package { project: Project::todo() };
+    // In the one target folder the example's own tests expect the example's own program under its name.
+    let manifest = package.project.read("Cargo.toml");
+    package.project.write(
+        "Cargo.toml",
+        &(manifest.replace("publish = false", "publish = false\nautobins = false")
+            + "\n[[bin]]\nname = \"copied-todo\"\npath = \"src/main.rs\"\n"),
+    );
     let migration = "migrations/2025_02_19_001_create_users.sql";
     let text = package.project.read(migration);
     package.cargo(&["check"]).done();
