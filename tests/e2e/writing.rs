@@ -347,3 +347,14 @@ fn of_several_interrupted_revisions_one_is_settled_by_its_whole_name() {
     project.run(&["repair", "--finished", "d"]).done();
     project.run(&["verify"]).done();
 }
+
+#[test]
+fn a_first_upgrade_that_fails_tells_of_the_empty_file_that_it_leaves() {
+    let project = Project::new();
+    project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABEL t (x);\n");
+    project.run(&["upgrade"]).refused(&["sql-error", "dev (app.db) was made, and is empty"]);
+    assert_eq!(project.bytes("app.db").len(), 0);
+    project.migration("a1", &table("base", "t"));
+    project.run(&["upgrade"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM t"), "0");
+}

@@ -144,6 +144,7 @@ pub(super) fn run(
     }
     let per_revision = !request.dry_run && (request.per_revision || opened.project.settings().per_revision);
     let copy;
+    let existed = database.url.path().exists();
     let (mut connection, dry_run) = if !request.dry_run {
         (live::open_for_writing(database, request.create)?, false)
     } else if !database.url.path().exists() {
@@ -171,8 +172,13 @@ pub(super) fn run(
                 let ids: Vec<&str> = stopped.kept.iter().map(|step| step.id.as_str()).collect();
                 app.shell.warning(format!("what was committed before is kept: {}", ids.join(", ")));
             }
-            let problems = stopped.problems;
-            Err(problems.into())
+            // It is not removed: another process may have opened it in the meantime.
+            let path = database.url.path();
+            if !existed && std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+                app.shell
+                    .note(format!("{} was made, and is empty", live::shown(database, &opened.project.show_path(path))));
+            }
+            Err(stopped.problems.into())
         }
     }
 }
