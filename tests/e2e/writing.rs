@@ -358,3 +358,18 @@ fn a_first_upgrade_that_fails_tells_of_the_empty_file_that_it_leaves() {
     project.run(&["upgrade"]).done();
     assert_eq!(project.ask("SELECT count(*) FROM t"), "0");
 }
+
+#[test]
+fn a_run_past_an_interrupted_revision_is_refused_whichever_way_it_went() {
+    let project = chain();
+    project.run(&["upgrade"]).done();
+    for state in ["running", "reverting"] {
+        project
+            .database()
+            .execute_batch(&format!("UPDATE _cargo_migrate SET state = '{state}' WHERE revision = 'd1'"))
+            .unwrap();
+        for arguments in [&["upgrade"][..], &["downgrade", "-1"], &["upgrade", "--dry-run"]] {
+            project.run(arguments).refused(&["interrupted", "`d1`"]);
+        }
+    }
+}

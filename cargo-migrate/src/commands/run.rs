@@ -5,7 +5,7 @@ use std::time::Duration;
 use build_support::problem::Problem;
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
-use migrate_runtime::history::{History, State};
+use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, Direction, Plan, Step};
 use migrate_runtime::runner::{self, Files, Options, Report, Stopped};
 use serde_json::json;
@@ -130,7 +130,7 @@ pub(super) fn run(
         Err(problems) => return Err(problems.into()),
     };
     // What was committed by then needs nothing: whoever moves the database at this moment comes after.
-    let interrupted = before.rows().iter().any(|row| row.state == State::Running);
+    let interrupted = before.rows().iter().any(AppliedRevision::is_half_way);
     if first.steps.is_empty() && !interrupted {
         if !request.dry_run {
             record(app, opened, database, &before);
