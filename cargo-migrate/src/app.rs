@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
-use build_support::lock::Hashes;
 use build_support::migration::Migration;
 use build_support::problem::{Problem, printable};
 use build_support::verify;
@@ -177,8 +176,9 @@ impl Opened {
         let key = self.project.key();
         let rows = history.rows().iter().cloned().map(|mut row| {
             let sealed = self.locks.shared.sealed(row.id.as_str()).map(|(hashes, _)| *hashes);
-            let recorded = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
-            if let Some(hashes) = sealed.filter(|hashes| row.package == key && recorded.differs_in_text_alone(hashes)) {
+            if let Some(hashes) =
+                sealed.filter(|hashes| row.package == key && row.hashes().differs_in_text_alone(hashes))
+            {
                 row.checksum = hashes.checksum;
             }
             row
@@ -230,9 +230,8 @@ pub fn record(locks: &mut Locks, graph: &RevisionGraph, key: &str, database: Opt
         let name = database.lock_name();
         let lock = if database.shared { &mut locks.shared } else { &mut locks.local };
         for row in history.of(key).filter(|row| graph.find(row.id.as_str()).is_some()) {
-            let hashes = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
             if lock.sealed(row.id.as_str()).is_none_or(|(_, names)| !names.contains(name)) {
-                lock.seal(row.id.clone(), hashes, name);
+                lock.seal(row.id.clone(), row.hashes(), name);
             }
         }
         // In the local lock the name stands for this checkout's own database, which is told from no other one's.

@@ -172,7 +172,9 @@ fn open(database: &Database, flags: OpenFlags, wait: Duration) -> Result<Connect
 }
 
 /// What is said where the wait for another process is over.
-fn busy(database: &Database) -> Failure {
+/// The refusal where another process holds a database locked for longer than there was time to wait.
+#[must_use]
+pub fn busy(database: &Database) -> Failure {
     let error = DatabaseError { kind: ErrorKind::Busy, message: "database is locked".to_owned(), offset: None };
     database_problem(&error).in_file(database.url.path()).into()
 }

@@ -1,6 +1,7 @@
 //! What a database says of itself: the rows of its version table.
 
 use build_support::checksum::{Checksum, Seal, StatementsHash};
+use build_support::lock::Hashes;
 use build_support::migration::Directives;
 use build_support::revision::RevisionId;
 
@@ -53,6 +54,12 @@ pub struct AppliedRevision {
 }
 
 impl AppliedRevision {
+    /// What the file was, and did, and stood on when it was applied.
+    #[must_use]
+    pub fn hashes(&self) -> Hashes {
+        Hashes { checksum: self.checksum, statements: self.statements, seal: self.seal }
+    }
+
     /// Whether it is neither applied nor gone: its run is under way, or was interrupted.
     #[must_use]
     pub fn is_half_way(&self) -> bool {

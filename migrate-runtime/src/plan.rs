@@ -112,7 +112,7 @@ pub fn downgrade_step(row: &AppliedRevision) -> Step {
         parents: row.parents.clone(),
         depends: row.depends.clone(),
         directives: row.directives.clone(),
-        hashes: Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal },
+        hashes: row.hashes(),
     }
 }
 
@@ -151,7 +151,7 @@ pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, da
                 )),
             ),
             Some(at) => {
-                let recorded = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
+                let recorded = row.hashes();
                 problems.extend(verify::compare(graph, at, &recorded, &verify::Holders::chosen(database), false));
             }
         }

@@ -173,6 +173,11 @@ fn a_scratch_database_starts_again_and_any_other_is_not_emptied() {
         assert_eq!(count("SELECT count(*) FROM t_d1"), 0);
         assert_eq!(test().query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0)).unwrap(), journal);
     }
+    // Another process that holds it is waited for, and no longer than was said.
+    let other = test();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    project.run(&["-d", "test", "--wait", "0.2", "reset"]).refused(&["database-busy", "database_test.db"]);
+    drop(other);
     // A revision that fails leaves the database as it was.
     test().execute_batch("INSERT INTO t_a1 VALUES (7)").unwrap();
     project.migration("e1", "-- migrate:parent d1\n-- migrate:up\nCREATE TABEL x (y);\n");

@@ -1,7 +1,6 @@
 //! `repair`: what the record says is brought to what is so, where a person or the hashes know it.
 
 use build_support::checksum::Checksum;
-use build_support::lock::Hashes;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::check_key;
 use build_support::verify;
@@ -184,8 +183,7 @@ fn recorded(opened: &Opened, history: &History, id: &str) -> Option<Checksum> {
 /// The place of a row's file where it differs in its text alone.
 fn changed_text(opened: &Opened, row: &migrate_runtime::history::AppliedRevision) -> Option<usize> {
     let at = opened.graph.lineage().find(row.id.as_str())?;
-    let recorded = Hashes { checksum: row.checksum, statements: row.statements, seal: row.seal };
-    recorded.differs_in_text_alone(&plan::hashes(&opened.graph, at)).then_some(at)
+    row.hashes().differs_in_text_alone(&plan::hashes(&opened.graph, at)).then_some(at)
 }
 
 fn amend(opened: &Opened, driver: &mut dyn Driver, history: &History) -> Result<usize> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use build_support::problem::{Code, Problem};
-use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::database_problem;
@@ -40,18 +40,17 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
         .map_err(|error| Problem::new(Code("file-access"), format!("no temporary file can be made: {error}")))?;
     let mut source = live::open_file(fresh.path())?;
     // A database with a write-ahead log takes only pages of its own size.
-    let page_size: i64 =
-        target.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(|error| failed(&error))?;
-    source.pragma_update(None, "page_size", page_size).map_err(|error| failed(&error))?;
+    let page_size: i64 = target.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
+    source.pragma_update(None, "page_size", page_size).map_err(failed)?;
     let name = format!("`{}`", database.lock_name());
     let planner = |history: &History| plan::upgrade(opened.project.key(), &opened.graph, history, "heads", &name);
     let report = run::carry_out(app, &opened, &mut source, &How::default(), &planner)
         .map_err(|stopped| Failure::from(stopped.problems))?;
-    let backup = Backup::new(&source, &mut target).map_err(|error| failed(&error))?;
+    let backup = Backup::new(&source, &mut target).map_err(failed)?;
     let (start, wait) = (Instant::now(), app.wait(&opened));
     let mut told = false;
     loop {
-        match backup.step(-1).map_err(|error| failed(&error))? {
+        match backup.step(-1).map_err(failed)? {
             StepResult::Done => break,
             _ if start.elapsed() < wait => {
                 if !std::mem::replace(&mut told, true) {
@@ -59,10 +58,7 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
-            _ => {
-                let error = DatabaseError { kind: ErrorKind::Busy, message: String::new(), offset: None };
-                return Err(database_problem(&error).into());
-            }
+            _ => return Err(live::busy(&database)),
         }
     }
     drop(backup);
@@ -70,7 +66,6 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     Ok(())
 }
 
-fn failed(error: &rusqlite::Error) -> Failure {
-    let error = DatabaseError { kind: ErrorKind::Other, message: error.to_string(), offset: None };
-    database_problem(&error).into()
+fn failed(error: rusqlite::Error) -> Failure {
+    database_problem(&DatabaseError::from(error)).into()
 }

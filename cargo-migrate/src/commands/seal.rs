@@ -1,7 +1,8 @@
 //! `seal`: what has been released is fixed, whatever the databases in sight have.
 
-use build_support::lock::{Hashes, RELEASED, RESERVED, URL};
+use build_support::lock::{RELEASED, RESERVED, URL};
 use build_support::problem::{Code, Problem};
+use migrate_runtime::plan;
 use serde_json::json;
 
 use crate::app::{self, App, Opened};
@@ -52,12 +53,7 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
                     locks.local.unseal(migration.id.as_str(), name);
                 }
             } else {
-                let hashes = Hashes {
-                    checksum: migration.checksum,
-                    statements: migration.statements,
-                    seal: opened.graph.seal(at),
-                };
-                locks.shared.seal(migration.id.clone(), hashes, RELEASED);
+                locks.shared.seal(migration.id.clone(), plan::hashes(&opened.graph, at), RELEASED);
             }
         }
         app::record(locks, &opened.graph, opened.project.key(), None);
