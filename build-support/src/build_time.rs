@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::directory::{Directory, LOCK_FILE, Locks};
 use crate::graph::RevisionGraph;
 use crate::problem::{Code, Problem};
-use crate::revision::RevisionId;
+use crate::revision::{RevisionId, listed};
 use crate::verify;
 
 /// A folder with migrations has no `migrate.lock`.
@@ -71,12 +71,7 @@ impl Folder {
     #[must_use]
     pub fn draft_problem(&self, packaged: bool) -> Option<Problem> {
         let drafts = self.drafts();
-        let names: Vec<&str> = drafts.iter().take(12).map(|id| id.as_str()).collect();
-        let more = drafts.len() - names.len();
-        let mut listed = names.join(", ");
-        if more > 0 {
-            listed.push_str(&format!(" and {more} more"));
-        }
+        let listed = listed(&drafts);
         let (count, them) = match drafts.len() {
             0 => return None,
             1 => ("a draft".to_owned(), "it"),

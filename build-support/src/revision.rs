@@ -155,6 +155,16 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(79).chain(['…']).collect() }
 }
 
+/// The first few of some revisions, and how many more there are, for a message.
+#[must_use]
+pub fn listed(ids: &[&RevisionId]) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<&str> = ids.iter().take(SHOWN).map(|id| id.as_str()).collect();
+    let more = ids.len() - names.len();
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
+}
+
 /// Turns a message into the part of an id that tells what the revision does: lower-case words joined by `_`,
 /// at most `longest` characters, cut between words where it can be.
 #[must_use]

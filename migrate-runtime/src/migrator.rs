@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use build_support::graph::RevisionGraph;
 use build_support::problem::{Code, Problem};
-use build_support::revision::RevisionId;
+use build_support::revision::{RevisionId, listed};
 use build_support::verify::EDITED_COMMENTS;
 
 use crate::connection::Connection;
@@ -312,13 +312,6 @@ impl<'a> Migrator<'a> {
 /// What the database has and the program does not know, in the order of application.
 fn ahead(package: &str, graph: &RevisionGraph, history: &History) -> Vec<RevisionId> {
     history.of(package).map(|row| row.id.clone()).filter(|id| graph.find(id.as_str()).is_none()).collect()
-}
-
-/// The first few of many revisions, for a message.
-fn listed(ids: &[&RevisionId]) -> String {
-    let names: Vec<&str> = ids.iter().take(12).map(|id| id.as_str()).collect();
-    let more = if ids.len() > names.len() { format!(" and {} more", ids.len() - names.len()) } else { String::new() };
-    format!("{}{more}", names.join(", "))
 }
 
 fn ahead_problem(ahead: &[RevisionId]) -> Problem {
