@@ -22,7 +22,7 @@ pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, 
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
 pub use trust::{LockArgs, RepairArgs, SealArgs, VerifyArgs};
-pub use write::{DeleteArgs, EditArgs, MergeArgs, RevisionArgs};
+pub use write::{DeleteArgs, EditArgs, GeneratedArgs, MergeArgs, RevisionArgs};
 
 /// The colours of cargo's own help.
 const STYLES: Styles = Styles::styled()

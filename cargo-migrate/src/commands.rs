@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod delete;
 pub mod drawing;
 pub mod edit;
+pub mod generate;
 pub mod init;
 pub mod look;
 pub mod merge;

@@ -17,13 +17,22 @@
 
 pub mod app;
 pub mod args;
+pub mod autogenerate;
 pub mod commands;
 pub mod context;
+pub mod ddl;
+pub mod diff;
 pub mod exit;
 pub mod failure;
+pub mod introspect;
 pub mod live;
 pub mod project;
+pub mod proof;
+pub mod renames;
 pub mod report;
+pub mod schema;
+pub mod scratch;
+pub mod source;
 
 use std::ffi::OsString;
 

@@ -16,7 +16,8 @@ pub struct Statement<'a> {
 
 impl<'a> Statement<'a> {
     /// What it starts with: a token that counts.
-    fn first(&self) -> &'a str {
+    #[must_use]
+    pub fn first(&self) -> &'a str {
         tokens(self.text).next().map_or("", |token| &self.text[token.span])
     }
 }

@@ -11,6 +11,7 @@ use super::DownFrom;
 #[command(after_help = "\
 Examples:
   cargo migrate revision -m \"add users\"
+  cargo migrate revision --autogenerate -m \"add priority\"
   cargo migrate revision -m \"index mail\" --edit
   cargo migrate revision -m \"start billing\" --head base --branch-label billing")]
 pub struct RevisionArgs {
@@ -41,6 +42,36 @@ pub struct RevisionArgs {
     /// Open the file in the editor
     #[arg(long)]
     pub edit: bool,
+    /// Write what leads from the migrations' schema to the models', and prove it
+    #[arg(long, alias = "auto")]
+    pub autogenerate: bool,
+    /// The rules of what is written by itself.
+    #[command(flatten)]
+    pub generated: GeneratedArgs,
+}
+
+/// What a person decides about a migration that is written by itself.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "With --autogenerate")]
+pub struct GeneratedArgs {
+    /// Take this column for renamed, with its values; repeat for several
+    #[arg(long, value_name = "T.A=B", requires = "autogenerate")]
+    pub rename: Vec<String>,
+    /// Take this table for renamed, with its rows; repeat for several
+    #[arg(long, value_name = "A=B", requires = "autogenerate")]
+    pub rename_table: Vec<String>,
+    /// Take nothing else for renamed
+    #[arg(long, requires = "autogenerate")]
+    pub no_rename: bool,
+    /// Give rows that are there this value in a new column; repeat for several
+    #[arg(long, value_name = "T.C=SQL", requires = "autogenerate")]
+    pub fill: Vec<String>,
+    /// Let the order of columns count
+    #[arg(long, requires = "autogenerate")]
+    pub column_order: bool,
+    /// Write what was changed in the database by hand, and record it as applied there
+    #[arg(long, requires = "autogenerate", conflicts_with_all = ["sql", "edit"])]
+    pub capture: bool,
 }
 
 /// `edit`: open a migration in the editor.

@@ -9,11 +9,14 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::RevisionArgs;
-use crate::commands::edit;
+use crate::commands::{edit, generate};
 use crate::failure::{Failure, Result};
 
 /// A parent that is not a head.
 pub const NOT_A_HEAD: Code = Code("not-a-head");
+
+/// The sections of a migration that is yet to be written.
+pub(super) const EMPTY_SECTIONS: &str = "\n-- migrate:up\n\n\n-- migrate:down\n\n";
 
 /// The longest slug, as Alembic's default.
 const LONGEST_SLUG: usize = 40;
@@ -61,6 +64,14 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
         labels: &args.branch_label,
     };
     let (id, text) = draft.write(app, &opened, args.rev_id.as_deref())?;
+    let text = if args.autogenerate {
+        match generate::fill_in(app, &opened, &parents, &args.generated, text)? {
+            Some(text) => text,
+            None => return Ok(()),
+        }
+    } else {
+        text
+    };
     if args.sql {
         app.shell.raw(&text);
         return Ok(());
@@ -175,7 +186,7 @@ impl Draft<'_> {
         for label in self.labels {
             text.push_str(&format!("-- migrate:label {label}\n"));
         }
-        text.push_str("\n-- migrate:up\n\n\n-- migrate:down\n\n");
+        text.push_str(EMPTY_SECTIONS);
         Ok((id, text))
     }
 }

@@ -1,0 +1,106 @@
+//! From the schema that the migrations make and the one that is wanted to a migration that has been proved.
+
+use build_support::problem::{Code, Problem, printable};
+
+use crate::ddl::{Fills, values};
+use crate::diff;
+use crate::failure::Result;
+use crate::introspect::failed;
+use crate::proof::{Proposal, State, Terms, prove};
+use crate::renames::{AMBIGUOUS_RENAME, Question, Renames, Said, settle};
+use crate::schema::text::fold;
+use crate::scratch;
+
+/// Old rows have no value for a new column that refuses NULL.
+pub const NO_VALUE: Code = Code("no-value");
+/// A value was given for a column that needs none.
+pub const UNKNOWN_FILL: Code = Code("unknown-fill");
+
+/// What comes of it.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The schemas are the same.
+    Nothing,
+    /// It has to be decided first what was renamed.
+    Undecided(Vec<Question>),
+    /// A migration.
+    Proposal(Box<Proposal>),
+}
+
+/// Makes a migration that leads from one schema to the other and back, and proves it.
+///
+/// # Errors
+/// Renames that cannot be, columns that old rows have no value for, and what no plan can do.
+pub fn propose(from: &State, to: &State, said: &Said, fills: &Fills, terms: &Terms<'_>) -> Result<Outcome> {
+    let (renames, questions) = settle(said, &from.schema, &to.schema)?;
+    if !questions.is_empty() {
+        return Ok(Outcome::Undecided(questions));
+    }
+    if renames == Renames::default() && diff::changes(&from.schema, &to.schema, terms.order).is_empty() {
+        return Ok(Outcome::Nothing);
+    }
+    all_valued(from, to, &renames, fills, terms)?;
+    Ok(Outcome::Proposal(Box::new(prove(from, to, &renames, fills, terms)?)))
+}
+
+/// What has to be decided, as a refusal that lists the answers to choose from.
+#[must_use]
+pub fn undecided(questions: &[Question]) -> Problem {
+    let shown = |question: &Question| match question {
+        Question::Table { old, new } => {
+            format!("table `{}` is gone and `{}` is new: renamed, or another one?", printable(old), printable(new))
+        }
+        Question::Column { table, old, new } => {
+            let (table, old, new) = (printable(table), printable(old), printable(new));
+            format!("column `{table}.{old}` is gone and `{table}.{new}` is new: renamed, or another one?")
+        }
+    };
+    let mut problem = Problem::new(
+        AMBIGUOUS_RENAME,
+        match questions {
+            [only] => shown(only),
+            _ => format!("{} things are gone while ones like them are new: renamed, or others?", questions.len()),
+        },
+    );
+    if questions.len() > 1 {
+        problem = questions.iter().fold(problem, |problem, question| problem.note(shown(question)));
+    }
+    let flags: Vec<String> = questions.iter().map(Question::flag).collect();
+    problem
+        .note("as a rename its values are kept; as another one they are lost")
+        .help(format!("renamed: say so again with `{}`", flags.join(" ")))
+        .help("not renamed: `--no-rename`")
+}
+
+/// Refuses new columns that refuse NULL where nothing gives old rows a value.
+fn all_valued(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: &Terms<'_>) -> Result<()> {
+    let renamed = scratch::copy(&from.connection)?;
+    for sql in renames.statements() {
+        // What hinders a rename is in the way of the proof, too, which tries by other means.
+        if renamed.execute_batch(&sql).map_err(failed).is_err() {
+            return Ok(());
+        }
+    }
+    let renamed = State::of(renamed, terms.version_table)?;
+    let changes = diff::changes(&renamed.schema, &to.schema, terms.order);
+    let problems: Vec<Problem> = values::missing(&changes)
+        .filter(|(table, column)| !fills.contains_key(&(fold(&table.name), fold(&column.name))))
+        .map(|(table, column)| {
+            let (table, column) = (printable(&table.name), printable(&column.name));
+            Problem::new(NO_VALUE, format!("the new column `{table}.{column}` refuses NULL and has no default"))
+                .note("rows that are there already would have no value in it")
+                .help("give it a default, or let it be NULL (`Option<…>` in a model)")
+                .help(format!("or say what those rows get: `--fill \"{table}.{column}=SQL\"`, an expression such as `0` or `'none'`"))
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    for (table, column) in fills.keys() {
+        if to.schema.table(table).is_none_or(|table| table.column(column).is_none()) {
+            let message = format!("there is no wanted column `{}.{}` to fill", printable(table), printable(column));
+            return Err(Problem::new(UNKNOWN_FILL, message).help("name it as `TABLE.COLUMN=SQL`").into());
+        }
+    }
+    Ok(())
+}

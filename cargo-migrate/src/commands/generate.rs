@@ -1,0 +1,200 @@
+//! `revision --autogenerate`: what is asked before, and what is said of what was written.
+
+use build_support::problem::{Problem, printable};
+
+use crate::app::{App, Opened};
+use crate::args::GeneratedArgs;
+use crate::autogenerate::{self, Outcome};
+use crate::commands::revision::EMPTY_SECTIONS;
+use crate::ddl::Fills;
+use crate::diff;
+use crate::failure::{Failure, Result};
+use crate::project::settings::ColumnOrder;
+use crate::proof::{Proposal, State, Terms, section};
+use crate::renames::{Question, Said};
+use crate::schema::text::fold;
+use crate::source::Source;
+
+/// The text of a new migration with its sections filled in; `None` where there is nothing to do, which is said.
+pub(super) fn fill_in(
+    app: App<'_>,
+    opened: &Opened,
+    parents: &[usize],
+    args: &GeneratedArgs,
+    text: String,
+) -> Result<Option<String>> {
+    opened.verified()?;
+    let (from, _) = Source::Revisions(parents.to_vec()).state(app, opened)?;
+    let (to, hints) = Source::Models.state(app, opened)?;
+    let mut said = said(args)?;
+    said.hints = hints;
+    let Some(proposal) = proposed(app, &from, &to, said, &fills(args)?, &terms(opened, args))? else {
+        nothing(app);
+        return Ok(None);
+    };
+    tell(app, &from, &to, &proposal, &terms(opened, args));
+    Ok(Some(filled(&text, &proposal)))
+}
+
+/// The rules of the configuration, and of the command line over it.
+pub(super) fn terms<'a>(opened: &'a Opened, args: &GeneratedArgs) -> Terms<'a> {
+    let settings = opened.project.settings();
+    Terms {
+        order: if args.column_order { ColumnOrder::Exact } else { settings.column_order },
+        minimum: settings.minimum_sqlite,
+        version_table: &settings.version_table,
+    }
+}
+
+/// Makes a proposal, and asks a person what was renamed where somebody is there.
+pub(super) fn proposed(
+    app: App<'_>,
+    from: &State,
+    to: &State,
+    mut said: Said,
+    fills: &Fills,
+    terms: &Terms<'_>,
+) -> Result<Option<Proposal>> {
+    loop {
+        match autogenerate::propose(from, to, &said, fills, terms)? {
+            Outcome::Nothing => return Ok(None),
+            Outcome::Proposal(proposal) => return Ok(Some(*proposal)),
+            Outcome::Undecided(questions) => {
+                if !app.context.interactive() || app.json() {
+                    return Err(autogenerate::undecided(&questions).into());
+                }
+                decide(app, &questions, &mut said)?;
+            }
+        }
+    }
+}
+
+/// Asks about each; what is no rename is not asked again.
+fn decide(app: App<'_>, questions: &[Question], said: &mut Said) -> Result<()> {
+    for question in questions {
+        let (asked, renamed) = match question {
+            Question::Table { old, new } => (format!("was table `{old}` renamed to `{new}`?"), said.tables.len()),
+            Question::Column { table, old, new } => {
+                (format!("was column `{table}.{old}` renamed to `{new}`?"), said.columns.len())
+            }
+        };
+        app.shell.note(format!("{asked} As a rename its values are kept; otherwise they are lost"));
+        let yes = app.shell.confirm("renamed?").map_err(|_| Failure::from(autogenerate::undecided(questions)))?;
+        match question {
+            Question::Table { old, new } if yes => said.tables.insert(renamed, (old.clone(), new.clone())),
+            Question::Column { table, old, new } if yes => {
+                said.columns.insert(renamed, (table.clone(), old.clone(), new.clone()));
+            }
+            Question::Table { .. } | Question::Column { .. } => {}
+        }
+    }
+    // A table that was renamed may have renamed columns, which could not be seen before.
+    said.no_others = !questions.iter().any(|question| matches!(question, Question::Table { .. }));
+    Ok(())
+}
+
+/// What the command line says about renames.
+fn said(args: &GeneratedArgs) -> Result<Said> {
+    let mut said = Said { no_others: args.no_rename, ..Said::default() };
+    for text in &args.rename_table {
+        let (old, new) = pair(text, "--rename-table A=B")?;
+        said.tables.push((old.to_owned(), new.to_owned()));
+    }
+    for text in &args.rename {
+        let (old, new) = pair(text, "--rename TABLE.A=B")?;
+        let (table, old) = column(old, "--rename TABLE.A=B")?;
+        // The new name may be given with its table, too.
+        let new = new.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')).unwrap_or(new);
+        said.columns.push((table.to_owned(), old.to_owned(), new.to_owned()));
+    }
+    Ok(said)
+}
+
+fn fills(args: &GeneratedArgs) -> Result<Fills> {
+    let mut fills = Fills::new();
+    for text in &args.fill {
+        let (name, value) = pair(text, "--fill TABLE.COLUMN=SQL")?;
+        let (table, name) = column(name, "--fill TABLE.COLUMN=SQL")?;
+        // In parentheses it stays one expression whatever stands around it; a plain value needs none.
+        let plain = value.chars().all(|c| c.is_alphanumeric() || "'_-. ".contains(c));
+        let value = if plain { value.to_owned() } else { format!("({value})") };
+        fills.insert((fold(table), fold(name)), value);
+    }
+    Ok(fills)
+}
+
+fn pair<'t>(text: &'t str, usage: &str) -> Result<(&'t str, &'t str)> {
+    match text.split_once('=') {
+        Some((left, right)) if !left.trim().is_empty() && !right.trim().is_empty() => Ok((left.trim(), right.trim())),
+        _ => Err(misread(text, usage)),
+    }
+}
+
+fn column<'t>(text: &'t str, usage: &str) -> Result<(&'t str, &'t str)> {
+    text.split_once('.')
+        .filter(|(table, name)| !table.is_empty() && !name.is_empty())
+        .ok_or_else(|| misread(text, usage))
+}
+
+fn misread(text: &str, usage: &str) -> Failure {
+    Failure::misused(format!("`{}` is not of the form that is wanted", printable(text)))
+        .help(format!("write `{usage}`"))
+}
+
+fn nothing(app: App<'_>) {
+    if app.json() {
+        app.shell.json(&serde_json::json!({ "command": "revision", "revision": null, "file": null }));
+    } else {
+        app.shell.status("Finished", "the migrations make what the models want: nothing to write");
+    }
+}
+
+/// The text with its header and its sections filled in.
+pub(super) fn filled(text: &str, proposal: &Proposal) -> String {
+    let mut text = text.strip_suffix(EMPTY_SECTIONS).unwrap_or(text).to_owned();
+    if !proposal.losses.is_empty() {
+        let losses: Vec<String> = proposal.losses.iter().map(|loss| printable(&loss.to_string())).collect();
+        text.push_str(&format!("-- migrate:loses {}\n", losses.join(", ")));
+    }
+    text.push_str(&format!("\n-- migrate:up\n{}\n-- migrate:down\n{}", section(&proposal.up), section(&proposal.down)));
+    text
+}
+
+/// Says what the migration does, what it loses, and what its downgrade makes up.
+fn tell(app: App<'_>, from: &State, to: &State, proposal: &Proposal, terms: &Terms<'_>) {
+    if app.json() {
+        return;
+    }
+    for change in diff::changes(&from.schema, &to.schema, terms.order) {
+        for line in change.lines() {
+            app.shell.status("", printable(&line));
+        }
+    }
+    for loss in &proposal.losses {
+        app.shell.problem(
+            &Problem::new(
+                build_support::problem::Code("loses"),
+                format!("the upgrade loses what is in `{}`", printable(&loss.to_string())),
+            )
+            .as_warning(),
+        );
+    }
+    for ((table, column), value) in &proposal.invented {
+        let (table, column) = (printable(table), printable(column));
+        app.shell.note(format!(
+            "the downgrade cannot know what was in `{table}.{column}`: every row gets {}",
+            printable(value)
+        ));
+    }
+    for table in &proposal.unproved {
+        app.shell.note(format!(
+            "`{}` was proved without rows: none was found that it takes before and after",
+            printable(table)
+        ));
+    }
+    if app.shell.verbose() > 0 {
+        for (table, why) in &proposal.rebuilt {
+            app.shell.note(format!("`{}` is rebuilt: {}", printable(table), printable(why)));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The rebuild of a table: a new one is made, the rows are copied, and it takes the old one's place
+//! (<https://www.sqlite.org/lang_altertable.html#otheralter>).
+//!
+//! The runner has switched the enforcement of foreign keys off, so dropping the old table cascades to nothing.
+
+use super::{Statement, Way, layout};
+use crate::diff::TableChange;
+use crate::schema::Schema;
+use crate::schema::table::Table;
+use crate::schema::text::{fold, identifier, literal};
+
+/// The statements of a rebuild; indexes and triggers, which go with the old table, are made again elsewhere.
+pub(super) fn rebuild(change: &TableChange<'_>, way: &Way<'_>, why: &str) -> Vec<Statement> {
+    let (before, after) = (change.before, change.after);
+    let new = free_name(&after.name, way.from, way.to);
+    let note = format!("{} is rebuilt: {why}.", one_line(&after.name));
+    let mut statements = vec![Statement::noted(note, layout::create_table_as(after, &new))];
+    statements.extend(copy(before, after, &new, way));
+    let counts = |table: &Table| table.primary_key.as_ref().is_some_and(|key| key.autoincrement);
+    if counts(before) && counts(after) {
+        // The rows with the highest numbers may have been deleted, and their numbers are not to be used again.
+        statements.push(Statement::new(format!("DELETE FROM sqlite_sequence WHERE name = {}", literal(&new))));
+        statements.push(Statement::new(format!(
+            "INSERT INTO sqlite_sequence (name, seq)\nSELECT {}, seq FROM sqlite_sequence WHERE name = {}",
+            literal(&new),
+            literal(&before.name)
+        )));
+    }
+    statements.push(Statement::new(format!("DROP TABLE {}", identifier(&before.name))));
+    statements.push(Statement::new(format!("ALTER TABLE {} RENAME TO {}", identifier(&new), identifier(&after.name))));
+    statements
+}
+
+/// Copies the rows. `OR ABORT` overrides what the new table's constraints may say about conflicts, so that none of them
+/// drops a row in passing (<https://www.sqlite.org/lang_conflict.html>).
+fn copy(before: &Table, after: &Table, new: &str, way: &Way<'_>) -> Option<Statement> {
+    let mut targets: Vec<String> = Vec::new();
+    let mut values: Vec<String> = Vec::new();
+    let mut made_up: Vec<String> = Vec::new();
+    let mut put = |target: String, value: String| {
+        targets.push(target);
+        values.push(value);
+    };
+    let kept = |table: &Table, other: &Table| {
+        table.rowid_alias().is_some_and(|alias| other.column(&alias.name).is_some_and(|it| it.generated.is_none()))
+    };
+    // Where a column is the rowid on both sides under its own name, it is copied as a column.
+    if let (Some(from), Some(to)) = (before.rowid_name(), after.rowid_name())
+        && !kept(after, before)
+        && !(before.rowid_alias().is_some() && after.rowid_alias().is_some())
+    {
+        put(if after.rowid_alias().is_some() { identifier(&to) } else { to }, quoted_rowid(&from, before));
+    }
+    for column in after.columns.iter().filter(|column| column.generated.is_none()) {
+        let fill = way.fills.get(&(fold(&after.name), fold(&column.name)));
+        let name = identifier(&column.name);
+        match (before.column(&column.name), fill) {
+            (Some(_), None) => put(name.clone(), name),
+            (Some(old), Some(fill)) if column.not_null.is_some() && old.not_null.is_none() => {
+                put(name.clone(), format!("coalesce({name}, {fill})"));
+            }
+            (Some(_), Some(_)) => put(name.clone(), name),
+            (None, Some(fill)) => {
+                made_up.push(one_line(&column.name));
+                put(name, fill.clone());
+            }
+            (None, None) => {}
+        }
+    }
+    if targets.is_empty() {
+        return None;
+    }
+    let note = if made_up.is_empty() {
+        String::new()
+    } else {
+        format!("The rows that are there have no value for {}; it is made up here.", made_up.join(", "))
+    };
+    Some(Statement::noted(
+        note,
+        format!(
+            "INSERT OR ABORT INTO {} ({})\nSELECT {}\nFROM {}",
+            identifier(new),
+            targets.join(", "),
+            values.join(", "),
+            identifier(&before.name)
+        ),
+    ))
+}
+
+fn quoted_rowid(name: &str, table: &Table) -> String {
+    if table.rowid_alias().is_some() { identifier(name) } else { name.to_owned() }
+}
+
+/// A name that neither schema uses.
+fn free_name(name: &str, from: &Schema, to: &Schema) -> String {
+    let mut new = format!("_new_{name}");
+    while from.has_name(&new) || to.has_name(&new) {
+        new.insert(0, '_');
+    }
+    new
+}
+
+fn one_line(name: &str) -> String {
+    build_support::problem::printable(name)
+}

@@ -1,0 +1,208 @@
+//! Where a schema can come from: a database, the migrations at a revision, the models, a file.
+
+mod desired;
+mod script;
+
+use std::path::PathBuf;
+
+use build_support::problem::{Code, Problem, printable};
+use build_support::target;
+use migrate_runtime::driver::sqlite::SqliteDriver;
+use migrate_runtime::history::History;
+use migrate_runtime::plan::{self, Plan};
+use migrate_runtime::runner::{self, Files, Options};
+use rusqlite::Connection;
+
+use crate::app::{App, Opened};
+use crate::failure::{Failure, Result};
+use crate::introspect::{self, failed};
+use crate::live;
+use crate::project::Database;
+use crate::project::database::is_name;
+use crate::proof::State;
+use crate::renames::Hints;
+use crate::schema::Schema;
+use crate::scratch;
+
+pub use self::desired::{NO_MODELS, UNKNOWN_REFERENCE};
+pub use self::script::NOT_A_SCHEMA;
+
+/// A word that names no schema.
+pub const UNKNOWN_SOURCE: Code = Code("unknown-source");
+
+/// How a SQLite database's file begins (<https://www.sqlite.org/fileformat.html>).
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Something that has a schema.
+#[derive(Debug)]
+pub enum Source {
+    /// A database as it is.
+    Database(Box<Database>),
+    /// What the migrations make: all revisions up to these.
+    Revisions(Vec<usize>),
+    /// What the models and the schema file want.
+    Models,
+    /// A file of `CREATE` statements.
+    Script(PathBuf),
+}
+
+impl Source {
+    /// What a word of the command line names: `models`, a target, a configured database, a URL, or a path.
+    ///
+    /// # Errors
+    /// A word that names nothing, or a database that is not configured.
+    pub fn parse(app: App<'_>, opened: &Opened, word: &str) -> Result<Self> {
+        if word == "models" {
+            return Ok(Self::Models);
+        }
+        let database =
+            |choice: &str| opened.project.database(app.context, Some(choice)).map(|it| Self::Database(Box::new(it)));
+        if opened.project.databases().any(|name| name == word) || word.starts_with("sqlite:") || word.contains("://") {
+            return database(word);
+        }
+        let path = app.context.working_directory().join(word);
+        if path.is_file() {
+            return if begins_with_magic(&path) {
+                database(&format!("sqlite:{}", path.display()))
+            } else {
+                Ok(Self::Script(path))
+            };
+        }
+        let lineage = opened.graph.lineage();
+        // `current` is where the chosen database is; no other word asks for one.
+        let applied = if word.contains("current") || word.starts_with(['-', '+']) {
+            let history = opened.history(&app.database(opened)?)?;
+            plan::applied(opened.project.key(), lineage, &history)
+        } else {
+            vec![false; lineage.len()]
+        };
+        match target::resolve(word, lineage, &applied) {
+            Ok(target::Resolved::Revisions(found)) => Ok(Self::Revisions(found)),
+            Ok(target::Resolved::Base(_)) => Ok(Self::Revisions(Vec::new())),
+            Ok(target::Resolved::Steps(..)) => {
+                Err(Failure::misused(format!("`{}` names no revision", printable(word)))
+                    .help("name it by its id, or `current`"))
+            }
+            Err(problem) => {
+                let looks_like_a_file = word.contains(['/', '\\', '.']) || !is_name(word);
+                let problem = if looks_like_a_file {
+                    Problem::new(
+                        UNKNOWN_SOURCE,
+                        format!("there is no file `{}`, and no such revision or database", printable(word)),
+                    )
+                } else {
+                    problem
+                };
+                Err(problem.help("name a database, `head` or a revision, `models`, or a file").into())
+            }
+        }
+    }
+
+    /// The schema.
+    ///
+    /// # Errors
+    /// A database that is not there, migrations that cannot be run, models that cannot be read.
+    pub fn schema(&self, app: App<'_>, opened: &Opened) -> Result<Schema> {
+        let version_table = &opened.project.settings().version_table;
+        match self {
+            Self::Database(database) => introspect::read(&reading(app, opened, database)?, version_table),
+            Self::Revisions(_) | Self::Models | Self::Script(_) => Ok(self.state(app, opened)?.0.schema),
+        }
+    }
+
+    /// A scratch database with the schema, and what the models say about their former names.
+    ///
+    /// # Errors
+    /// As [`Source::schema`].
+    pub fn state(&self, app: App<'_>, opened: &Opened) -> Result<(State, Hints)> {
+        let version_table = &opened.project.settings().version_table;
+        let (connection, hints) = match self {
+            Self::Database(database) => (empty_like(&reading(app, opened, database)?)?, Hints::default()),
+            Self::Revisions(found) => (replay(app, opened, found)?, Hints::default()),
+            Self::Models => desired::build(opened)?,
+            Self::Script(path) => {
+                let connection = scratch::empty()?;
+                script::run(&connection, path, &opened.project.show_path(path))?;
+                (connection, Hints::default())
+            }
+        };
+        Ok((State::of(connection, version_table)?, hints))
+    }
+}
+
+fn begins_with_magic(path: &std::path::Path) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; MAGIC.len()];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC
+}
+
+/// A database, opened for reading.
+fn reading(app: App<'_>, opened: &Opened, database: &Database) -> Result<Connection> {
+    live::open_for_reading(database, app.wait(opened))?.ok_or_else(|| {
+        let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database} yet"));
+        problem.help("`cargo migrate upgrade` makes it").into()
+    })
+}
+
+/// A scratch database with the schema of another one and without its rows.
+///
+/// # Errors
+/// A schema that SQLite does not take a second time.
+pub fn empty_like(source: &Connection) -> Result<Connection> {
+    let scratch = scratch::empty()?;
+    let mut statement = source
+        .prepare(
+            "SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) <> 'sqlite_' \
+             AND NOT (type = 'table' AND name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')) \
+             ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, rowid",
+        )
+        .map_err(failed)?;
+    let statements: Vec<String> =
+        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
+    scratch.execute_batch("BEGIN").map_err(failed)?;
+    for sql in statements {
+        scratch.execute_batch(&sql).map_err(failed)?;
+    }
+    scratch.execute_batch("COMMIT").map_err(failed)?;
+    Ok(scratch)
+}
+
+/// A scratch database after these revisions and all that they stand on.
+///
+/// # Errors
+/// A revision that cannot be run.
+pub fn replay(app: App<'_>, opened: &Opened, revisions: &[usize]) -> Result<Connection> {
+    let mut connection = scratch::empty()?;
+    let now = || app.now();
+    let options = Options {
+        per_revision: false,
+        dry_run: false,
+        wait: app.wait(opened),
+        expected: None,
+        down_from: None,
+        now: &now,
+        tool_version: env!("CARGO_PKG_VERSION"),
+    };
+    let files = Files { graph: &opened.graph, directory: &opened.directory };
+    let planner = |history: &History| {
+        let key = opened.project.key();
+        let mut steps = Vec::new();
+        for at in revisions {
+            let id = opened.graph.lineage().id(*at).as_str();
+            steps.extend(plan::upgrade_from(key, &opened.graph, history, id)?.steps);
+        }
+        // Two revisions may stand on the same ones.
+        let mut seen = std::collections::HashSet::new();
+        steps.retain(|step: &plan::Step| seen.insert(step.id.clone()));
+        Ok(Plan { package: key.to_owned(), steps })
+    };
+    let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
+    let run = runner::run(&mut driver, files, &planner, &options, &mut |_| {});
+    drop(driver);
+    run.map_err(|stopped| {
+        let in_scratch =
+            |problem: Problem| problem.note("the migrations were run on a scratch database to see what they make");
+        Failure::from(stopped.problems.into_iter().map(in_scratch).collect::<Vec<_>>())
+    })?;
+    Ok(connection)
+}
