@@ -74,6 +74,10 @@ pub trait Driver {
     /// What the database says.
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError>;
 
+    /// The rows that stand in the way of a statement that has failed, a line each; none where none are known. Asked
+    /// before anything else is, and changes nothing.
+    fn offending_rows(&mut self, statement: &str, error: &DatabaseError) -> Vec<String>;
+
     /// Runs one query of a verify section, which can write nothing; gives the value that was not true, as text, where
     /// one was not.
     ///

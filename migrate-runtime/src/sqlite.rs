@@ -1,6 +1,8 @@
-//! SQLite: the version table, the hash of a schema, and the foreign keys that a run must not break.
+//! SQLite: the version table, the hash of a schema, the foreign keys that a run must not break, and the rows that stand
+//! in a statement's way.
 
 mod foreign_keys;
+mod offending_rows;
 mod one_statement;
 mod version_table;
 
@@ -12,6 +14,7 @@ use build_support::checksum::Digest;
 use crate::connection::{Connection, DatabaseError, Value};
 
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
+pub(crate) use self::offending_rows::offending_rows;
 pub(crate) use self::one_statement::one_statement;
 pub use self::version_table::{Newest, create_table_sql};
 pub(crate) use self::version_table::{state_text, values};

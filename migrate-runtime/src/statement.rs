@@ -97,7 +97,7 @@ pub fn split(text: &str, section: Range<usize>) -> Vec<Statement<'_>> {
 }
 
 /// A statement's tokens that count, its last semicolon left out.
-struct Words<'a> {
+pub(crate) struct Words<'a> {
     text: &'a str,
     start: usize,
     tokens: Vec<Token>,
@@ -105,21 +105,42 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn of(statement: &Statement<'a>) -> Self {
-        let mut tokens: Vec<Token> = tokens(statement.text).filter(|token| token.kind.counts()).collect();
-        tokens.pop_if(|token| token.kind == TokenKind::Semicolon);
-        Self { text: statement.text, start: statement.span.start, tokens }
+        Self { start: statement.span.start, ..Self::of_text(statement.text) }
     }
 
-    fn text(&self, at: usize) -> &'a str {
+    /// The words of a text that holds one statement or a part of one.
+    pub(crate) fn of_text(text: &'a str) -> Self {
+        let mut tokens: Vec<Token> = tokens(text).filter(|token| token.kind.counts()).collect();
+        tokens.pop_if(|token| token.kind == TokenKind::Semicolon);
+        Self { text, start: 0, tokens }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub(crate) fn kind(&self, at: usize) -> Option<TokenKind> {
+        self.tokens.get(at).map(|token| token.kind)
+    }
+
+    /// The text from one token up to another, which is not part of it.
+    pub(crate) fn between(&self, from: usize, to: usize) -> &'a str {
+        match (self.tokens.get(from), to.checked_sub(1).and_then(|last| self.tokens.get(last))) {
+            (Some(first), Some(last)) if from < to => &self.text[first.span.start..last.span.end],
+            _ => "",
+        }
+    }
+
+    pub(crate) fn text(&self, at: usize) -> &'a str {
         self.tokens.get(at).map_or("", |token| &self.text[token.span.clone()])
     }
 
     /// Whether the token is this keyword; a quoted name never is.
-    fn is(&self, at: usize, keyword: &str) -> bool {
+    pub(crate) fn is(&self, at: usize, keyword: &str) -> bool {
         self.text(at).eq_ignore_ascii_case(keyword)
     }
 
-    fn is_any(&self, at: usize, keywords: &[&str]) -> bool {
+    pub(crate) fn is_any(&self, at: usize, keywords: &[&str]) -> bool {
         keywords.iter().any(|keyword| self.is(at, keyword))
     }
 
@@ -129,16 +150,20 @@ impl<'a> Words<'a> {
 
     /// A name without its quotes, in lower case.
     fn name(&self, at: usize) -> String {
+        self.bare(at).to_ascii_lowercase()
+    }
+
+    /// A name without its quotes.
+    pub(crate) fn bare(&self, at: usize) -> String {
         let text = self.text(at);
-        let bare = match text.chars().next() {
+        match text.chars().next() {
             Some(quote @ ('"' | '`' | '\'')) => {
                 let inner = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)).unwrap_or(text);
                 inner.replace(&format!("{quote}{quote}"), &quote.to_string())
             }
             Some('[') => text.trim_start_matches('[').trim_end_matches(']').to_owned(),
             _ => text.to_owned(),
-        };
-        bare.to_ascii_lowercase()
+        }
     }
 
     /// The first tokens up to this one, in the whole text.

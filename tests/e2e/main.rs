@@ -20,6 +20,7 @@ mod hostile_files;
 mod json;
 mod killed_runs;
 mod layering;
+mod offending_rows;
 mod preview;
 mod refusals;
 mod scenarios;

@@ -214,6 +214,11 @@ impl Driver for RecordingDriver<'_, '_> {
         Ok(())
     }
 
+    /// A script does not know what rows it will meet.
+    fn offending_rows(&mut self, _: &str, _: &DatabaseError) -> Vec<String> {
+        Vec::new()
+    }
+
     fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
         let columns = self.shadowed(|shadow| {
             let connection = shadow.store().connection();

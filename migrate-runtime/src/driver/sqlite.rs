@@ -17,7 +17,7 @@ use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
 use crate::split_lock::{self, SplitLock};
-use crate::sqlite::{Store, StoreError, Violations, one_statement, values};
+use crate::sqlite::{Store, StoreError, Violations, offending_rows, one_statement, values};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
 #[derive(Debug)]
@@ -234,6 +234,10 @@ impl Driver for SqliteDriver<'_> {
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
         one_statement(statement)?;
         self.store.connection().execute(statement, &[])
+    }
+
+    fn offending_rows(&mut self, statement: &str, error: &DatabaseError) -> Vec<String> {
+        offending_rows(self.store.connection(), statement, error)
     }
 
     fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {

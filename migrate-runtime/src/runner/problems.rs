@@ -61,6 +61,16 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
     Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span))
 }
 
+/// Names the rows that stand in a statement's way, where they are known.
+pub(super) fn with_rows(problem: Problem, rows: Vec<String>) -> Problem {
+    if rows.is_empty() {
+        return problem;
+    }
+    rows.into_iter()
+        .fold(problem, Problem::note)
+        .help("mend these rows first, or put an UPDATE or a DELETE that does it before this statement")
+}
+
 /// Where the word is that a syntax error names, for libraries that do not tell SQLite's own answer. A word that stands
 /// there twice tells nothing.
 fn place_of_word(message: &str, statement: &str) -> Option<usize> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::{Place, Problem};
 
-use super::problems::{broken_keys, query_problem, statement_problem};
+use super::problems::{broken_keys, query_problem, statement_problem, with_rows};
 use super::section::Section;
 use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
 use crate::driver::Enforcement;
@@ -116,7 +116,10 @@ impl Run<'_, '_> {
                     (self.observer)(Event::BrokenBefore(before));
                 }
             }
-            self.driver.execute(statement.text).map_err(|error| one(statement_problem(&error, section, &statement)))?;
+            if let Err(error) = self.driver.execute(statement.text) {
+                let rows = self.driver.offending_rows(statement.text, &error);
+                return Err(one(with_rows(statement_problem(&error, section, &statement), rows)));
+            }
             if self.in_transaction()? != transaction && transaction {
                 return Err(one(
                     Problem::new(TRANSACTION_ENDED, "this statement ended the run's transaction")
