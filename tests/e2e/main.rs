@@ -22,6 +22,9 @@ mod killed_runs;
 mod layering;
 mod offending_rows;
 mod preview;
+#[path = "../random_schema/mod.rs"]
+mod random_schema;
+mod random_schemas;
 mod refusals;
 mod scenarios;
 mod trial_commands;
