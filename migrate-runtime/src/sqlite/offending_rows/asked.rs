@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::changed::{Index, Table};
-use super::shown::{Found, Offender};
+use super::shown::{Found, Offender, in_a_line, shortened};
 use super::{Column, quoted};
 use crate::connection::{Connection, Value};
 use crate::statement::Words;
@@ -66,18 +66,18 @@ impl<'c> Asked<'c> {
     /// (<https://www.sqlite.org/lang_createtable.html#ckconst>).
     pub(super) fn against(&mut self, check: &str) -> Option<Vec<String>> {
         let columns = named([check], &self.columns);
-        let mut lines = self.where_(&format!("NOT ({check})"), &columns)?;
-        lines.insert(0, format!("`{}` does not hold in these rows", super::shown::shortened(check, 100)));
+        let mut lines = self.holding(&format!("NOT ({check})"), &columns)?;
+        lines.insert(0, format!("`{}` does not hold in these rows", shortened(&in_a_line(check), 100)));
         Some(lines)
     }
 
     /// The rows in which a column is NULL.
     pub(super) fn empty(&mut self, column: &str) -> Option<Vec<String>> {
-        self.where_(&format!("{} IS NULL", quoted(column)), &[column.to_owned()])
+        self.holding(&format!("{} IS NULL", quoted(column)), &[column.to_owned()])
     }
 
     /// The rows for which a condition holds, with the values of these columns.
-    pub(super) fn where_(&mut self, condition: &str, columns: &[String]) -> Option<Vec<String>> {
+    pub(super) fn holding(&mut self, condition: &str, columns: &[String]) -> Option<Vec<String>> {
         let parts = self.key.parts.len();
         let what: Vec<String> = self.key.parts.iter().cloned().chain(columns.iter().map(|it| quoted(it))).collect();
         let sql = format!("SELECT {} FROM {} WHERE {condition}", what.join(", "), self.from);
@@ -198,5 +198,5 @@ fn label(term: &str) -> String {
     let words = Words::of_text(term);
     let length = words.len();
     let end = if length > 2 && words.is(length - 2, "COLLATE") { length - 2 } else { length };
-    if end == 1 { words.bare(0) } else { words.between(0, end).to_owned() }
+    if end == 1 { words.bare(0) } else { in_a_line(words.between(0, end)) }
 }

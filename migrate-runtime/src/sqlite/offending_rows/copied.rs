@@ -5,6 +5,7 @@
 
 use super::asked::{Asked, Key, named};
 use super::changed::{Copy, Index, checks, index};
+use super::shown::{in_a_line, shortened};
 use super::{Column, quoted, rows, text};
 use crate::connection::Connection;
 use crate::statement::Words;
@@ -49,17 +50,27 @@ fn unfit(connection: &mut dyn Connection, copy: &Copy, columns: &[Column], colum
     };
     let name = std::slice::from_ref(&column.name);
     let mut asked = taken(connection, copy, columns, name)?;
-    asked.where_(&format!("typeof({}) NOT IN ('null', '{wanted}')", quoted(&column.name)), name)
+    asked.holding(&format!("typeof({}) NOT IN ('null', '{wanted}')", quoted(&column.name)), name)
 }
 
-/// The rows against the check that SQLite names, by its name or by its text.
+/// The rows against the check that SQLite names.
 fn unchecked(connection: &mut dyn Connection, copy: &Copy, columns: &[Column], named_so: &str) -> Option<Vec<String>> {
     let made_by = copy.into.made_by(connection, "table", &copy.into.name)?;
-    let (_, check) = checks(&made_by)
-        .into_iter()
-        .find(|(name, check)| name.as_deref().unwrap_or_else(|| check.trim()).eq_ignore_ascii_case(named_so.trim()))?;
-    let concerned = named([check.as_str()], &names(columns));
-    taken(connection, copy, columns, &concerned)?.against(&check)
+    let meant = checks(&made_by).into_iter().filter(|(name, check)| is_named(name.as_deref(), check, named_so));
+    meant.map(|(_, check)| check).find_map(|check| {
+        let concerned = named([check.as_str()], &names(columns));
+        taken(connection, copy, columns, &concerned)?.against(&check)
+    })
+}
+
+/// Whether SQLite calls a check so: by its name, or else by its text, of which it takes only what stands in the quotes
+/// where it begins with some.
+fn is_named(name: Option<&str>, check: &str, named_so: &str) -> bool {
+    let words = Words::of_text(check);
+    name.map_or_else(
+        || in_a_line(check) == in_a_line(named_so) || words.text(0) != words.bare(0) && words.bare(0) == named_so,
+        |name| name == named_so,
+    )
 }
 
 /// The rows that a unique index would hold twice, with each other or with what is in the new table already.
@@ -74,9 +85,8 @@ fn twice(connection: &mut dyn Connection, copy: &Copy, columns: &[Column], index
     let into = quoted(&copy.into.name);
     let same: Vec<String> = index.terms.iter().map(|term| format!("\"present row\".{term} = {into}.{term}")).collect();
     let present = format!("EXISTS (SELECT 1 FROM {} AS \"present row\" WHERE {})", copy.into.sql(), same.join(" AND "));
-    let mut lines = asked.where_(&present, &concerned)?;
-    lines
-        .insert(0, super::shown::shortened(&format!("`{}` has the values of these rows already", copy.into.name), 100));
+    let mut lines = asked.holding(&present, &concerned)?;
+    lines.insert(0, shortened(&format!("`{}` has the values of these rows already", copy.into.name), 100));
     Some(lines)
 }
 

@@ -1,6 +1,7 @@
 //! Offending rows as lines: few, short, and without what could drive a terminal.
 
 use build_support::problem::printable;
+use build_support::token::tokens;
 
 use super::asked::COUNTED;
 use crate::connection::Value;
@@ -83,6 +84,19 @@ fn shown(value: &Value) -> String {
             format!("x'{hex}{}'", if bytes.len() > LONGEST_BLOB { "…" } else { "" })
         }
     }
+}
+
+/// SQL in one line and without its comments.
+pub(super) fn in_a_line(sql: &str) -> String {
+    let mut line = String::new();
+    for token in tokens(sql) {
+        if token.kind.counts() {
+            line.push_str(&sql[token.span]);
+        } else if !line.is_empty() && !line.ends_with(' ') {
+            line.push(' ');
+        }
+    }
+    line.trim_end().to_owned()
 }
 
 /// A text of so many characters at most, without control characters.

@@ -195,6 +195,16 @@ fn a_rebuild_names_the_rows_of_the_old_table_that_do_not_fit() {
             &["`users_new.n = 'ann' OR d > 2` does not hold in these rows", "`users`, rowid 2: n = 'Bob', d = 2"],
         ),
         (
+            "(id INTEGER PRIMARY KEY, age, CHECK (\"age\" -- older\n  >\n 0))",
+            "INSERT INTO users_new SELECT id, age FROM users",
+            &["`\"age\" > 0` does not hold in these rows", "`users`, rowid 9: age = -1"],
+        ),
+        (
+            "(id INTEGER PRIMARY KEY, age CHECK (/* not */ age\n>  0))",
+            "INSERT INTO users_new SELECT id, age FROM users",
+            &["`age > 0` does not hold in these rows", "`users`, rowid 9: age = -1"],
+        ),
+        (
             "(id INTEGER PRIMARY KEY, age INTEGER) STRICT",
             "INSERT INTO users_new SELECT id, age FROM users",
             &["`users`, rowid 8: age = 'x'"],
@@ -262,4 +272,69 @@ fn what_is_not_known_for_certain_is_left_out() {
         assert_eq!(!offending_rows(&mut connection, statement, &error).is_empty(), known, "{statement}");
         assert!(!connection.in_transaction().unwrap());
     }
+}
+
+#[test]
+fn the_rows_that_are_named_are_those_that_the_new_table_refuses_one_by_one() {
+    const VALUES: [&str; 14] =
+        ["1", "'1'", "1.0", "'a'", "'A'", "'a '", "NULL", "x'61'", "2.5", "-3", "'01'", "'x''y'", "NULL", "7"];
+    const COLUMNS: [&str; 14] = [
+        "a TEXT UNIQUE",
+        "a INT UNIQUE",
+        "a UNIQUE",
+        "a TEXT COLLATE NOCASE UNIQUE",
+        "a TEXT COLLATE RTRIM UNIQUE",
+        "a NUMERIC NOT NULL",
+        "a CHECK (a > 0)",
+        "a INT CHECK (a < 5)",
+        "a TEXT COLLATE NOCASE CHECK (a <> 'A')",
+        "a VARCHAR(9) CONSTRAINT c CHECK (length(a) < 2 OR b IS NULL)",
+        "a REAL, UNIQUE (a, b)",
+        "a INT PRIMARY KEY",
+        "a DECIMAL CHECK (typeof(a) = 'integer')",
+        "a TEXT, CHECK (a < b)",
+    ];
+    let mut state: u64 = 3;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % end
+    };
+    let mut named = 0;
+    for _ in 0..400 {
+        let rows: String = (1..=5)
+            .map(|id| format!("INSERT INTO old VALUES ({id}, {}, {});", VALUES[below(14)], VALUES[below(14)]))
+            .collect();
+        let column = COLUMNS[below(14)];
+        let before = format!("CREATE TABLE old (id INTEGER PRIMARY KEY, a, b); {rows} CREATE TABLE new (b, {column});");
+        let copy = "INSERT INTO new (a, b) SELECT a, b FROM old";
+        let Err(error) = Connection::execute(&mut open(&before), copy, &[]) else { continue };
+
+        // Which rows the new table refuses by themselves, or else which two it does not take together.
+        let together = error.message.starts_with("UNIQUE");
+        let fits = |ids: &str| {
+            let alone = Connection::execute(&mut open(&before), &format!("{copy} WHERE id IN ({ids})"), &[]);
+            !alone.is_err_and(|alone| alone.message == error.message)
+        };
+        let refused: Vec<i64> = (1..=5)
+            .filter(|id| {
+                if together {
+                    (1..=5).any(|other| other != *id && !fits(&format!("{id}, {other}")))
+                } else {
+                    !fits(&id.to_string())
+                }
+            })
+            .collect();
+        let lines = said(&before, copy);
+        let keys: Vec<&str> =
+            lines.iter().filter_map(|line| Some(line.split_once(", rowid")?.1.split_once(": ")?.0)).collect();
+        if keys.iter().any(|keys| keys.contains("more")) {
+            continue;
+        }
+        let numbers = keys.iter().flat_map(|keys| keys.split(|c: char| !c.is_ascii_digit()));
+        let mut told: Vec<i64> = numbers.filter_map(|key| key.parse().ok()).collect();
+        told.sort_unstable();
+        assert_eq!(told, refused, "{before}\n{}", error.message);
+        named += 1;
+    }
+    assert!(named > 150, "only {named} copies are refused with rows that are all named");
 }
