@@ -231,10 +231,11 @@ fn blamed(refusal: &str, columns: &[(&Column, Vec<String>)], table: &Table, othe
     if kind.ends_with("CHECK") {
         let tables = [Some(table), other];
         let mut checks = tables.into_iter().flatten().flat_map(|table| &table.checks);
+        let mut read = None;
         let broken = checks.find(|check| {
             check.name.as_deref() == Some(what)
                 || check.expression.text == what
-                || check.expression.normal() == normal(what, Case::Folds)
+                || check.expression.normal() == read.get_or_insert_with(|| normal(what, Case::Folds))
         });
         return broken.map_or_else(Vec::new, |check| positions(&|name| check.expression.mentions(name)));
     }

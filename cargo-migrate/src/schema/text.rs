@@ -244,13 +244,16 @@ pub struct Expression {
     /// As it was written, on one line where it had no comment.
     pub text: String,
     normal: String,
+    /// The names and bare words in it, folded.
+    names: Vec<String>,
 }
 
 impl Expression {
     /// Reads an expression.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { text: text.trim().to_owned(), normal: normal(text, Case::Folds) }
+        let names = names(text).map(|name| fold(&name)).collect();
+        Self { text: text.trim().to_owned(), normal: normal(text, Case::Folds), names }
     }
 
     /// As SQLite sees it.
@@ -262,7 +265,7 @@ impl Expression {
     /// Whether it names this column, or something that is called the same.
     #[must_use]
     pub fn mentions(&self, name: &str) -> bool {
-        mentions(&self.text, name)
+        self.names.iter().any(|found| found.eq_ignore_ascii_case(name))
     }
 }
 
