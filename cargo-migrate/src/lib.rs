@@ -7,6 +7,7 @@
 //! - [`project`]: the configuration: packages, databases, settings.
 //! - [`app`]: what every command starts from.
 //! - [`live`]: databases as they are.
+//! - [`footprint`]: what statements touch.
 //! - [`commands`]: the verbs.
 //! - [`report`]: what a person and a program get to see.
 //! - [`failure`], [`exit`]: how a command ends when it does not end well.
@@ -25,6 +26,7 @@ pub mod diff;
 pub mod exit;
 pub mod failure;
 pub mod introspect;
+pub mod footprint;
 pub mod live;
 pub mod project;
 pub mod proof;

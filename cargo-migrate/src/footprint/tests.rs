@@ -1,0 +1,119 @@
+use super::*;
+use crate::live;
+
+/// What the statements touch on a database with a table, a view of it and a trigger that writes into a second table.
+fn footprint(sql: &str) -> Footprint {
+    let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+    let base = "CREATE TABLE todos (id INTEGER PRIMARY KEY, title TEXT, done INTEGER);\n\
+                CREATE TABLE audit (what);\n\
+                CREATE VIEW titles AS SELECT title FROM todos;\n\
+                CREATE TRIGGER noted AFTER DELETE ON todos BEGIN INSERT INTO audit VALUES (old.title); END;\n";
+    replay.run(base, 0..base.len()).unwrap();
+    replay.record(sql, 0..sql.len()).unwrap()
+}
+
+/// `kind name: deeds; column: deeds`, a line for each object.
+fn told(sql: &str) -> Vec<String> {
+    let footprint = footprint(sql);
+    let lines = footprint.touches().map(|(kind, name, touch)| {
+        let columns = touch.columns.iter().map(|(column, deeds)| format!("; {column}: {deeds:?}"));
+        format!("{} {name}: {:?}{}", kind.word(), touch.deeds, columns.collect::<String>())
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_table_that_is_made_is_all_that_is_touched() {
+    assert_eq!(
+        told("CREATE TABLE Users (id INTEGER PRIMARY KEY AUTOINCREMENT, mail UNIQUE REFERENCES todos (id));"),
+        ["table users: {Create, Read}; mail: {Read}"]
+    );
+}
+
+#[test]
+fn columns_that_come_and_go_are_named() {
+    assert_eq!(
+        told("ALTER TABLE todos ADD COLUMN Priority INTEGER NOT NULL DEFAULT 0;"),
+        ["table todos: {Alter}; priority: {Add}"]
+    );
+    assert_eq!(told("ALTER TABLE \"TODOS\" DROP COLUMN done;"), ["table todos: {Alter}; done: {Drop}"]);
+    assert_eq!(
+        told("ALTER TABLE todos RENAME COLUMN done TO finished;"),
+        ["table todos: {Alter}; done: {Drop}; finished: {Add}"]
+    );
+}
+
+#[test]
+fn a_renamed_table_is_one_that_goes_and_one_that_comes() {
+    assert_eq!(told("ALTER TABLE audit RENAME TO log;"), ["table audit: {Drop, Alter}", "table log: {Create}"]);
+}
+
+#[test]
+fn rows_are_read_and_written_column_by_column() {
+    assert_eq!(
+        told("UPDATE todos SET done = 1 WHERE title = 'x';"),
+        ["table todos: {Write, Read}; done: {Update}; title: {Read}"]
+    );
+    assert_eq!(
+        told("INSERT INTO audit SELECT title FROM titles;"),
+        ["table audit: {Write}", "table titles: {Read}; title: {Read}", "table todos: {Read}; title: {Read}",]
+    );
+    assert_eq!(told("SELECT count(*) FROM audit;"), ["table audit: {Read}"]);
+}
+
+#[test]
+fn what_a_trigger_writes_is_touched_as_well() {
+    assert_eq!(told("DELETE FROM todos;"), ["table audit: {Write}", "table todos: {Write, Read}; title: {Read}"]);
+}
+
+#[test]
+fn an_index_and_a_trigger_change_their_table() {
+    assert_eq!(
+        told("CREATE INDEX by_title ON todos (title);"),
+        ["table todos: {Alter, Read}; title: {Read}", "index by_title: {Create}",]
+    );
+    assert_eq!(told("DROP TRIGGER noted;"), ["table todos: {Alter}", "trigger noted: {Drop}"]);
+}
+
+#[test]
+fn a_table_that_is_rebuilt_is_dropped_and_made_again() {
+    let rebuilt = footprint(
+        "CREATE TABLE todos_new (id INTEGER PRIMARY KEY, title TEXT NOT NULL);\n\
+         INSERT INTO todos_new SELECT id, title FROM todos;\n\
+         DROP VIEW titles;\nDROP TABLE todos;\nALTER TABLE todos_new RENAME TO todos;\n",
+    );
+    let touch = rebuilt.of(Kind::Table, "Todos").unwrap();
+    assert!(touch.changes() && touch.deeds.is_superset(&[Deed::Drop, Deed::Create].into()), "{touch:?}");
+}
+
+#[test]
+fn a_temporary_table_is_nobody_else_s() {
+    assert_eq!(told("CREATE TEMP TABLE draft (x);\nINSERT INTO draft VALUES (1);\nDROP TABLE temp.draft;"), [""; 0]);
+}
+
+#[test]
+fn nothing_leaves_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    for statement in ["ATTACH '{}' AS other;", "VACUUM INTO '{}';", "EXPLAIN ATTACH '{}' AS other;"] {
+        let sql = statement.replace("{}", path.to_str().unwrap());
+        let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+        let _ = replay.record(&sql, 0..sql.len());
+        assert!(replay.connection.execute_batch(&sql).is_err(), "{sql}");
+        assert!(!path.exists(), "{sql}");
+    }
+}
+
+#[test]
+fn what_only_sets_or_tidies_a_database_touches_nothing() {
+    assert_eq!(told("PRAGMA user_version = 3;\nVACUUM;\nBEGIN;\nCOMMIT;\n"), [""; 0]);
+}
+
+#[test]
+fn a_statement_that_only_a_program_can_run_is_told_with_its_place() {
+    let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+    let sql = "CREATE TABLE t (x);\nINSERT INTO t VALUES (uuid7());\n";
+    let refused = replay.record(sql, 0..sql.len()).unwrap_err();
+    assert_eq!(&sql[refused.span], "INSERT INTO t VALUES (uuid7());");
+    assert!(refused.message.contains("uuid7"), "{}", refused.message);
+}
