@@ -115,6 +115,19 @@ impl Footprint {
         }
     }
 
+    /// What is touched of the objects that there are. The authorizer takes a view that is read or dropped for a table.
+    fn among(self, there: &BTreeSet<(Kind, String)>) -> Self {
+        let mut kept = Self::default();
+        for ((kind, name), touch) in self.touches {
+            let view = (Kind::View, name);
+            let object = if kind == Kind::Table && there.contains(&view) { view } else { (kind, view.1) };
+            if there.contains(&object) {
+                kept.extend(Self { touches: BTreeMap::from([(object, touch)]) });
+            }
+        }
+        kept
+    }
+
     fn touch(&mut self, kind: Kind, name: &str, deed: Deed) -> &mut Touch {
         let touch = self.touches.entry((kind, name.to_ascii_lowercase())).or_default();
         touch.deeds.insert(deed);
@@ -137,10 +150,10 @@ impl Footprint {
             return;
         }
         match context.action {
-            AuthAction::CreateTable { table_name } | AuthAction::CreateVtable { table_name, .. } => {
-                if !own(table_name) {
-                    self.touch(Kind::Table, table_name, Deed::Create);
-                }
+            AuthAction::CreateTable { table_name } | AuthAction::CreateVtable { table_name, .. }
+                if !own(table_name) =>
+            {
+                self.touch(Kind::Table, table_name, Deed::Create);
             }
             AuthAction::DropTable { table_name } | AuthAction::DropVtable { table_name, .. } => {
                 self.touch(Kind::Table, table_name, Deed::Drop);
@@ -148,12 +161,10 @@ impl Footprint {
             AuthAction::AlterTable { table_name, .. } => _ = self.touch(Kind::Table, table_name, Deed::Alter),
             AuthAction::CreateView { view_name } => _ = self.touch(Kind::View, view_name, Deed::Create),
             AuthAction::DropView { view_name } => _ = self.touch(Kind::View, view_name, Deed::Drop),
-            AuthAction::CreateIndex { index_name, table_name } => {
-                // The index of a constraint comes with its table.
-                if !own(index_name) {
-                    self.touch(Kind::Index, index_name, Deed::Create);
-                    self.touch(Kind::Table, table_name, Deed::Alter);
-                }
+            // The index of a constraint comes with its table.
+            AuthAction::CreateIndex { index_name, table_name } if !own(index_name) => {
+                self.touch(Kind::Index, index_name, Deed::Create);
+                self.touch(Kind::Table, table_name, Deed::Alter);
             }
             AuthAction::DropIndex { index_name, table_name } => {
                 self.touch(Kind::Index, index_name, Deed::Drop);
@@ -242,38 +253,47 @@ impl Replay {
         Ok(Self { connection, seen })
     }
 
-    /// Runs the statements of a section.
-    ///
-    /// # Errors
-    /// The first statement that SQLite refuses; those before it have run.
-    pub fn run(&mut self, text: &str, section: Range<usize>) -> Result<(), Unplayable> {
-        statements(text, section).iter().try_for_each(|statement| self.step(statement))
+    /// Runs the statements of a section; gives those that SQLite refuses, and goes on behind them.
+    pub fn run(&mut self, text: &str, section: Range<usize>) -> Vec<Unplayable> {
+        statements(text, section).iter().filter_map(|statement| self.step(statement).err()).collect()
     }
 
-    /// Runs the statements of a section, and gives what they touch.
-    ///
-    /// # Errors
-    /// As [`Replay::run`].
-    pub fn record(&mut self, text: &str, section: Range<usize>) -> Result<Footprint, Unplayable> {
+    /// Runs the statements of a section; gives what they touch, and those that SQLite refuses. What is there neither
+    /// before nor behind them is left out: it is a help on the way.
+    pub fn record(&mut self, text: &str, section: Range<usize>) -> (Footprint, Vec<Unplayable>) {
         let mut footprint = Footprint::default();
-        for statement in &statements(text, section) {
-            let refused = |error| unplayable(statement, &error);
-            self.taken();
-            let prepared = self.connection.prepare(statement.text).map(drop);
-            let told = self.taken();
-            prepared.map_err(refused)?;
-            let alters = told.touches.values().any(|touch| touch.deeds.contains(&Deed::Alter));
-            footprint.extend(told);
-            if alters {
-                let before = self.shape().map_err(refused)?;
-                self.step(statement)?;
-                let after = self.shape().map_err(refused)?;
-                footprint.compare(&before, &after);
-            } else {
-                self.step(statement)?;
-            }
+        let statements = statements(text, section);
+        let mut there = self.objects();
+        let refused = statements.iter().filter_map(|statement| self.record_one(statement, &mut footprint).err());
+        let refused = refused.collect();
+        there.extend(self.objects());
+        (footprint.among(&there), refused)
+    }
+
+    fn record_one(&self, statement: &Statement<'_>, footprint: &mut Footprint) -> Result<(), Unplayable> {
+        let refused = |error| unplayable(statement, &error);
+        self.taken();
+        self.connection.prepare(statement.text).map_err(refused)?;
+        let told = self.taken();
+        let alters = told.touches.values().any(|touch| touch.deeds.contains(&Deed::Alter));
+        let made =
+            |((kind, _), touch): &(&(Kind, String), &Touch)| *kind == Kind::View && touch.deeds.contains(&Deed::Create);
+        let view = told.touches.iter().find(made).map(|((_, name), _)| name.replace('"', "\"\""));
+        footprint.extend(told);
+        if alters {
+            let before = self.shape().map_err(refused)?;
+            self.step(statement)?;
+            footprint.compare(&before, &self.shape().map_err(refused)?);
+            return Ok(());
         }
-        Ok(footprint)
+        self.step(statement)?;
+        // SQLite looks at what a view reads only when somebody reads the view.
+        if let Some(view) = view {
+            self.taken();
+            self.connection.prepare(&format!("SELECT * FROM \"{view}\"")).map_err(refused)?;
+            footprint.extend(self.taken());
+        }
+        Ok(())
     }
 
     fn step(&self, statement: &Statement<'_>) -> Result<(), Unplayable> {
@@ -297,6 +317,22 @@ impl Replay {
             shape.entry(row.get(0)?).or_default().insert(row.get(1)?);
         }
         Ok(shape)
+    }
+
+    /// Everything that has a name. Asking for it does not fail on a database that works.
+    fn objects(&self) -> BTreeSet<(Kind, String)> {
+        let read = || {
+            let mut query = self.connection.prepare("SELECT type, lower(name) FROM main.sqlite_schema")?;
+            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
+        };
+        let kind = |word: &str| match word {
+            "view" => Kind::View,
+            "index" => Kind::Index,
+            "trigger" => Kind::Trigger,
+            _ => Kind::Table,
+        };
+        read().unwrap_or_default().into_iter().map(|(word, name)| (kind(&word), name)).collect()
     }
 
     fn taken(&self) -> Footprint {

@@ -8,8 +8,10 @@ fn footprint(sql: &str) -> Footprint {
                 CREATE TABLE audit (what);\n\
                 CREATE VIEW titles AS SELECT title FROM todos;\n\
                 CREATE TRIGGER noted AFTER DELETE ON todos BEGIN INSERT INTO audit VALUES (old.title); END;\n";
-    replay.run(base, 0..base.len()).unwrap();
-    replay.record(sql, 0..sql.len()).unwrap()
+    assert_eq!(replay.run(base, 0..base.len()), []);
+    let (footprint, refused) = replay.record(sql, 0..sql.len());
+    assert_eq!(refused, []);
+    footprint
 }
 
 /// `kind name: deeds; column: deeds`, a line for each object.
@@ -56,7 +58,7 @@ fn rows_are_read_and_written_column_by_column() {
     );
     assert_eq!(
         told("INSERT INTO audit SELECT title FROM titles;"),
-        ["table audit: {Write}", "table titles: {Read}; title: {Read}", "table todos: {Read}; title: {Read}",]
+        ["table audit: {Write}", "table todos: {Read}; title: {Read}", "view titles: {Read}; title: {Read}",]
     );
     assert_eq!(told("SELECT count(*) FROM audit;"), ["table audit: {Read}"]);
 }
@@ -76,6 +78,19 @@ fn an_index_and_a_trigger_change_their_table() {
 }
 
 #[test]
+fn a_view_reads_what_it_will_read() {
+    assert_eq!(
+        told("CREATE VIEW \"Fin ished\" AS SELECT id FROM todos WHERE done;"),
+        ["table todos: {Read}; done: {Read}; id: {Read}", "view fin ished: {Create, Read}; id: {Read}",]
+    );
+}
+
+#[test]
+fn a_view_that_goes_leaves_its_table_be() {
+    assert_eq!(told("DROP VIEW titles;"), ["view titles: {Drop, Write}"]);
+}
+
+#[test]
 fn a_table_that_is_rebuilt_is_dropped_and_made_again() {
     let rebuilt = footprint(
         "CREATE TABLE todos_new (id INTEGER PRIMARY KEY, title TEXT NOT NULL);\n\
@@ -83,6 +98,7 @@ fn a_table_that_is_rebuilt_is_dropped_and_made_again() {
          DROP VIEW titles;\nDROP TABLE todos;\nALTER TABLE todos_new RENAME TO todos;\n",
     );
     let touch = rebuilt.of(Kind::Table, "Todos").unwrap();
+    assert_eq!(rebuilt.of(Kind::Table, "todos_new"), None, "it was a help on the way");
     assert!(touch.changes() && touch.deeds.is_superset(&[Deed::Drop, Deed::Create].into()), "{touch:?}");
 }
 
@@ -110,10 +126,12 @@ fn what_only_sets_or_tidies_a_database_touches_nothing() {
 }
 
 #[test]
-fn a_statement_that_only_a_program_can_run_is_told_with_its_place() {
+fn a_statement_that_only_a_program_can_run_is_told_with_its_place_and_passed_over() {
     let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
-    let sql = "CREATE TABLE t (x);\nINSERT INTO t VALUES (uuid7());\n";
-    let refused = replay.record(sql, 0..sql.len()).unwrap_err();
-    assert_eq!(&sql[refused.span], "INSERT INTO t VALUES (uuid7());");
+    let sql = "CREATE TABLE t (x);\nINSERT INTO t VALUES (uuid7());\nDELETE FROM t;\n";
+    let (footprint, refused) = replay.record(sql, 0..sql.len());
+    let [refused] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(&sql[refused.span.clone()], "INSERT INTO t VALUES (uuid7());");
     assert!(refused.message.contains("uuid7"), "{}", refused.message);
+    assert_eq!(footprint.of(Kind::Table, "t").unwrap().deeds, [Deed::Create, Deed::Write].into());
 }
