@@ -23,6 +23,8 @@ pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
 pub use trust::{LockArgs, RepairArgs, SealArgs, VerifyArgs};
 pub use write::{DeleteArgs, EditArgs, GeneratedArgs, MergeArgs, RevisionArgs};
+pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, VerifyArgs};
+pub use write::{DeleteArgs, EditArgs, MergeArgs, RevisionArgs};
 
 /// The colours of cargo's own help.
 const STYLES: Styles = Styles::styled()
@@ -178,6 +180,9 @@ pub enum Command {
     #[command(display_order = 406)]
     Schema(SchemaArgs),
 
+    /// Fail where files, locks and database disagree, now or after a merge
+    #[command(display_order = 499)]
+    Check(CheckArgs),
     /// Check the database against its history
     #[command(display_order = 500)]
     Verify(VerifyArgs),

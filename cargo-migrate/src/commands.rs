@@ -1,5 +1,6 @@
 //! The commands, a thin module for each group of verbs.
 
+pub mod check;
 pub mod completions;
 pub mod confirm;
 pub mod delete;
@@ -49,6 +50,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Show(args) => look::show(app, args),
         Command::Schema(args) => look::schema(app, args),
         Command::Repair(args) => repair::repair(app, args),
+        Command::Check(args) => check::check(app, args),
         Command::Verify(_) => trust::verify(app),
         Command::Seal(args) => seal::seal(app, args),
         Command::Lock(_) => trust::lock(app),

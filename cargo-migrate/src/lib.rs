@@ -8,14 +8,17 @@
 //! - [`app`]: what every command starts from.
 //! - [`live`]: databases as they are.
 //! - [`footprint`]: what statements touch.
+//! - [`against`]: the tree as it would be after a merge.
 //! - [`commands`]: the verbs.
 //! - [`report`]: what a person and a program get to see.
 //! - [`failure`], [`exit`]: how a command ends when it does not end well.
 //!
-//! It reads `Cargo.toml` through `cargo metadata`, `.env`, the migrations folder and the chosen database; it writes
+//! It reads `Cargo.toml` through `cargo metadata`, `.env`, the migrations folder, the chosen database and, where it is
+//! asked to, what git has of the folder; it writes
 //! migration files, the two lock files and the chosen database, and `init` writes `Cargo.toml`, `.gitignore` and
 //! `.gitattributes`.
 
+pub mod against;
 pub mod app;
 pub mod args;
 pub mod autogenerate;

@@ -16,7 +16,7 @@ fn project() -> Project {
 }
 
 /// The commands that report, with all that they need to.
-const REPORTING: [&[&str]; 17] = [
+const REPORTING: [&[&str]; 18] = [
     &["status"],
     &["current"],
     &["history"],
@@ -24,6 +24,7 @@ const REPORTING: [&[&str]; 17] = [
     &["branches"],
     &["show", "a1"],
     &["schema"],
+    &["check"],
     &["verify"],
     &["lock"],
     &["upgrade", "--dry-run"],

@@ -6,6 +6,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
 mod branches;
+mod checking;
 mod database_file;
 mod embedding;
 mod error_codes;

@@ -1,6 +1,21 @@
-//! The commands that keep trust: `verify`, `seal`, `lock`, `repair`.
+//! The commands that keep trust: `check`, `verify`, `seal`, `lock`, `repair`.
 
 use clap::Args;
+
+/// `check`: fail where files, locks and database disagree.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Made for CI: exit status 1 where something is wrong. Migrations that are pending are nothing wrong, and
+neither is a database that is not configured or not there.
+
+Examples:
+  cargo migrate check
+  cargo migrate check --against origin/main")]
+pub struct CheckArgs {
+    /// Judge the files as they would be after a merge with this branch or commit, which git must know
+    #[arg(long, value_name = "GITREF")]
+    pub against: Option<String>,
+}
 
 /// `verify`: check the database against its history.
 #[derive(Clone, Debug, Args)]

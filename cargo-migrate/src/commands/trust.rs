@@ -2,24 +2,20 @@
 
 use build_support::directory::Directory;
 use build_support::graph::RevisionGraph;
+use build_support::problem::Problem;
 use migrate_runtime::plan;
 use serde_json::json;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Opened};
 use crate::failure::Result;
 use crate::live;
+use crate::project::Database;
 
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
 pub(super) fn verify(app: App<'_>) -> Result<()> {
     let opened = app.open()?;
     opened.verified()?;
-    let database = app.database(&opened)?;
-    let history = opened.history(&database)?;
-    let name = format!("`{}`", database.lock_name());
-    opened.not_renamed(&history, &name)?;
-    let problems =
-        plan::check_history(opened.project.key(), &opened.graph, &opened.with_accepted_texts(&history), &name);
-    let problems = live::told_apart(problems, &history, opened.project.key(), &database, app.wait(&opened))?;
+    let problems = differences(app, &opened, &app.database(&opened)?)?;
     if !problems.is_empty() {
         return Err(problems.into());
     }
@@ -30,6 +26,18 @@ pub(super) fn verify(app: App<'_>) -> Result<()> {
         app.shell.status("Verified", format!("{count} files: they are what was applied"));
     }
     Ok(())
+}
+
+/// Where a database's history is not what the files say.
+pub(super) fn differences(app: App<'_>, opened: &Opened, database: &Database) -> Result<Vec<Problem>> {
+    let history = opened.history(database)?;
+    let name = format!("`{}`", database.lock_name());
+    if let Err(problem) = opened.not_renamed(&history, &name) {
+        return Ok(vec![problem]);
+    }
+    let key = opened.project.key();
+    let problems = plan::check_history(key, &opened.graph, &opened.with_accepted_texts(&history), &name);
+    live::told_apart(problems, &history, key, database, app.wait(opened))
 }
 
 /// `cargo migrate lock`: settles a merge conflict and brings the draft lines up to date.

@@ -17,9 +17,11 @@ pub const CHOICE_VARIABLE: &str = "CARGO_MIGRATE_DATABASE";
 /// The variable that many tools take the database's URL from.
 pub const URL_VARIABLE: &str = "DATABASE_URL";
 
-const NO_DATABASE: Code = Code("no-database");
+/// Nothing chooses a database.
+pub(crate) const NO_DATABASE: Code = Code("no-database");
 const UNKNOWN_DATABASE: Code = Code("unknown-database");
-const MISSING_VARIABLE: Code = Code("missing-variable");
+/// The variable that holds a URL is not set.
+pub(crate) const MISSING_VARIABLE: Code = Code("missing-variable");
 
 /// A database that a command works on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,167 @@
+//! `check`: everything that may disagree, looked at in one go, for CI.
+
+use build_support::problem::{Problem, Severity};
+use build_support::target;
+use build_support::verify;
+use migrate_runtime::plan;
+use serde_json::json;
+
+use crate::against::{self, Against};
+use crate::app::{App, Opened};
+use crate::args::CheckArgs;
+use crate::commands::trust;
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::project::Database;
+use crate::project::database::{MISSING_VARIABLE, NO_DATABASE};
+
+/// What the checks look at.
+struct Scene<'a> {
+    app: App<'a>,
+    opened: Opened,
+    database: Looked,
+    against: Option<Against>,
+}
+
+/// The database, or why there is none to look at.
+enum Looked {
+    At(Database),
+    Not(String),
+}
+
+/// One check: its name for programs, what it looks at in a line, and what it finds. Whether a finding stops anything is
+/// told by the finding.
+struct Check {
+    name: &'static str,
+    looks_at: fn(&Scene<'_>) -> Option<String>,
+    find: fn(&Scene<'_>) -> Result<Vec<Problem>>,
+}
+
+/// The checks in the order in which they are told.
+const CHECKS: [Check; 4] = [
+    Check { name: "files", looks_at: files, find: in_files },
+    Check { name: "heads", looks_at: heads, find: in_heads },
+    Check { name: "database", looks_at: database, find: in_database },
+    Check { name: "merge", looks_at: merge, find: in_merge },
+];
+
+/// `cargo migrate check`
+pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
+    let opened = app.open()?;
+    let database = looked(app, &opened)?;
+    let against = args.against.as_deref().map(|reference| Against::read(reference, &opened)).transpose()?;
+    let scene = Scene { app, opened, database, against };
+    let (mut told, mut problems) = (Vec::new(), Vec::<Problem>::new());
+    for check in &CHECKS {
+        let Some(looks_at) = (check.looks_at)(&scene) else { continue };
+        let mut found = (check.find)(&scene)?;
+        // What the lock tells of a file, the database that has it tells again.
+        found.retain(|problem| !problems.iter().any(|known| is_same(known, problem)));
+        if !app.json() {
+            let end = match found.len() {
+                0 => String::new(),
+                1 => ": 1 problem".to_owned(),
+                count => format!(": {count} problems"),
+            };
+            app.shell.status("Checked", format!("{looks_at}{end}"));
+        }
+        told.push(json!({ "check": check.name, "looked_at": looks_at, "problems": found.len() }));
+        problems.extend(found);
+    }
+    if app.json() {
+        app.shell.json(&json!({
+            "command": "check",
+            "against": args.against,
+            "checks": told,
+            "problems": problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
+        }));
+    }
+    if problems.iter().any(|problem| problem.severity() == Severity::Error) {
+        return Err(problems.into());
+    }
+    for problem in &problems {
+        app.shell.problem(problem);
+    }
+    Ok(())
+}
+
+fn is_same(one: &Problem, other: &Problem) -> bool {
+    one.code() == other.code() && one.places().first() == other.places().first()
+}
+
+/// The chosen database, where one is chosen and there. A build server often has none, which is not for `check` to judge,
+/// but a name behind `-d` has to mean something.
+fn looked(app: App<'_>, opened: &Opened) -> Result<Looked> {
+    let asked_for = app.global.database.is_some();
+    let none = |failure: &Failure| {
+        failure.problems().iter().all(|problem| [NO_DATABASE, MISSING_VARIABLE].contains(&problem.code()))
+    };
+    let database = match app.database(opened) {
+        Ok(database) => database,
+        Err(failure) if !asked_for && none(&failure) => {
+            let why = failure.problems().first().map(Problem::message).unwrap_or_default();
+            return Ok(Looked::Not(format!("no database: {why}")));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let name = database.lock_name();
+    if !database.url.path().exists() {
+        let path = opened.project.show_path(database.url.path());
+        return Ok(Looked::Not(format!("no database: `{name}` ({}) is not there", path.display())));
+    }
+    if database.scratch {
+        return Ok(Looked::Not(format!("no database: `{name}` is a scratch one, which follows the files")));
+    }
+    Ok(Looked::At(database))
+}
+
+fn files(scene: &Scene<'_>) -> Option<String> {
+    let count = scene.opened.graph.migrations().len();
+    Some(format!("{} against migrate.lock", if count == 1 { "1 file".to_owned() } else { format!("{count} files") }))
+}
+
+fn in_files(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    let opened = &scene.opened;
+    Ok(verify::verify(&opened.graph, &opened.locks, opened.directory.shown()))
+}
+
+fn heads(scene: &Scene<'_>) -> Option<String> {
+    let lineage = scene.opened.graph.lineage();
+    Some(match lineage.heads()[..] {
+        [] => "no head: there is no revision yet".to_owned(),
+        [only] => format!("the only head, {}", lineage.id(only)),
+        ref several => format!("{} heads", several.len()),
+    })
+}
+
+fn in_heads(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    let lineage = scene.opened.graph.lineage();
+    let forked = against::forked(lineage);
+    Ok(if forked.is_empty() { Vec::new() } else { vec![target::several_heads(lineage, &forked)] })
+}
+
+fn database(scene: &Scene<'_>) -> Option<String> {
+    Some(match &scene.database {
+        Looked::At(database) => {
+            let path = scene.opened.project.show_path(database.url.path());
+            format!("the history of {}", live::shown(database, &path))
+        }
+        Looked::Not(why) => why.clone(),
+    })
+}
+
+/// What is pending is for `upgrade`, and what this checkout does not know is on another branch: neither is wrong.
+fn in_database(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
+    let mut problems = trust::differences(scene.app, &scene.opened, database)?;
+    problems.retain(|problem| problem.code() != plan::UNKNOWN_APPLIED);
+    Ok(problems)
+}
+
+fn merge(scene: &Scene<'_>) -> Option<String> {
+    scene.against.as_ref().map(|against| against.looks_at(&scene.opened))
+}
+
+fn in_merge(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    scene.against.as_ref().map_or_else(|| Ok(Vec::new()), |against| against.judge(&scene.opened))
+}
