@@ -48,7 +48,7 @@ impl Against {
     #[must_use]
     pub fn looks_at(&self, opened: &Opened) -> String {
         let (ours, theirs) = (self.only_ours(opened).count(), self.only_theirs(opened).count());
-        let both = opened.graph.migrations().len() - ours;
+        let both = self.theirs.files.keys().filter(|id| opened.graph.find(id.as_str()).is_some()).count();
         let of = |count: usize| if count == 1 { "1 revision".to_owned() } else { format!("{count} revisions") };
         format!(
             "the merge with `{}`: {} of this branch alone, {} of that one alone, {both} of both",

@@ -352,7 +352,7 @@ fn both_sides_change_one_table() {
             "ALTER TABLE todos ADD COLUMN priority INTEGER;",
             "ALTER TABLE todos ADD COLUMN due TEXT;",
             "warning",
-            &["`c1_ours` and `b1_theirs` of `main` both touch the table `todos`", "`c1_ours` alters it"][..],
+            &["c1_ours and b1_theirs of `main` both touch the table `todos`", "`c1_ours` alters it"][..],
         ),
         (
             "ALTER TABLE todos ADD COLUMN priority INTEGER;",
@@ -418,6 +418,29 @@ fn both_sides_change_one_table() {
             ran.err
         );
     }
+}
+
+#[test]
+fn many_pairs_at_one_table_are_one_problem() {
+    let project = repository();
+    let column = |side: &str, number: u32| format!("ALTER TABLE todos ADD COLUMN {side}{number};");
+    let line = |side: &str| {
+        let mut parent = "a1_todos".to_owned();
+        for number in 0..4 {
+            let id = format!("{side}_{number}");
+            project.migration(&id, &revision(&parent, &column(side, number)));
+            parent = id;
+        }
+    };
+    upstream(&project, || line("b"));
+    here(&project, || line("c"));
+    let ran = against_main(&project).refused(&[
+        "warning[same-table]: c_0, c_1, c_2, c_3 and b_0, b_1, b_2, b_3 of `main` both touch the table `todos`",
+        "and 10 more pairs",
+        // The first of ours is the one that can follow theirs.
+        "where no database has `c_0` yet, let it follow: `-- migrate:parent b_3`",
+    ]);
+    assert_eq!(ran.err.matches("[same-table]").count(), 1, "{}", ran.err);
 }
 
 #[test]

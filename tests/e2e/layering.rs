@@ -83,4 +83,8 @@ fn what_has_one_room_stays_in_it() {
     );
     only_in("cargo-migrate", "std::env::", &["context.rs", "main.rs"]);
     only_in("cargo-migrate", "Connection::open", &["live.rs"]);
+    only_in("cargo-migrate", "Command::new(\"git\")", &["against/git.rs", "commands/past.rs"]);
+    // A connection has one authorizer, and only that of a database in memory is ours.
+    only_in("cargo-migrate", ".authorizer(", &["footprint.rs"]);
+    only_in("migrate-runtime", ".authorizer(", &[]);
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use build_support::directory::Locks;
 use build_support::graph::{Lineage, RevisionGraph};
-use build_support::lock::Entry;
 use build_support::migration::{Migration, Parents};
 use build_support::problem::{Code, Problem, Severity};
 use build_support::revision::RevisionId;
@@ -16,6 +15,7 @@ use super::merged::{self, Origin, origin};
 use super::tables;
 use crate::app::Opened;
 use crate::failure::Result;
+use crate::report::suggest::word;
 
 /// The history forks where two branches meet.
 pub const FORKED_HEADS: Code = Code("forked-heads");
@@ -130,10 +130,11 @@ impl Against {
         let Some(Ok(id)) = RevisionId::of_file(Path::new(name)) else { return problem };
         let ours = opened.graph.find(id.as_str()).map(|migration| migration.checksum);
         let by_us = ours != self.base.checksum(&id);
+        let path = opened.directory.shown().join(id.file_name());
         let (who, there) = if by_us {
             (
                 "this branch".to_owned(),
-                format!("here: `git checkout {shown} -- {}`", opened.directory.shown().join(id.file_name()).display()),
+                format!("here: `git checkout {} -- {}`", word(shown), word(&path.to_string_lossy())),
             )
         } else {
             (format!("`{shown}`"), "there".to_owned())
@@ -163,9 +164,8 @@ impl Against {
         for (at, next) in merged.migrations().iter().enumerate() {
             let [parent] = merged.lineage().parents(at) else { continue };
             let between = merged.migration(*parent);
-            let sealed = [&opened.locks.shared, &self.theirs.lock]
-                .iter()
-                .any(|lock| matches!(lock.get(next.id.as_str()), Some(Entry::Sealed(..))));
+            let locks = [&opened.locks.shared, &opened.locks.local, &self.theirs.lock];
+            let sealed = locks.iter().any(|lock| lock.sealed(next.id.as_str()).is_some());
             // Of the sealed ones the locks have told.
             if next.parents != Parents::Implicit
                 || theirs.find(next.id.as_str()).is_none()
@@ -175,17 +175,16 @@ impl Against {
                 continue;
             }
             let last = theirs.lineage().heads().last().map_or(&next.id, |at| theirs.lineage().id(*at)).clone();
-            problems.push(
-                Problem::new(
-                    SLIPPED_IN,
-                    format!("after the merge with `{}`: `{}` would slip in before `{}`, which is there already", self.reference, between.id, next.id),
-                )
-                .in_file(&between.path)
-                .in_file(&next.path)
-                .note(format!("`{}` names no parent, so it would follow the new file by its name; whoever has applied it has it without", next.id))
-                .help(format!("let it follow what is there: `-- migrate:parent {last}` in the header of `{}`", between.id))
-                .help("or give the file a name that sorts behind those"),
-            );
+            let (new, next_id) = (&between.id, &next.id);
+            let problem =
+                Problem::new(SLIPPED_IN, format!("`{new}` would slip in before `{next_id}`, which is there already"))
+                    .in_file(&between.path)
+                    .in_file(&next.path)
+                    .note(format!("`{next_id}` names no parent, so it would follow the new file by its name"))
+                    .note(format!("whoever has applied `{next_id}` has it without the new one"))
+                    .help(format!("let it follow what is there: `-- migrate:parent {last}` in the header of `{new}`"))
+                    .help("or give the file a name that sorts behind those");
+            problems.push(self.after(problem));
         }
         problems
     }

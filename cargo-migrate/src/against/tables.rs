@@ -4,20 +4,20 @@
 //! both make, what one takes away, and columns that both change cannot go well together; two changes of one table may,
 //! and a person should know of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use build_support::graph::RevisionGraph;
 use build_support::migration::Migration;
 use build_support::problem::{Code, Place, Problem, Severity};
-use build_support::revision::RevisionId;
+use build_support::revision::{RevisionId, listed};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::runner::database_problem;
 
 use super::Against;
 use crate::app::Opened;
 use crate::failure::{Failure, Result};
-use crate::footprint::{ColumnDeed, Deed, Footprint, Replay, Touch, Unplayable};
+use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay, Touch, Unplayable};
 use crate::live;
 
 /// New revisions of both sides touch the same table.
@@ -26,6 +26,9 @@ pub const SAME_TABLE: Code = Code("same-table");
 pub const NOT_REPLAYED: Code = Code("not-replayed");
 /// Each side's history can be applied, and that of both together cannot.
 pub const MERGE_FAILS: Code = Code("merge-fails");
+
+/// How many files and how many pairs one problem shows.
+const SHOWN: usize = 6;
 
 /// The histories that are compared.
 pub(super) struct Graphs<'a> {
@@ -44,6 +47,26 @@ struct Step {
     all: Footprint,
 }
 
+/// The pairs of revisions, one of each side, that get into each other's way at one object.
+#[derive(Default)]
+struct Clash<'a> {
+    ours: Vec<&'a Step>,
+    theirs: Vec<&'a Step>,
+    /// What each pair does there.
+    whys: Vec<String>,
+}
+
+impl<'a> Clash<'a> {
+    fn add(&mut self, one: &'a Step, two: &'a Step, why: String) {
+        for (steps, step) in [(&mut self.ours, one), (&mut self.theirs, two)] {
+            if steps.iter().all(|known| known.id != step.id) {
+                steps.push(step);
+            }
+        }
+        self.whys.push(why);
+    }
+}
+
 impl Against {
     /// The pairs of new revisions, one of each side, that touch the same.
     pub(super) fn tables(&self, graphs: &Graphs<'_>, opened: &Opened) -> Result<Vec<Problem>> {
@@ -58,9 +81,7 @@ impl Against {
         // What stands in both histories is told once.
         problems.extend(again.filter(|again| problems.iter().all(|known| known.places() != again.places())));
         let whole = problems.is_empty();
-        for one in &mine {
-            problems.extend(other.iter().flat_map(|two| self.clashes(one, two)));
-        }
+        problems.extend(self.clashes(&mine, &other));
         let may_run = whole && problems.iter().all(|problem| problem.severity() == Severity::Warning);
         if let Some(graph) = graphs.merged.filter(|_| may_run) {
             let (_, refused) = self.replay(graph, &BTreeSet::new(), opened)?;
@@ -108,33 +129,46 @@ impl Against {
         }
     }
 
-    fn clashes(&self, one: &Step, two: &Step) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for (kind, name, all) in one.all.touches() {
-            let Some(other) = two.all.of(kind, name) else { continue };
-            let none = Touch::default();
-            let up = [one, two].map(|step| step.up.of(kind, name).unwrap_or(&none));
-            let names = [&one.id, &two.id].map(|id| format!("`{id}`"));
-            let message = format!(
-                "{} and {} of `{}` both touch the {} `{name}`",
-                names[0],
-                names[1],
-                self.reference,
-                kind.word()
-            );
-            let problem = if let Some(why) = refusal(up, &names) {
-                Problem::new(SAME_TABLE, message).note(why)
-            } else if all.changes() || other.changes() {
-                Problem::warning(SAME_TABLE, message).note(told([all, other], &names))
-            } else {
-                continue;
-            };
-            problems.push(problem.in_file(&one.path).in_file(&two.path).help(format!(
-                "merge `{}` into this branch, and see that {} does right after {}: `-- migrate:parent {}` in its header",
-                self.reference, names[0], names[1], two.id
-            )));
+    /// One problem for each object, for however many pairs: what cannot go together first.
+    fn clashes(&self, ours: &[Step], theirs: &[Step]) -> Vec<Problem> {
+        let mut clashes: BTreeMap<(bool, Kind, &str), Clash<'_>> = BTreeMap::new();
+        for (one, two) in ours.iter().flat_map(|one| theirs.iter().map(move |two| (one, two))) {
+            for (kind, name, all) in one.all.touches() {
+                let Some(other) = two.all.of(kind, name) else { continue };
+                let none = Touch::default();
+                let up = [one, two].map(|step| step.up.of(kind, name).unwrap_or(&none));
+                let names = [&one.id, &two.id].map(|id| format!("`{id}`"));
+                let (may_go, why) = match refusal(up, &names) {
+                    Some(why) => (false, why),
+                    None if all.changes() || other.changes() => (true, told([all, other], &names)),
+                    None => continue,
+                };
+                clashes.entry((may_go, kind, name)).or_default().add(one, two, why);
+            }
         }
-        problems
+        clashes.into_iter().map(|((may_go, kind, name), clash)| self.clash(may_go, kind, name, &clash)).collect()
+    }
+
+    fn clash(&self, may_go: bool, kind: Kind, name: &str, clash: &Clash<'_>) -> Problem {
+        let shown = &self.reference;
+        let ids = |steps: &[&Step]| listed(&steps.iter().map(|step| &step.id).collect::<Vec<_>>());
+        let (ours, theirs) = (ids(&clash.ours), ids(&clash.theirs));
+        let message = format!("{ours} and {theirs} of `{shown}` both touch the {} `{name}`", kind.word());
+        let mut problem =
+            if may_go { Problem::warning(SAME_TABLE, message) } else { Problem::new(SAME_TABLE, message) };
+        for step in clash.ours.iter().chain(&clash.theirs).take(SHOWN) {
+            problem = problem.in_file(&step.path);
+        }
+        for why in clash.whys.iter().take(SHOWN) {
+            problem = problem.note(why);
+        }
+        if clash.whys.len() > SHOWN {
+            problem = problem.note(format!("and {} more pairs", clash.whys.len() - SHOWN));
+        }
+        problem.help(format!(
+            "merge `{shown}` into this branch, and see that what is new here does right after what is new there; the order \
+             is in the header: `-- migrate:parent ID`"
+        ))
     }
 
     fn fails(&self, refused: &Problem) -> Problem {

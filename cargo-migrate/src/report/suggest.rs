@@ -66,7 +66,8 @@ impl Chosen {
 }
 
 /// A word as a shell reads it back.
-fn word(text: &str) -> String {
+#[must_use]
+pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,?".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
