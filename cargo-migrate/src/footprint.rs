@@ -228,7 +228,8 @@ pub struct Unplayable {
 #[derive(Debug)]
 pub struct Replay {
     connection: Connection,
-    seen: Arc<Mutex<Footprint>>,
+    /// What is being noted; nothing is, where nobody asks.
+    seen: Arc<Mutex<Option<Footprint>>>,
 }
 
 impl Replay {
@@ -239,10 +240,12 @@ impl Replay {
     pub fn new(mut connection: Connection) -> rusqlite::Result<Self> {
         // As in a run, where foreign keys are looked at once, before the commit.
         connection.pragma_update(None, "foreign_keys", false)?;
-        let seen = Arc::new(Mutex::new(Footprint::default()));
+        let seen: Arc<Mutex<Option<Footprint>>> = Arc::new(Mutex::new(None));
         let noted = Arc::clone(&seen);
         let authorizer = move |context: AuthContext<'_>| {
-            noted.lock().unwrap_or_else(PoisonError::into_inner).note(&context);
+            if let Some(footprint) = &mut *noted.lock().unwrap_or_else(PoisonError::into_inner) {
+                footprint.note(&context);
+            }
             // Refused, not passed over: `VACUUM INTO` attaches a file, and counts on it.
             match context.action {
                 AuthAction::Attach { .. } => Authorization::Deny,
@@ -272,9 +275,7 @@ impl Replay {
 
     fn record_one(&self, statement: &Statement<'_>, footprint: &mut Footprint) -> Result<(), Unplayable> {
         let refused = |error| unplayable(statement, &error);
-        self.taken();
-        self.connection.prepare(statement.text).map_err(refused)?;
-        let told = self.taken();
+        let told = self.touched(statement.text).map_err(refused)?;
         let alters = told.touches.values().any(|touch| touch.deeds.contains(&Deed::Alter));
         let made =
             |((kind, _), touch): &(&(Kind, String), &Touch)| *kind == Kind::View && touch.deeds.contains(&Deed::Create);
@@ -289,9 +290,7 @@ impl Replay {
         self.step(statement)?;
         // SQLite looks at what a view reads only when somebody reads the view.
         if let Some(view) = view {
-            self.taken();
-            self.connection.prepare(&format!("SELECT * FROM \"{view}\"")).map_err(refused)?;
-            footprint.extend(self.taken());
+            footprint.extend(self.touched(&format!("SELECT * FROM \"{view}\"")).map_err(refused)?);
         }
         Ok(())
     }
@@ -335,8 +334,16 @@ impl Replay {
         read().unwrap_or_default().into_iter().map(|(word, name)| (kind(&word), name)).collect()
     }
 
-    fn taken(&self) -> Footprint {
-        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What a statement is about to do. The authorizer is asked where a statement is prepared.
+    fn touched(&self, statement: &str) -> rusqlite::Result<Footprint> {
+        let note = |footprint| {
+            std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), footprint)
+                .unwrap_or_default()
+        };
+        note(Some(Footprint::default()));
+        let prepared = self.connection.prepare(statement).map(drop);
+        let told = note(None);
+        prepared.map(|()| told)
     }
 }
 
