@@ -13,6 +13,7 @@ use build_support::migration::is_control;
 use build_support::token::tokens;
 use migrate_runtime::statement::{Statement, split};
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 /// What a name stands for.
@@ -254,6 +255,15 @@ impl Replay {
         };
         connection.authorizer(Some(authorizer))?;
         Ok(Self { connection, seen })
+    }
+
+    /// The same database a second time, on an empty one in memory; what is temporary stays behind.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn copy(&self, mut connection: Connection) -> rusqlite::Result<Self> {
+        Backup::new(&self.connection, &mut connection)?.step(-1)?;
+        Self::new(connection)
     }
 
     /// Runs the statements of a section; gives those that SQLite refuses, and goes on behind them.

@@ -474,6 +474,20 @@ fn a_statement_that_only_the_program_can_run_is_no_reason_to_stop() {
 }
 
 #[test]
+fn a_statement_of_both_histories_that_only_the_program_can_run_is_told_once() {
+    let project = repository();
+    let base = TODOS.replace("-- migrate:down", "INSERT INTO todos (title) VALUES (uuid7());\n-- migrate:down");
+    project.migration("a1_todos", &base);
+    commit(&project, "An id.");
+    git(&project, &["branch", "-q", "-f", "main", "feature"]);
+    upstream(&project, || project.migration("b1_theirs", &revision("a1_todos", "CREATE TABLE users (x);")));
+    here(&project, || project.migration("c1_ours", &revision("a1_todos", "CREATE TABLE tags (x);")));
+    let mut all = found(&project);
+    all.retain(|(code, _)| code != "forked-heads");
+    assert_eq!(all, [("not-replayed".to_owned(), "warning".to_owned())]);
+}
+
+#[test]
 fn a_package_in_a_folder_of_the_repository_whose_path_has_spaces() {
     let outer = Project::new();
     fs::remove_file(outer.path("Cargo.toml")).unwrap();

@@ -38,6 +38,14 @@ pub(super) struct Graphs<'a> {
     pub(super) merged: Option<&'a RevisionGraph>,
 }
 
+/// A database on which the revisions have run that all histories start with.
+struct Start {
+    replay: Replay,
+    count: usize,
+    /// The first of their statements that SQLite refuses.
+    refused: Option<Problem>,
+}
+
 /// A new revision with what it touches.
 struct Step {
     id: RevisionId,
@@ -75,8 +83,9 @@ impl Against {
         if ours.is_empty() || theirs.is_empty() {
             return Ok(Vec::new());
         }
-        let (mine, refused) = self.replay(graphs.ours, &ours, opened)?;
-        let (other, again) = self.replay(graphs.theirs, &theirs, opened)?;
+        let start = self.start(graphs, opened)?;
+        let (mine, refused) = self.replay(&start, graphs.ours, &ours, opened)?;
+        let (other, again) = self.replay(&start, graphs.theirs, &theirs, opened)?;
         let mut problems: Vec<Problem> = refused.into_iter().collect();
         // What stands in both histories is told once.
         problems.extend(again.filter(|again| problems.iter().all(|known| known.places() != again.places())));
@@ -84,23 +93,43 @@ impl Against {
         problems.extend(self.clashes(&mine, &other));
         let may_run = whole && problems.iter().all(|problem| problem.severity() == Severity::Warning);
         if let Some(graph) = graphs.merged.filter(|_| may_run) {
-            let (_, refused) = self.replay(graph, &BTreeSet::new(), opened)?;
+            let (_, refused) = self.replay(&start, graph, &BTreeSet::new(), opened)?;
             problems.extend(refused.map(|refused| self.fails(&refused)));
         }
         Ok(problems)
     }
 
-    /// Replays a history; gives what the revisions in `new` touch, and the first statement that SQLite refuses.
+    /// Replays what all histories start with, which is most of a long one, once.
+    fn start(&self, graphs: &Graphs<'_>, opened: &Opened) -> Result<Start> {
+        let in_order = |graph: &RevisionGraph| -> Vec<Migration> {
+            graph.lineage().order().iter().map(|at| graph.migration(*at).clone()).collect()
+        };
+        let (ours, theirs) = (in_order(graphs.ours), in_order(graphs.theirs));
+        let merged = graphs.merged.map_or_else(|| ours.clone(), in_order);
+        let same = |one: &Migration, two: &Migration| (&one.id, one.checksum) == (&two.id, two.checksum);
+        let all = ours.iter().zip(&theirs).zip(&merged);
+        let count = all.take_while(|((one, two), three)| same(one, two) && same(one, three)).count();
+        let mut start = Start { replay: Replay::new(live::in_memory()?).map_err(unusable)?, count, refused: None };
+        for migration in &ours[..count] {
+            let text = self.text(migration, opened)?;
+            let refused = start.replay.run(&text, migration.up.clone());
+            start.refused = start.refused.or_else(|| first(refused, migration, &text));
+        }
+        Ok(start)
+    }
+
+    /// Replays the rest of a history; gives what the revisions in `new` touch, and the first statement that SQLite
+    /// refuses.
     fn replay(
         &self,
+        start: &Start,
         graph: &RevisionGraph,
         new: &BTreeSet<&RevisionId>,
         opened: &Opened,
     ) -> Result<(Vec<Step>, Option<Problem>)> {
-        let unusable = |error| Failure::from(database_problem(&DatabaseError::from(error)));
-        let mut replay = Replay::new(live::in_memory()?).map_err(unusable)?;
-        let (mut steps, mut texts, mut problem) = (Vec::new(), Vec::new(), None);
-        for at in graph.lineage().order() {
+        let mut replay = start.replay.copy(live::in_memory()?).map_err(unusable)?;
+        let (mut steps, mut texts, mut problem) = (Vec::new(), Vec::new(), start.refused.clone());
+        for at in graph.lineage().order().iter().skip(start.count) {
             let migration = graph.migration(*at);
             let text = self.text(migration, opened)?;
             let refused = if new.contains(&migration.id) {
@@ -187,6 +216,10 @@ impl Against {
             self.reference
         ))
     }
+}
+
+fn unusable(error: rusqlite::Error) -> Failure {
+    database_problem(&DatabaseError::from(error)).into()
 }
 
 /// Why two upgrades cannot go together, where they cannot whatever the order.

@@ -135,3 +135,14 @@ fn a_statement_that_only_a_program_can_run_is_told_with_its_place_and_passed_ove
     assert!(refused.message.contains("uuid7"), "{}", refused.message);
     assert_eq!(footprint.of(Kind::Table, "t").unwrap().deeds, [Deed::Create, Deed::Write].into());
 }
+
+#[test]
+fn a_copy_goes_its_own_way() {
+    let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+    let (one, two) = ("CREATE TABLE t (x);", "CREATE TABLE u (x);");
+    assert_eq!(replay.run(one, 0..one.len()), []);
+    let mut copy = replay.copy(live::in_memory().unwrap()).unwrap();
+    assert_eq!(copy.run(two, 0..two.len()), []);
+    assert_eq!(replay.run(two, 0..two.len()), []);
+    assert!(copy.run(one, 0..one.len())[0].message.contains("already exists"));
+}
