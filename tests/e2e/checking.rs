@@ -303,6 +303,37 @@ fn what_others_take_out_with_its_line_is_gone_for_good() {
 }
 
 #[test]
+fn a_seal_that_others_have_broken_is_broken_here_too() {
+    let project = released();
+    here(&project, || project.migration("b1_users", &table("a1_todos", "users")));
+    upstream(&project, || {
+        project.run(&["seal", "--undo", "a1_todos", "--yes"]).done();
+        project.migration("a1_todos", &TODOS.replace("title TEXT", "title TEXT NOT NULL"));
+    });
+    assert_eq!(found(&project), []);
+}
+
+#[test]
+fn what_is_wrong_here_without_a_merge_is_told_once() {
+    let project = released();
+    upstream(&project, || project.write("README.md", "What this is."));
+    project.migration("a1_todos", &TODOS.replace("title TEXT", "title TEXT NOT NULL"));
+    project.migration("b1_users", &table("a1_todos", "users"));
+    project.migration("b2_tags", &table("a1_todos", "tags"));
+    assert_eq!(found(&project), errors(&["edited", "ambiguous-target"]));
+}
+
+#[test]
+fn a_fork_of_the_other_branch_alone_is_for_those_over_there() {
+    let project = repository();
+    upstream(&project, || {
+        project.migration("b1_users", &table("a1_todos", "users"));
+        project.migration("b2_tags", &table("a1_todos", "tags"));
+    });
+    against_main(&project).done().says("warning[forked-heads]: `main` has 2 heads by itself: `b1_users`, `b2_tags`");
+}
+
+#[test]
 fn two_texts_of_one_revision_that_were_both_released() {
     let project = repository();
     upstream(&project, || drop(project.run(&["seal"]).done()));

@@ -1,4 +1,4 @@
-//! What is wrong with a merged tree and with neither of its sides.
+//! What is wrong with a merged tree.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub fn forked(lineage: &Lineage) -> Vec<usize> {
 }
 
 impl Against {
-    /// What is wrong after the merge. What is wrong with this side alone is left to the other checks.
+    /// What is wrong after the merge. A file that is wrong on this side alone is told here as well, at the same place.
     ///
     /// # Errors
     /// Files that cannot be read.
@@ -108,15 +108,8 @@ impl Against {
             Err(problems) => return problems,
         };
         let locks = Locks { shared, local: opened.locks.local.clone() };
-        let folder = opened.directory.shown();
-        let before = verify::verify(&opened.graph, &opened.locks, folder);
-        let known = |problem: &Problem| {
-            before
-                .iter()
-                .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
-        };
-        let found = verify::verify(graph, &locks, folder).into_iter().filter(|problem| !known(problem));
-        found.map(|problem| self.after(self.whose(problem, opened))).collect()
+        let found = verify::verify(graph, &locks, opened.directory.shown());
+        found.into_iter().map(|problem| self.after(self.whose(problem, opened))).collect()
     }
 
     /// Says which side has changed a sealed file, and what to do there: the way out of [`verify::verify`] is for the one

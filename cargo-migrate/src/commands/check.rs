@@ -55,7 +55,7 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
     for check in &CHECKS {
         let Some(looks_at) = (check.looks_at)(&scene) else { continue };
         let mut found = (check.find)(&scene)?;
-        // What the lock tells of a file, the database that has it tells again.
+        // What the lock tells of a file, the database that has it tells again, and so does the merged tree.
         found.retain(|problem| !problems.iter().any(|known| is_same(known, problem)));
         if !app.json() {
             let end = match found.len() {

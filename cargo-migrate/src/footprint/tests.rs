@@ -137,6 +137,12 @@ fn a_statement_that_only_a_program_can_run_is_told_with_its_place_and_passed_ove
 }
 
 #[test]
+fn references_are_not_looked_at_statement_by_statement() {
+    let told = told("CREATE TABLE notes (todo REFERENCES todos (id));\nINSERT INTO notes VALUES (7);");
+    assert_eq!(told, ["table notes: {Create, Write}"]);
+}
+
+#[test]
 fn a_copy_goes_its_own_way() {
     let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
     let (one, two) = ("CREATE TABLE t (x);", "CREATE TABLE u (x);");
