@@ -18,6 +18,7 @@
 //! - [`build_time`]: what a build asks of a folder.
 //! - [`sqlite_file`]: the version table of a local SQLite database, read from the file itself.
 //! - [`guard`](mod@guard): the build-script guard.
+//! - `models`, behind the feature of that name: `#[derive(Table)]` structs as tables.
 //!
 //! It reads `migrations/*.sql`, `migrations/migrate.lock` and `migrations/migrate.local`, writes these three, and reads a
 //! database that it is given. It does not ask the clock; of the environment the guard alone reads what cargo tells a
@@ -31,6 +32,8 @@ pub mod graph;
 pub mod guard;
 pub mod lock;
 pub mod migration;
+#[cfg(feature = "models")]
+pub mod models;
 pub mod problem;
 pub mod revision;
 pub mod sqlite_file;

@@ -12,12 +12,18 @@
 //! - [`runner`]: the one loop that moves a database.
 //! - [`migrations`]: what a program carries, made by [`embed!`].
 //! - [`migrator`]: what it does with them when it starts.
+//! - `models`, behind the feature `derive`: what the expansion of `derive(Table)` asks for.
 //!
 //! A run that commits more than once also holds a lock on a file beside the database (`split_lock`).
 //!
 //! It reads and writes the version table (`_cargo_migrate` unless the configuration names another) and reads
-//! migration files through `build-support`. Without the feature `rusqlite` it links no database library.
+//! migration files through `build-support`. Without the feature `rusqlite` it links no database library; with the feature
+//! `derive` it has the derive macro `Table`, which links nothing.
 
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+#[path = "models.rs"]
+pub mod __models;
 pub mod connection;
 pub mod driver;
 pub mod event;
@@ -37,6 +43,55 @@ pub use migrations::Migrations;
 
 #[doc(hidden)]
 pub use migrate_macros::embed as __embed;
+
+/// Makes a struct a table: `#[derive(Table)]`, behind the feature `derive`.
+///
+/// ```
+/// use migrate_runtime::Table;
+///
+/// #[derive(Table)]
+/// #[table(name = "users")]
+/// struct User {
+///     #[column(primary_key)]
+///     id: i64,
+///     name: String,
+/// }
+///
+/// #[derive(Table)]
+/// #[table(name = "todos", index(user_id))]
+/// struct Todo {
+///     #[column(primary_key)]
+///     id: i64,
+///     #[column(references = User::id, on_delete = "cascade")]
+///     user_id: i64,
+///     title: Option<String>,
+///     #[column(default = false)]
+///     done: bool,
+/// }
+///
+/// assert_eq!(Todo::NAME, "todos");
+/// assert_eq!(Todo::COLUMNS, ["id", "user_id", "title", "done"]);
+/// assert_eq!(
+///     Todo::CREATE_TABLE,
+///     "CREATE TABLE todos (
+///     id INTEGER PRIMARY KEY,
+///     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+///     title TEXT,
+///     done INTEGER NOT NULL DEFAULT 0
+/// )"
+/// );
+/// assert_eq!(Todo::CREATE_INDEXES, ["CREATE INDEX todos_user_id ON todos (user_id)"]);
+/// ```
+///
+/// The struct gets the constants `NAME`, `COLUMNS`, `CREATE_TABLE` and `CREATE_INDEXES` for SQLite,
+/// `CREATE_TABLE_POSTGRES` and `CREATE_INDEXES_POSTGRES`, as visible as it is itself. No statement ends in a semicolon.
+/// A field whose type no column has, and a word that an attribute does not know, is an error at its place. The guide
+/// (`docs/models.md`) lists the attributes and the types.
+///
+/// The constants ask for this crate as `::migrate_runtime`. Under another name it is told them:
+/// `#[table(crate = other_name)]`.
+#[cfg(feature = "derive")]
+pub use migrate_macros::Table;
 
 /// Embeds a folder of migrations in the program, and checks it while the program is compiled.
 ///

@@ -8,6 +8,7 @@
 mod branches;
 mod checking;
 mod database_file;
+mod deriving;
 mod embedding;
 mod error_codes;
 mod exit_statuses;

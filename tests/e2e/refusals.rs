@@ -43,10 +43,23 @@ fn told(package: &Package, ran: &Ran) -> String {
 
 #[track_caller]
 fn page(name: &str, package: &Package, ran: &Ran) {
+    is_page(name, &told(package, ran));
+}
+
+/// The page of what rustc says in words of its own, which differ from version to version: the errors and their places.
+#[track_caller]
+fn page_of_errors(name: &str, package: &Package, ran: &Ran) {
+    let all = told(package, ran);
+    let lines: Vec<&str> = all.lines().collect();
+    let errors = lines.windows(2).filter(|pair| pair[0].starts_with("error"));
+    is_page(name, &errors.map(|pair| format!("{}\n{}\n", pair[0], pair[1])).collect::<String>());
+}
+
+#[track_caller]
+fn is_page(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/refusals/{name}.txt"));
-    let found = told(package, ran);
     if std::env::var_os("MIGRATE_WRITE_PAGES").is_some() {
-        fs::write(&path, &found).unwrap();
+        fs::write(&path, found).unwrap();
         return;
     }
     let expected = fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
@@ -115,4 +128,35 @@ fn the_guard_s_refusals() {
     package.edit("migrations/002_names.sql", NAMES);
     package.project.write("app.db", &"this is no database ".repeat(400));
     check("not-looked-at");
+}
+
+#[test]
+fn the_compiler_s_refusals_of_a_struct_that_is_no_table() {
+    let package = Package::with(
+        "refused-tables",
+        "[dependencies]\nmigrate-runtime = { path = \"ROOT/migrate-runtime\", features = [\"derive\"] }\n",
+    );
+    let check = |id: &str, more: &str| {
+        let code = format!(
+            "use migrate_runtime::Table;\n\npub struct User {{\n    pub id: i64,\n}}\n\n#[derive(Table)]\npub struct Group {{\n    \
+             #[column(primary_key)]\n    pub id: i64,\n}}\n\n#[derive(Table)]\npub struct Todo {{\n    #[column(primary_key)]\n    \
+             pub id: {id},\n    {more}\n}}\n"
+        );
+        package.edit("src/lib.rs", &code);
+        let ran = package.cargo(&["check"]);
+        assert_ne!(ran.status, 0, "{}", ran.err);
+        ran
+    };
+    for (name, id, more) in [
+        ("unknown-type", "i64", "pub size: Option<u64>,"),
+        ("unknown-attribute", "i64", "#[column(primry_key)]\n    pub title: String,"),
+        ("two-primary-keys", "i64", "#[column(primary_key)]\n    pub title: String,"),
+        ("several", "u64", "#[column(unique = 3)]\n    pub title: String,"),
+    ] {
+        page(&format!("table/{name}"), &package, &check(id, more));
+    }
+    let ran = check("i64", "#[column(references = User::id)]\n    pub user_id: i64,");
+    page_of_errors("table/no-table", &package, &ran);
+    let ran = check("i64", "#[column(references = Group::idd)]\n    pub group_id: i64,");
+    page_of_errors("table/no-column", &package, &ran);
 }

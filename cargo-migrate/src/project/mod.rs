@@ -3,15 +3,17 @@
 //! In reading order: [`Selection`] is what the command line says; `workspace` asks cargo and chooses the
 //! package; `manifest` finds where a setting stands; `layer` reads one table of settings and
 //! [`settings`] merges two; [`template`] names new revisions; `url` reads database URLs, `variables` the
-//! environment and `.env`, [`database`] chooses the database; [`scaffold`] writes what `init` adds.
+//! environment and `.env`, [`database`] chooses the database; [`models`] finds the files with structs that are tables;
+//! [`scaffold`] writes what `init` adds.
 //!
 //! It reads the package's and the workspace's `Cargo.toml`, `.env` beside each of them, and the variables
-//! `CARGO`, `CARGO_MIGRATE_DATABASE`, `DATABASE_URL` and those that `env:NAME` names. Opening a project writes
-//! nothing.
+//! `CARGO`, `CARGO_MIGRATE_DATABASE`, `DATABASE_URL` and those that `env:NAME` names; for the models, the files that
+//! `models` names. Opening a project writes nothing.
 
 pub mod database;
 mod layer;
 mod manifest;
+pub mod models;
 pub mod scaffold;
 pub mod settings;
 pub mod template;
