@@ -165,6 +165,18 @@ fn the_structs_of_the_example_are_what_its_migrations_make() {
     assert!(made.len() > 9, "{made:?}");
 }
 
+#[test]
+fn the_guide_s_example_gives_what_the_guide_says() {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/models.md")).unwrap();
+    let block = |language: &str| {
+        let rest = guide.split_once(&format!("```{language}\n")).unwrap().1;
+        rest.split_once("\n```").unwrap().0.to_owned()
+    };
+    let models = source::read(&[("docs/models.md".into(), block("rust,ignore"))]).unwrap();
+    assert_eq!(models[1].create_table(Dialect::Sqlite), block("sql"));
+    assert!(guide.contains(&format!("`{}`", models[1].indexes(Dialect::Sqlite)[0])));
+}
+
 const MODEL: &str = "#[derive(Table)]\npub struct NAME { id: i64 }\n";
 
 fn model(project: &harness::Project, file: &str, name: &str) {

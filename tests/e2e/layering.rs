@@ -81,6 +81,12 @@ fn what_has_one_room_stays_in_it() {
             "testing.rs",
         ],
     );
+    for (path, text) in sources("build-support") {
+        let named = path.to_string_lossy().replace('\\', "/");
+        let parses = ["syn::", "proc_macro2::", "quote::"].iter().any(|word| text.contains(word));
+        assert!(!parses || named.contains("/src/models"), "{named} reads Rust");
+    }
+    only_in("migrate-macros", "syn::", &["table.rs"]);
     only_in("cargo-migrate", "std::env::", &["context.rs", "main.rs"]);
     only_in("cargo-migrate", "Connection::open", &["live.rs"]);
     only_in("cargo-migrate", "Command::new(\"git\")", &["against/git.rs", "commands/past.rs"]);

@@ -7,13 +7,16 @@
 //! use std::path::PathBuf;
 //! use build_support::models::{Dialect, source};
 //!
-//! let text = "#[derive(Table)] struct User { #[column(primary_key)] id: i64, name: Option<String> }";
+//! let text = "#[derive(Table)] struct Todo { #[column(primary_key)] id: i64, title: Option<String> }";
 //! let models = source::read(&[(PathBuf::from("src/models.rs"), text.to_owned())])?;
+//! let mut script = String::new();
 //! for model in &models {
-//!     let statements = model.indexes(Dialect::Sqlite);
-//!     assert_eq!(model.create_table(Dialect::Sqlite), "CREATE TABLE user (\n    id INTEGER PRIMARY KEY,\n    name TEXT\n)");
-//!     assert!(statements.is_empty());
+//!     script += &format!("{};\n", model.create_table(Dialect::Sqlite));
+//!     for index in model.indexes(Dialect::Sqlite) {
+//!         script += &format!("{index};\n");
+//!     }
 //! }
+//! assert_eq!(script, "CREATE TABLE todo (\n    id INTEGER PRIMARY KEY,\n    title TEXT\n);\n");
 //! # Ok::<(), Vec<build_support::problem::Problem>>(())
 //! ```
 
