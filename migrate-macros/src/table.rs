@@ -45,7 +45,7 @@ fn constants(input: &DeriveInput, table: &Table) -> TokenStream {
     let indexes = create_indexes(table);
     quote! {
         #[automatically_derived]
-        #[allow(dead_code, non_upper_case_globals)]
+        #[allow(dead_code, elided_lifetimes_in_paths, non_upper_case_globals)]
         impl #impl_generics #name #type_generics #bounds {
             /// The table's name.
             #visibility const NAME: &'static str = #table_name;

@@ -48,7 +48,7 @@ pub mod tasks {
         pub r#type: Option<String>,
     }
     #[derive(migrate_runtime::Table)]
-    struct Private { a: i64 }
+    struct Private { #[column(references = Todo::id)] a: i64 }
     pub fn private() -> (&'static str, i64) { (Private::NAME, Private { a: 7 }.a) }
 }
 "#;
@@ -57,7 +57,7 @@ pub mod tasks {
 fn a_program_makes_its_tables_from_its_structs_and_the_command_reads_the_same() {
     let package = Package::with("derives-tables", DERIVE);
     let main = format!(
-        "#![deny(warnings)]\n{MODELS}
+        "#![deny(warnings, rust_2018_idioms)]\n{MODELS}
         use people::User;
         type Todo = tasks::Todo<'static>;
         fn main() {{
