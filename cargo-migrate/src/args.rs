@@ -21,10 +21,8 @@ pub use look::{BranchesArgs, CurrentArgs, HeadsArgs, HistoryArgs, SchemaArgs, Sh
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
-pub use trust::{LockArgs, RepairArgs, SealArgs, VerifyArgs};
-pub use write::{DeleteArgs, EditArgs, GeneratedArgs, MergeArgs, RevisionArgs};
 pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, VerifyArgs};
-pub use write::{DeleteArgs, EditArgs, MergeArgs, RevisionArgs};
+pub use write::{DeleteArgs, EditArgs, GeneratedArgs, MergeArgs, RevisionArgs};
 
 /// The colours of cargo's own help.
 const STYLES: Styles = Styles::styled()

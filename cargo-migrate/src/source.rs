@@ -24,8 +24,8 @@ use crate::renames::Hints;
 use crate::schema::Schema;
 use crate::scratch;
 
-pub use self::desired::{NO_MODELS, UNKNOWN_REFERENCE};
-pub use self::script::NOT_A_SCHEMA;
+pub use self::desired::{NO_MODELS, is_said};
+pub use self::script::{NOT_A_SCHEMA, SCHEMA_ERROR};
 
 /// A word that names no schema.
 pub const UNKNOWN_SOURCE: Code = Code("unknown-source");

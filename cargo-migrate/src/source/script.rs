@@ -14,7 +14,7 @@ use crate::schema::text::fold;
 /// A statement that does not belong in a file that says what a database looks like.
 pub const NOT_A_SCHEMA: Code = Code("not-a-schema");
 /// A statement that SQLite refuses.
-const SCHEMA_ERROR: Code = Code("schema-error");
+pub const SCHEMA_ERROR: Code = Code("schema-error");
 
 /// The longest file that is read.
 const LONGEST: u64 = 64 << 20;
@@ -48,15 +48,14 @@ pub(super) fn run(connection: &Connection, path: &Path, shown: &Path) -> Result<
                 .help("leave the `CREATE` statements alone in this file; data belongs in a migration")
                 .into());
         }
-        connection.execute_batch(statement.text).map_err(|error| {
-            let message = error.sqlite_error_code().map_or_else(|| error.to_string(), |_| words(&error));
-            Problem::new(SCHEMA_ERROR, message).at(place(&statement))
-        })?;
+        connection
+            .execute_batch(statement.text)
+            .map_err(|error| Problem::new(SCHEMA_ERROR, words(&error)).at(place(&statement)))?;
     }
     Ok(())
 }
 
-fn words(error: &rusqlite::Error) -> String {
+pub(super) fn words(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
