@@ -1,5 +1,6 @@
 //! The commands, a thin module for each group of verbs.
 
+pub mod capture;
 pub mod check;
 pub mod completions;
 pub mod confirm;

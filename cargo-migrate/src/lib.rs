@@ -26,6 +26,7 @@ pub mod commands;
 pub mod context;
 pub mod ddl;
 pub mod diff;
+pub mod drift;
 pub mod exit;
 pub mod failure;
 pub mod footprint;

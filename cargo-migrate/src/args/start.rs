@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 Examples:
   cargo migrate init
   cargo migrate init --with-runtime
+  cargo migrate init --baseline -d sqlite:app.db
   cargo migrate init -p server --migrations db/migrations")]
 pub struct InitArgs {
     /// Start from this template
@@ -18,6 +19,12 @@ pub struct InitArgs {
     /// Add `migrate-runtime` to the dependencies, so that the program can embed its migrations
     #[arg(long)]
     pub with_runtime: bool,
+    /// Write the schema of the database that is there as the first revision, and record it as applied
+    #[arg(long)]
+    pub baseline: bool,
+    /// Do not ask before a protected database is recorded to have it
+    #[arg(long, requires = "baseline")]
+    pub yes: bool,
     /// Take `migrate-runtime` from a checkout of its repository instead of the registry
     #[arg(long, value_name = "DIR", requires = "with_runtime")]
     pub path: Option<PathBuf>,

@@ -72,6 +72,9 @@ pub struct GeneratedArgs {
     /// Write what was changed in the database by hand, and record it as applied there
     #[arg(long, requires = "autogenerate", conflicts_with_all = ["sql", "edit"])]
     pub capture: bool,
+    /// Do not ask before a protected database is recorded to have it
+    #[arg(long, requires = "capture")]
+    pub yes: bool,
 }
 
 /// `edit`: open a migration in the editor.

@@ -1,6 +1,6 @@
 //! `check`: everything that may disagree, looked at in one go, for CI.
 
-use build_support::problem::{Problem, Severity};
+use build_support::problem::{Code, Problem, Severity, printable};
 use build_support::target;
 use build_support::verify;
 use migrate_runtime::plan;
@@ -10,16 +10,27 @@ use crate::against::{self, Against};
 use crate::app::{App, Opened};
 use crate::args::CheckArgs;
 use crate::commands::trust;
+use crate::diff;
+use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
 use crate::project::database::{MISSING_VARIABLE, NO_DATABASE};
+use crate::source::{self, Source};
+
+/// Autogenerate would write something.
+pub const MODELS_DIFFER: Code = Code("models-differ");
+
+/// How many differences are listed.
+const LISTED: usize = 20;
 
 /// What the checks look at.
 struct Scene<'a> {
     app: App<'a>,
     opened: Opened,
     database: Looked,
+    /// Whether models or a schema file say what the schema is to be.
+    wanted: bool,
     against: Option<Against>,
 }
 
@@ -38,10 +49,12 @@ struct Check {
 }
 
 /// The checks in the order in which they are told.
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 6] = [
     Check { name: "files", looks_at: files, find: in_files },
     Check { name: "heads", looks_at: heads, find: in_heads },
+    Check { name: "models", looks_at: models, find: in_models },
     Check { name: "database", looks_at: database, find: in_database },
+    Check { name: "schema", looks_at: schema, find: in_schema },
     Check { name: "merge", looks_at: merge, find: in_merge },
 ];
 
@@ -50,7 +63,8 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
     let opened = app.open()?;
     let database = looked(app, &opened)?;
     let against = args.against.as_deref().map(|reference| Against::read(reference, &opened)).transpose()?;
-    let scene = Scene { app, opened, database, against };
+    let wanted = source::is_said(&opened)?;
+    let scene = Scene { app, opened, database, wanted, against };
     let (mut told, mut problems) = (Vec::new(), Vec::<Problem>::new());
     for check in &CHECKS {
         let Some(looks_at) = (check.looks_at)(&scene) else { continue };
@@ -138,6 +152,50 @@ fn in_heads(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let lineage = scene.opened.graph.lineage();
     let forked = against::forked(lineage);
     Ok(if forked.is_empty() { Vec::new() } else { vec![target::several_heads(lineage, &forked)] })
+}
+
+/// Without models nothing says what the migrations are to make.
+fn models(scene: &Scene<'_>) -> Option<String> {
+    scene.wanted.then(|| "what the migrations make against the models".to_owned())
+}
+
+fn in_models(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    let opened = &scene.opened;
+    if !scene.wanted || !against::forked(opened.graph.lineage()).is_empty() {
+        // Of several heads it is not known which one the models are for; that they are several is told.
+        return Ok(Vec::new());
+    }
+    let made = Source::Revisions(opened.graph.lineage().heads()).schema(scene.app, opened)?;
+    let wanted = Source::Models.schema(scene.app, opened)?;
+    let changes = diff::changes(&made, &wanted, opened.project.settings().column_order);
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines: Vec<String> = changes.iter().flat_map(diff::Change::lines).collect();
+    let mut problem = Problem::new(MODELS_DIFFER, "the migrations do not make what the models want");
+    for line in lines.iter().take(LISTED) {
+        problem = problem.note(printable(line));
+    }
+    if lines.len() > LISTED {
+        problem = problem.note(format!("and {} more lines: `cargo migrate diff head models`", lines.len() - LISTED));
+    }
+    Ok(vec![problem.help("write the missing revision: `cargo migrate revision --autogenerate -m \"…\"`")])
+}
+
+fn schema(scene: &Scene<'_>) -> Option<String> {
+    match &scene.database {
+        Looked::At(database) => Some(format!("the schema of `{}` against its history", database.lock_name())),
+        Looked::Not(_) => None,
+    }
+}
+
+fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
+    // Where the files are not those that were applied, running them says nothing of the database.
+    if !in_files(scene)?.is_empty() || !in_database(scene)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(drift::object_by_object(scene.app, &scene.opened, database)?.into_iter().collect())
 }
 
 fn database(scene: &Scene<'_>) -> Option<String> {

@@ -1,19 +1,32 @@
 //! `revision --autogenerate`: what is asked before, and what is said of what was written.
 
-use build_support::problem::{Problem, printable};
+use build_support::problem::{Code, Problem, printable};
 
 use crate::app::{App, Opened};
 use crate::args::GeneratedArgs;
 use crate::autogenerate::{self, Outcome};
+use crate::commands::capture;
 use crate::commands::revision::EMPTY_SECTIONS;
 use crate::ddl::Fills;
 use crate::diff;
 use crate::failure::{Failure, Result};
+use crate::project::Database;
 use crate::project::settings::ColumnOrder;
 use crate::proof::{Proposal, State, Terms, section};
 use crate::renames::{Question, Said};
 use crate::schema::text::fold;
 use crate::source::Source;
+
+/// What an upgrade loses.
+pub const LOSES: Code = Code("loses");
+
+/// What is to be written.
+pub(super) struct Generated {
+    /// The migration's text.
+    pub(super) text: String,
+    /// The database that has it already, since it was written from there.
+    pub(super) captured: Option<Database>,
+}
 
 /// The text of a new migration with its sections filled in; `None` where there is nothing to do, which is said.
 pub(super) fn fill_in(
@@ -21,19 +34,25 @@ pub(super) fn fill_in(
     opened: &Opened,
     parents: &[usize],
     args: &GeneratedArgs,
-    text: String,
-) -> Result<Option<String>> {
+    text: &str,
+) -> Result<Option<Generated>> {
     opened.verified()?;
+    let captured = capture::asked_for(app, opened, parents, args)?;
     let (from, _) = Source::Revisions(parents.to_vec()).state(app, opened)?;
-    let (to, hints) = Source::Models.state(app, opened)?;
+    let wanted = match &captured {
+        Some(database) => Source::Database(Box::new(database.clone())),
+        None => Source::Models,
+    };
+    let (to, hints) = wanted.state(app, opened)?;
     let mut said = said(args)?;
     said.hints = hints;
-    let Some(proposal) = proposed(app, &from, &to, said, &fills(args)?, &terms(opened, args))? else {
-        nothing(app);
+    let terms = terms(opened, args);
+    let Some(proposal) = proposed(app, &from, &to, said, &fills(args)?, &terms)? else {
+        nothing(app, captured.as_ref());
         return Ok(None);
     };
-    tell(app, &from, &to, &proposal, &terms(opened, args));
-    Ok(Some(filled(&text, &proposal)))
+    tell(app, &from, &to, &proposal, &terms);
+    Ok(Some(Generated { text: filled(text, &proposal), captured }))
 }
 
 /// The rules of the configuration, and of the command line over it.
@@ -141,12 +160,16 @@ fn misread(text: &str, usage: &str) -> Failure {
         .help(format!("write `{usage}`"))
 }
 
-fn nothing(app: App<'_>) {
+fn nothing(app: App<'_>, captured: Option<&Database>) {
     if app.json() {
         app.shell.json(&serde_json::json!({ "command": "revision", "revision": null, "file": null }));
-    } else {
-        app.shell.status("Finished", "the migrations make what the models want: nothing to write");
+        return;
     }
+    let made = match captured {
+        Some(database) => format!("the migrations make what is in {database}"),
+        None => "the migrations make what the models want".to_owned(),
+    };
+    app.shell.status("Finished", format!("{made}: nothing to write"));
 }
 
 /// The text with its header and its sections filled in.

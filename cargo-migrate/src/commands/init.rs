@@ -1,19 +1,28 @@
 //! `init`: the folder, the lock, the configuration and git's lines.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use build_support::directory::{Directory, LOCK_FILE};
 use build_support::lock::Lock;
 use build_support::problem::{Code, Problem};
+use build_support::revision::RevisionId;
 use serde_json::json;
 
 use crate::app::App;
 use crate::args::InitArgs;
+use crate::commands::capture;
 use crate::failure::{Failure, Result};
 use crate::project::{Database, scaffold};
 
 /// `cargo migrate init`
 pub(super) fn init(app: App<'_>, args: &InitArgs) -> Result<()> {
+    let done = set_up(app, args)?;
+    let baseline = if args.baseline { capture::baseline(app, args.yes)? } else { None };
+    tell(app, args, &done, baseline.as_ref())
+}
+
+/// Writes what is missing; gives the files.
+fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
     let project = app.project()?;
     let failed = |error: std::io::Error, path: &Path| {
         Failure::from(Problem::new(Code("file-access"), format!("cannot write this: {error}")).in_file(path))
@@ -65,12 +74,23 @@ pub(super) fn init(app: App<'_>, args: &InitArgs) -> Result<()> {
             done.push(project.show_path(&path));
         }
     }
+    Ok(done)
+}
+
+fn tell(app: App<'_>, args: &InitArgs, done: &[PathBuf], baseline: Option<&RevisionId>) -> Result<()> {
+    let project = app.project()?;
+    let directory = Directory::new(project.migrations(), project.migrations_shown());
     if app.json() {
         let files: Vec<_> = done.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-        app.shell.json(&json!({ "command": "init", "package": project.key(), "written": files }));
+        app.shell.json(&json!({
+            "command": "init",
+            "package": project.key(),
+            "written": files,
+            "baseline": baseline.map(RevisionId::as_str),
+        }));
         return Ok(());
     }
-    for path in &done {
+    for path in done {
         app.shell.status("Written", path.display());
     }
     app.shell.status("Finished", format!("`{}` is ready", project.key()));

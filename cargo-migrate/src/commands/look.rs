@@ -15,6 +15,7 @@ use crate::app::{App, Opened};
 use crate::args::{CurrentArgs, HistoryArgs, SchemaArgs, ShowArgs};
 use crate::commands::drawing::Drawing;
 use crate::commands::scratch;
+use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -53,6 +54,10 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     problems.extend(found);
     problems.extend(scratch::take_off(&off, &database).err().unwrap_or_default());
     problems.extend(opened.not_renamed(&history, &name).err());
+    let drifted = drift::at_a_glance(app, &opened, &database, &history)?;
+    if drifted == Some(true) {
+        problems.push(drift::noticed(&name));
+    }
     let heads = heads_of(&opened);
     let at = current_ids(&opened, &history);
     if app.json() {
@@ -66,6 +71,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             "heads": heads,
             "applied": history.settled().of(key).count(),
             "pending": pending.iter().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
+            "drift": drifted,
             "problems": problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
         }));
         return Ok(());

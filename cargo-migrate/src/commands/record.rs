@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use build_support::revision::RevisionId;
 use build_support::target;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::driver::sqlite::SqliteDriver;
@@ -57,6 +58,14 @@ pub(super) fn stamp(app: App<'_>, args: &StampArgs) -> Result<()> {
         restamp(app, &opened, args, driver, history)
     })?;
     told(app, "stamp", changed);
+    Ok(())
+}
+
+/// Records that a database is at a revision whose file has just been written: what it does is in the database already.
+pub(super) fn stamp_new(app: App<'_>, id: &RevisionId, database: &Database, yes: bool) -> Result<()> {
+    let opened = app.open()?;
+    let args = StampArgs { revisions: vec![id.to_string()], purge: false, sql: false, yes };
+    change(app, &opened, database, yes, false, |driver, history| restamp(app, &opened, &args, driver, history))?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! `revision`: a new migration file; `merge` writes its own through the same functions.
 
+use std::path::PathBuf;
+
 use build_support::graph::Lineage;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::{RevisionId, check_key, check_name, slug};
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::RevisionArgs;
-use crate::commands::{edit, generate};
+use crate::commands::{edit, generate, record};
 use crate::failure::{Failure, Result};
 
 /// A parent that is not a head.
@@ -64,11 +66,13 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
         labels: &args.branch_label,
     };
     let (id, text) = draft.write(app, &opened, args.rev_id.as_deref())?;
+    let mut held = None;
     let text = if args.autogenerate {
-        match generate::fill_in(app, &opened, &parents, &args.generated, text)? {
-            Some(text) => text,
-            None => return Ok(()),
-        }
+        let Some(generated) = generate::fill_in(app, &opened, &parents, &args.generated, &text)? else {
+            return Ok(());
+        };
+        held = generated.captured;
+        generated.text
     } else {
         text
     };
@@ -77,6 +81,12 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
         return Ok(());
     }
     create(app, &opened, &id, &text, "revision")?;
+    if let Some(database) = held {
+        record::stamp_new(app, &id, &database, true)?;
+        if !app.json() {
+            app.shell.status("Stamped", format!("{id} on {database}, which has it already"));
+        }
+    }
     match editor {
         Some(editor) => edit::open(app, &editor, &opened.directory.file(&id)).map(drop),
         None => Ok(()),
@@ -193,6 +203,17 @@ impl Draft<'_> {
 
 /// Writes a new migration file and its draft line, and says so.
 pub(super) fn create(app: App<'_>, opened: &Opened, id: &RevisionId, text: &str, command: &str) -> Result<()> {
+    let path = write(opened, id, text)?;
+    if app.json() {
+        app.shell.json(&json!({ "command": command, "revision": id.as_str(), "file": path.to_string_lossy() }));
+    } else {
+        app.shell.status("Created", path.display());
+    }
+    Ok(())
+}
+
+/// Writes a new migration file and its draft line; gives how the file is called.
+pub(super) fn write(opened: &Opened, id: &RevisionId, text: &str) -> Result<PathBuf> {
     // What was put together here must read back as what was meant, whatever stood in a message or a label.
     let path = opened.directory.shown().join(id.file_name());
     build_support::migration::Migration::parse(id.clone(), &path, text)?;
@@ -201,10 +222,5 @@ pub(super) fn create(app: App<'_>, opened: &Opened, id: &RevisionId, text: &str,
         locks.shared.set_package(opened.project.key());
         locks.shared.add_draft(id.clone());
     })?;
-    if app.json() {
-        app.shell.json(&json!({ "command": command, "revision": id.as_str(), "file": path.to_string_lossy() }));
-    } else {
-        app.shell.status("Created", path.display());
-    }
-    Ok(())
+    Ok(path)
 }

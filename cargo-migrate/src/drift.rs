@@ -1,0 +1,111 @@
+//! Whether a database's schema is what its revisions make: at a glance by the hash that the last run has left, object by
+//! object by running the revisions again on a scratch database.
+
+use build_support::problem::{Code, Problem, printable};
+use migrate_runtime::history::History;
+use migrate_runtime::plan;
+use migrate_runtime::runner::store_problem;
+use migrate_runtime::sqlite::Store;
+use rusqlite::Connection;
+
+use crate::app::{App, Opened};
+use crate::diff;
+use crate::failure::{Failure, Result};
+use crate::introspect;
+use crate::live;
+use crate::project::Database;
+use crate::project::settings::ColumnOrder;
+use crate::source::Source;
+
+/// A database was changed by other means than its revisions.
+pub const DRIFT: Code = Code("drift");
+
+/// How many differences are listed.
+const LISTED: usize = 20;
+
+/// Whether the schema is another one than the last run has left. `None` where no run has left a word about it, or there
+/// is no file.
+///
+/// # Errors
+/// A database that cannot be read.
+pub fn at_a_glance(app: App<'_>, opened: &Opened, database: &Database, history: &History) -> Result<Option<bool>> {
+    let newest = history.rows().iter().filter(|row| row.schema_hash.is_some()).max_by_key(|row| row.sequence);
+    let Some(recorded) = newest.and_then(|row| row.schema_hash.as_deref()) else { return Ok(None) };
+    let Some(mut connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
+    Ok(Some(hash(&mut connection, opened)? != recorded))
+}
+
+fn hash(connection: &mut Connection, opened: &Opened) -> Result<String> {
+    let mut store = Store::new(connection, opened.project.settings().version_table.as_str());
+    store.schema_hash().map_err(|error| Failure::from(store_problem(&error)))
+}
+
+/// What stands in for the list where the schema is another one at a glance.
+#[must_use]
+pub fn noticed(database: &str) -> Problem {
+    Problem::new(DRIFT, format!("the schema of {database} was changed since the last run, by other means"))
+        .as_warning()
+        .help("see what differs: `cargo migrate check`")
+        .help("keep the change as a revision: `cargo migrate revision --autogenerate --capture -m \"…\"`")
+}
+
+/// Everything in which the live schema is not what the applied revisions make, as one problem.
+///
+/// Where others share the database, or it has revisions that are not in this checkout, these cannot be run again, and the
+/// hash alone is compared.
+///
+/// # Errors
+/// A database that cannot be read, and revisions that cannot be run again.
+pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> Result<Option<Problem>> {
+    let key = opened.project.key();
+    let history = opened.history(database)?;
+    let name = format!("`{}`", database.lock_name());
+    if history.rows().is_empty() || history.rows().iter().any(migrate_runtime::history::AppliedRevision::is_half_way) {
+        // Nothing has been run here, or it is not known how far.
+        return Ok(None);
+    }
+    let known = |row: &migrate_runtime::history::AppliedRevision| {
+        row.package == key && opened.graph.find(row.id.as_str()).is_some()
+    };
+    if !history.rows().iter().all(known) {
+        let drifted = at_a_glance(app, opened, database, &history)? == Some(true);
+        return Ok(drifted.then(|| as_error(&name, "the schema is not the one that the last run has left")));
+    }
+    let Some(connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
+    let version_table = &opened.project.settings().version_table;
+    let is = introspect::read(&connection, version_table)?;
+    let made = Source::Revisions(applied_heads(opened, &history)).schema(app, opened)?;
+    // A column that was added is the last one, wherever a rebuild would have put it.
+    let changes = diff::changes(&made, &is, ColumnOrder::Any);
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let lines: Vec<String> = changes.iter().flat_map(diff::Change::lines).collect();
+    let mut problem = as_error(&name, "its schema is not what its revisions make");
+    for line in lines.iter().take(LISTED) {
+        problem = problem.note(printable(line));
+    }
+    if lines.len() > LISTED {
+        problem = problem.note(format!(
+            "and {} more lines: `cargo migrate diff current {}`",
+            lines.len() - LISTED,
+            database.lock_name()
+        ));
+    }
+    Ok(Some(problem))
+}
+
+fn as_error(database: &str, what: &str) -> Problem {
+    Problem::new(DRIFT, format!("{database} was changed by other means: {what}"))
+        .help("keep the change as a revision: `cargo migrate revision --autogenerate --capture -m \"…\"`")
+        .help("or take it back by hand in the database")
+}
+
+/// The applied revisions that no applied one follows.
+#[must_use]
+pub fn applied_heads(opened: &Opened, history: &History) -> Vec<usize> {
+    let lineage = opened.graph.lineage();
+    let applied = plan::applied(opened.project.key(), lineage, history);
+    let last = |at: &usize| applied[*at] && !lineage.children(*at).iter().any(|child| applied[*child]);
+    lineage.order().iter().copied().filter(last).collect()
+}
