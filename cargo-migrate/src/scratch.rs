@@ -6,13 +6,14 @@ use rusqlite::config::DbConfig;
 
 use crate::failure::Result;
 use crate::introspect::failed;
+use crate::live;
 
 /// An empty database in memory, as the runner has it: foreign keys are not enforced.
 ///
 /// # Errors
 /// None in practice.
 pub fn empty() -> Result<Connection> {
-    let connection = Connection::open_in_memory().map_err(failed)?;
+    let connection = live::in_memory()?;
     connection.execute_batch("PRAGMA foreign_keys = OFF").map_err(failed)?;
     Ok(connection)
 }

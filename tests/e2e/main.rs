@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests ask the world that they run in")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
+mod autogenerating;
 mod branches;
 mod checking;
 mod database_file;

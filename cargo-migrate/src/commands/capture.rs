@@ -58,7 +58,7 @@ pub(super) fn asked_for(
     if database.scratch || !matches!(drifted, Ok(Some(true))) {
         return Ok(None);
     }
-    app.shell.problem(&drift::noticed(&format!("`{}`", database.lock_name())));
+    app.shell.problem(&drift::noticed(&database.to_string()));
     let offered = app.context.interactive() && !app.json();
     if offered
         && app.shell.confirm("write that change as this revision, instead of what the models want?").unwrap_or(false)

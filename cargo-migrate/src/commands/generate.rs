@@ -1,18 +1,24 @@
 //! `revision --autogenerate`: what is asked before, and what is said of what was written.
 
+use std::ops::Range;
+use std::path::Path;
+
+use build_support::migration::Migration;
 use build_support::problem::{Code, Problem, printable};
+use build_support::revision::RevisionId;
+use migrate_runtime::statement::split;
 
 use crate::app::{App, Opened};
 use crate::args::GeneratedArgs;
 use crate::autogenerate::{self, Outcome};
 use crate::commands::capture;
 use crate::commands::revision::EMPTY_SECTIONS;
-use crate::ddl::Fills;
+use crate::ddl::{Fills, Statement};
 use crate::diff;
 use crate::failure::{Failure, Result};
 use crate::project::Database;
 use crate::project::settings::ColumnOrder;
-use crate::proof::{Proposal, State, Terms, section};
+use crate::proof::{OUT_OF_REACH, Proposal, State, Terms, section};
 use crate::renames::{Question, Said};
 use crate::schema::text::fold;
 use crate::source::Source;
@@ -51,8 +57,10 @@ pub(super) fn fill_in(
         nothing(app, captured.as_ref());
         return Ok(None);
     };
+    let text = filled(text, &proposal);
+    reads_back(&text, &proposal)?;
     tell(app, &from, &to, &proposal, &terms);
-    Ok(Some(Generated { text: filled(text, &proposal), captured }))
+    Ok(Some(Generated { text, captured }))
 }
 
 /// The rules of the configuration, and of the command line over it.
@@ -181,6 +189,26 @@ pub(super) fn filled(text: &str, proposal: &Proposal) -> String {
     }
     text.push_str(&format!("\n-- migrate:up\n{}\n-- migrate:down\n{}", section(&proposal.up), section(&proposal.down)));
     text
+}
+
+/// Refuses a text that a run would read otherwise than it was proved: a comment within a table's text may look like one
+/// of the lines that divide a migration.
+fn reads_back(text: &str, proposal: &Proposal) -> Result<()> {
+    let id = RevisionId::new("generated")?;
+    let read = Migration::parse(id, Path::new("generated.sql"), text).ok();
+    let same = |span: Option<&Range<usize>>, statements: &[Statement]| {
+        let proved = section(statements);
+        let read = span.map_or_else(Vec::new, |span| split(text, span.clone()));
+        let proved = split(&proved, 0..proved.len());
+        read.len() == proved.len() && read.iter().zip(&proved).all(|(a, b)| a.text == b.text)
+    };
+    if read.is_some_and(|read| same(Some(&read.up), &proposal.up) && same(read.down.as_ref(), &proposal.down)) {
+        return Ok(());
+    }
+    Err(Problem::new(OUT_OF_REACH, "what was proved cannot be written as a migration")
+        .note("a comment in the schema looks like one of the lines that divide a migration (`-- migrate:…`)")
+        .help("change that comment")
+        .into())
 }
 
 /// Says what the migration does, what it loses, and what its downgrade makes up.

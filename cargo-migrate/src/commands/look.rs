@@ -56,7 +56,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     problems.extend(opened.not_renamed(&history, &name).err());
     let drifted = drift::at_a_glance(app, &opened, &database, &history)?;
     if drifted == Some(true) {
-        problems.push(drift::noticed(&name));
+        problems.push(drift::noticed(&database.to_string()));
     }
     let heads = heads_of(&opened);
     let at = current_ids(&opened, &history);

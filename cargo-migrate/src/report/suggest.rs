@@ -52,7 +52,8 @@ impl Chosen {
             let has = |flags: &[&str]| line.split(' ').any(|word| flags.contains(&word));
             let verb = line.split(' ').next().unwrap_or_default();
             let package = if has(&["-p", "--migrations", "--name"]) { "" } else { &self.package };
-            let database = if has(&["-d"]) || WITHOUT_DATABASE.contains(&verb) { "" } else { &self.database };
+            let on_files = WITHOUT_DATABASE.contains(&verb) && !has(&["--capture", "--baseline"]);
+            let database = if has(&["-d"]) || on_files { "" } else { &self.database };
             *code = format!("{before}{COMMAND}{}{package}{database}{line}", self.manifest);
         }
         parts.join("`")

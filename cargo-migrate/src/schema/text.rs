@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_reserved_words_are_sorted_and_refused_by_sqlite_as_bare_names() {
-        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let connection = crate::scratch::empty().unwrap();
         assert!(RESERVED.is_sorted());
         for word in RESERVED {
             let value =
