@@ -15,6 +15,7 @@ use build_support::problem::printable;
 use crate::app::Opened;
 use crate::failure::Result;
 
+pub(crate) use git::OF_HOOKS;
 pub use git::{NO_GIT, NO_MERGE_BASE, NO_REPOSITORY, UNKNOWN_REF};
 pub use judge::{FORKED_HEADS, forked};
 pub use merged::{ADDED_TWICE, CHANGED_TWICE};

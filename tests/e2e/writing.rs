@@ -284,6 +284,9 @@ fn where_git_knows_the_old_text_repair_shows_what_changed() {
         "statement 1 was `CREATE TABLE t_b1 (id INTEGER PRIMARY KEY);`",
         "and is `CREATE TABLE t_b1 (id TEXT",
     ]);
+    // In a hook git names the repository from the folder that the hook runs in.
+    let ran = crate::harness::Ran::of(&project.command(&["repair"]).env("GIT_DIR", ".git").output().unwrap());
+    ran.refused(&["statement 1 was `CREATE TABLE t_b1 (id INTEGER PRIMARY KEY);`"]);
 }
 
 #[test]

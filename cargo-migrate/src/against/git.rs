@@ -18,7 +18,7 @@ pub const UNKNOWN_REF: Code = Code("unknown-ref");
 pub const NO_MERGE_BASE: Code = Code("no-merge-base");
 
 /// Set for git's hooks, where they name the repository relative to another folder than the one that git is asked in.
-const OF_HOOKS: [&str; 4] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"];
+pub(crate) const OF_HOOKS: [&str; 4] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"];
 
 /// A file of a folder at a commit.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::against::OF_HOOKS;
 use build_support::checksum::Checksum;
 use build_support::directory::Directory;
 use build_support::migration::{Migration, normalise};
@@ -19,6 +20,8 @@ pub(super) fn text(directory: &Directory, id: &RevisionId, checksum: &Checksum) 
     let file = format!("./{}", id.file_name());
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
+        // Set for git's hooks, where they name the repository from another folder.
+        OF_HOOKS.iter().for_each(|name| drop(command.env_remove(name)));
         command.current_dir(directory.path()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
         command.output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
     };
