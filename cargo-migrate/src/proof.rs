@@ -62,6 +62,12 @@ pub struct Proposal {
     pub up: Vec<Statement>,
     /// What the downgrade does.
     pub down: Vec<Statement>,
+    /// What the upgrade renames.
+    pub renames: Renames,
+    /// What else it changes, in lines for a person.
+    pub lines: Vec<String>,
+    /// The same for a program.
+    pub changes: Vec<serde_json::Value>,
     /// What the upgrade loses.
     pub losses: Vec<Loss>,
     /// The tables that the upgrade rebuilds, each with the reason.
@@ -217,7 +223,16 @@ impl Proof<'_> {
         if let Some(new) = broken.difference(&content::violations(&renamed.connection)).next() {
             return Err(self.suspect_row(new, "leads to the wanted schema"));
         }
-        Ok((landed, Proposal { up: statements, losses, rebuilt, ..Proposal::default() }))
+        let proposal = Proposal {
+            up: statements,
+            renames: self.renames.clone(),
+            lines: changes.iter().flat_map(diff::Change::lines).collect(),
+            changes: changes.iter().map(diff::Change::json).collect(),
+            losses,
+            rebuilt,
+            ..Proposal::default()
+        };
+        Ok((landed, proposal))
     }
 
     fn down(&self, landed: &State, proposal: &Proposal, caution: Caution) -> std::result::Result<Down, Refusal> {

@@ -22,6 +22,8 @@ pub struct Said {
     pub columns: Vec<(String, String, String)>,
     /// The same, from `renamed_from` in the models, which may tell of what was renamed long ago.
     pub hints: Hints,
+    /// What was asked and is no rename.
+    pub denied: Vec<Question>,
     /// Whether everything else that looks like a rename is none.
     pub no_others: bool,
 }
@@ -178,7 +180,7 @@ pub fn settle(said: &Said, from: &Schema, to: &Schema) -> Result<(Renames, Vec<Q
     if !problems.is_empty() {
         return Err(problems);
     }
-    let questions = if said.no_others { Vec::new() } else { questions(&renames, from, to) };
+    let questions = if said.no_others { Vec::new() } else { questions(&renames, &said.denied, from, to) };
     Ok((renames, questions))
 }
 
@@ -209,45 +211,54 @@ fn taken(name: &str, what: &str) -> Problem {
     )
 }
 
-/// What vanishes while something like it appears.
-fn questions(renames: &Renames, from: &Schema, to: &Schema) -> Vec<Question> {
-    let mut questions = Vec::new();
-    let gone: Vec<&Table> =
-        from.tables().filter(|table| to.table(&table.name).is_none() && !renames.has_table(&table.name)).collect();
-    let new: Vec<&Table> =
+/// What vanishes while something like it appears; each new thing is asked about once.
+fn questions(renames: &Renames, denied: &[Question], from: &Schema, to: &Schema) -> Vec<Question> {
+    let mut questions: Vec<Question> = Vec::new();
+    let gone = from.tables().filter(|table| to.table(&table.name).is_none() && !renames.has_table(&table.name));
+    let mut new: Vec<&Table> =
         to.tables().filter(|table| from.table(&table.name).is_none() && !renames.has_table(&table.name)).collect();
-    for old in &gone {
+    for old in gone {
+        let asked = |new: &Table| Question::Table { old: old.name.clone(), new: new.name.clone() };
+        let likely = (0..new.len())
+            .map(|at| (likeness(old, new[at]), at))
+            .filter(|(likeness, at)| *likeness > 0 && !denied.contains(&asked(new[*at])));
         // The likeliest one alone: a list of all pairs helps nobody.
-        let likely = new.iter().map(|new| (likeness(old, new), new)).filter(|(likeness, _)| *likeness > 0);
-        if let Some((_, new)) = likely.max_by_key(|(likeness, _)| *likeness) {
-            questions.push(Question::Table { old: old.name.clone(), new: new.name.clone() });
+        if let Some((_, at)) = likely.max_by_key(|(likeness, at)| (*likeness, std::cmp::Reverse(*at))) {
+            questions.push(asked(new.remove(at)));
         }
     }
     for after in to.tables() {
         let Some(before) = from.table(renames.old_table(&after.name)) else { continue };
         let free = |column: &&Column| !renames.has_column(&after.name, &column.name) && column.generated.is_none();
-        let gone = before.columns.iter().filter(|column| after.column(&column.name).is_none()).filter(free);
-        let new: Vec<&Column> =
+        let gone: Vec<&Column> =
+            before.columns.iter().filter(|column| after.column(&column.name).is_none()).filter(free).collect();
+        let mut new: Vec<&Column> =
             after.columns.iter().filter(|column| before.column(&column.name).is_none()).filter(free).collect();
-        for old in gone {
-            let likely = new.iter().filter(|new| alike(old, new));
-            let near = nearest(&old.name, likely.clone().map(|column| column.name.as_str()));
-            let new = near.and_then(|name| after.column(name)).or_else(|| likely.clone().next().copied());
-            if let Some(new) = new {
-                questions.push(Question::Column {
+        // Those whose names are close are matched first, so that no other one takes their place.
+        for by_name in [true, false] {
+            for old in &gone {
+                let question = |new: &Column| Question::Column {
                     table: after.name.clone(),
                     old: old.name.clone(),
                     new: new.name.clone(),
-                });
+                };
+                let known = |asked: &Question| matches!(asked, Question::Column { table, old: it, .. } if *table == after.name && *it == old.name);
+                if questions.iter().any(known) {
+                    continue;
+                }
+                let fits = |new: &Column| if by_name { near(old, new) } else { old.affinity() == new.affinity() };
+                if let Some(at) = new.iter().position(|new| fits(new) && !denied.contains(&question(new))) {
+                    questions.push(question(new.remove(at)));
+                }
             }
         }
     }
     questions
 }
 
-/// Whether the values of one column could be those of the other: it keeps the same kind of value, or its name is close.
-fn alike(old: &Column, new: &Column) -> bool {
-    old.affinity() == new.affinity() || nearest(&old.name, std::iter::once(new.name.as_str())).is_some()
+/// Whether the names are close.
+fn near(old: &Column, new: &Column) -> bool {
+    nearest(&old.name, std::iter::once(new.name.as_str())).is_some()
 }
 
 /// How many columns two tables share, in hundredths of those that either has; nothing below half.

@@ -14,7 +14,6 @@ use crate::autogenerate::{self, Outcome};
 use crate::commands::capture;
 use crate::commands::revision::EMPTY_SECTIONS;
 use crate::ddl::{Fills, Statement};
-use crate::diff;
 use crate::failure::{Failure, Result};
 use crate::project::Database;
 use crate::project::settings::ColumnOrder;
@@ -59,7 +58,7 @@ pub(super) fn fill_in(
     };
     let text = filled(text, &proposal);
     reads_back(&text, &proposal)?;
-    tell(app, &from, &to, &proposal, &terms);
+    tell(app, &proposal);
     Ok(Some(Generated { text, captured }))
 }
 
@@ -96,27 +95,20 @@ pub(super) fn proposed(
     }
 }
 
-/// Asks about each; what is no rename is not asked again.
+/// Asks about the first: what it is decides what is asked next.
 fn decide(app: App<'_>, questions: &[Question], said: &mut Said) -> Result<()> {
-    for question in questions {
-        let (asked, renamed) = match question {
-            Question::Table { old, new } => (format!("was table `{old}` renamed to `{new}`?"), said.tables.len()),
-            Question::Column { table, old, new } => {
-                (format!("was column `{table}.{old}` renamed to `{new}`?"), said.columns.len())
-            }
-        };
-        app.shell.note(format!("{asked} As a rename its values are kept; otherwise they are lost"));
-        let yes = app.shell.confirm("renamed?").map_err(|_| Failure::from(autogenerate::undecided(questions)))?;
-        match question {
-            Question::Table { old, new } if yes => said.tables.insert(renamed, (old.clone(), new.clone())),
-            Question::Column { table, old, new } if yes => {
-                said.columns.insert(renamed, (table.clone(), old.clone(), new.clone()));
-            }
-            Question::Table { .. } | Question::Column { .. } => {}
-        }
+    let Some(question) = questions.first() else { return Ok(()) };
+    let asked = match question {
+        Question::Table { old, new } => format!("was the table `{old}` renamed to `{new}`?"),
+        Question::Column { table, old, new } => format!("was the column `{table}.{old}` renamed to `{new}`?"),
+    };
+    app.shell.note("what is renamed keeps its values; what is not renamed loses them");
+    let renamed = app.shell.confirm(&asked).map_err(|_| Failure::from(autogenerate::undecided(questions)))?;
+    match question.clone() {
+        question if !renamed => said.denied.push(question),
+        Question::Table { old, new } => said.tables.push((old, new)),
+        Question::Column { table, old, new } => said.columns.push((table, old, new)),
     }
-    // A table that was renamed may have renamed columns, which could not be seen before.
-    said.no_others = !questions.iter().any(|question| matches!(question, Question::Table { .. }));
     Ok(())
 }
 
@@ -212,14 +204,18 @@ fn reads_back(text: &str, proposal: &Proposal) -> Result<()> {
 }
 
 /// Says what the migration does, what it loses, and what its downgrade makes up.
-fn tell(app: App<'_>, from: &State, to: &State, proposal: &Proposal, terms: &Terms<'_>) {
+fn tell(app: App<'_>, proposal: &Proposal) {
     if app.json() {
         return;
     }
-    for change in diff::changes(&from.schema, &to.schema, terms.order) {
-        for line in change.lines() {
-            app.shell.status("", printable(&line));
-        }
+    for (old, new) in &proposal.renames.tables {
+        app.shell.status("", printable(&format!("~ table {old} renamed to {new}")));
+    }
+    for (table, old, new) in &proposal.renames.columns {
+        app.shell.status("", printable(&format!("~ column {table}.{old} renamed to {new}")));
+    }
+    for line in &proposal.lines {
+        app.shell.status("", printable(line));
     }
     for loss in &proposal.losses {
         app.shell.problem(

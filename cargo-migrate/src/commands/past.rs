@@ -21,7 +21,9 @@ pub(super) fn text(directory: &Directory, id: &RevisionId, checksum: &Checksum) 
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
         // Set for git's hooks, where they name the repository from another folder.
-        OF_HOOKS.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in OF_HOOKS {
+            command.env_remove(name);
+        }
         command.current_dir(directory.path()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
         command.output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
     };
