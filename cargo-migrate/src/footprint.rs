@@ -53,6 +53,8 @@ pub enum Deed {
     Alter,
     /// Rows come, go or change.
     Write,
+    /// Rows that are there go or change: by DELETE, by UPDATE, or because a new one takes the place of an old one.
+    Erase,
     /// Rows are read.
     Read,
 }
@@ -179,11 +181,15 @@ impl Footprint {
                 self.touch(Kind::Trigger, trigger_name, Deed::Drop);
                 self.touch(Kind::Table, table_name, Deed::Alter);
             }
-            AuthAction::Insert { table_name } | AuthAction::Delete { table_name } if !own(table_name) => {
+            AuthAction::Insert { table_name } if !own(table_name) => {
                 self.touch(Kind::Table, table_name, Deed::Write);
+            }
+            AuthAction::Delete { table_name } if !own(table_name) => {
+                self.touch(Kind::Table, table_name, Deed::Write).deeds.insert(Deed::Erase);
             }
             AuthAction::Update { table_name, column_name } if !own(table_name) => {
                 self.column(table_name, column_name, Deed::Write, ColumnDeed::Update);
+                self.touch(Kind::Table, table_name, Deed::Erase);
             }
             AuthAction::Read { table_name, column_name } if !own(table_name) => {
                 self.column(table_name, column_name, Deed::Read, ColumnDeed::Read);
@@ -290,6 +296,14 @@ impl Replay {
         let made =
             |((kind, _), touch): &(&(Kind, String), &Touch)| *kind == Kind::View && touch.deeds.contains(&Deed::Create);
         let view = told.touches.iter().find(made).map(|((_, name), _)| name.replace('"', "\"\""));
+        let inserts = told.touches.values().any(|touch| touch.deeds.contains(&Deed::Write));
+        if inserts && self.replaces(statement.text).map_err(refused)? {
+            for ((kind, name), touch) in &told.touches {
+                if touch.deeds.contains(&Deed::Write) {
+                    footprint.touch(*kind, name, Deed::Erase);
+                }
+            }
+        }
         footprint.extend(told);
         if alters {
             let before = self.shape().map_err(refused)?;
@@ -303,6 +317,20 @@ impl Replay {
             footprint.extend(self.touched(&format!("SELECT * FROM \"{view}\"")).map_err(refused)?);
         }
         Ok(())
+    }
+
+    /// Whether SQLite's program for a statement has a step that takes a row away, as that of an INSERT has where a new row
+    /// may take the place of an old one: by its own words, or by what a constraint of the table says. `EXPLAIN` lists the
+    /// programs of triggers, too (<https://www.sqlite.org/opcode.html>).
+    fn replaces(&self, statement: &str) -> rusqlite::Result<bool> {
+        let mut program = self.connection.prepare(&format!("EXPLAIN {statement}"))?;
+        let mut rows = program.raw_query();
+        while let Some(row) = rows.next()? {
+            if matches!(row.get_ref("opcode")?.as_str()?, "Delete" | "IdxDelete" | "VUpdate") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn step(&self, statement: &Statement<'_>) -> Result<(), Unplayable> {

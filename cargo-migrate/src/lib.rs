@@ -36,6 +36,7 @@ pub mod project;
 pub mod proof;
 pub mod renames;
 pub mod report;
+pub mod risk;
 pub mod schema;
 pub mod scratch;
 pub mod source;

@@ -180,6 +180,7 @@ pub fn replay(app: App<'_>, opened: &Opened, revisions: &[usize]) -> Result<Conn
         wait: app.wait(opened),
         expected: None,
         down_from: None,
+        before: None,
         now: &now,
         tool_version: env!("CARGO_PKG_VERSION"),
     };

@@ -246,6 +246,7 @@ impl<'a> Migrator<'a> {
             wait: self.wait,
             expected: None,
             down_from: Some(DownFrom::Stored),
+            before: None,
             now: &now,
             tool_version: env!("CARGO_PKG_VERSION"),
         };

@@ -55,6 +55,9 @@ pub enum DownFrom {
     File,
 }
 
+/// What is done before a run's first statement, with its steps.
+pub type Before<'a> = &'a dyn Fn(&[Step]) -> Result<(), Problem>;
+
 /// How a run is made.
 pub struct Options<'a> {
     /// Commit after each revision instead of once.
@@ -67,6 +70,9 @@ pub struct Options<'a> {
     pub expected: Option<&'a Plan>,
     /// Which down text to run where two differ; `None` refuses.
     pub down_from: Option<DownFrom>,
+    /// Called once in a run that has something to do, with the lock held and before the first statement: whoever wants a
+    /// copy of the database makes it here, with a connection of its own. A problem ends the run.
+    pub before: Option<Before<'a>>,
     /// The time, in UTC and RFC 3339, for the version table.
     pub now: &'a dyn Fn() -> String,
     /// The tool's version, for the version table.
@@ -225,6 +231,9 @@ impl Run<'_, '_> {
                     .help("run the command again: it goes on from where the database is")));
                 }
             }
+            if let (0, Some(before)) = (number, self.options.before) {
+                before(&plan.steps).map_err(one)?;
+            }
             self.driver.ensure_table().map_err(|error| one(store_problem(&error)))?;
             if unit[0].directives.no_transaction {
                 self.outside(&plan.package, &unit[0])?;
@@ -323,6 +332,7 @@ mod tests {
             wait: Duration::ZERO,
             expected: None,
             down_from: None,
+            before: None,
             now: &String::new,
             tool_version: "0",
         };

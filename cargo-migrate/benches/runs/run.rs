@@ -61,6 +61,7 @@ fn ours(folder: &Path, database: &Path, size: usize) -> Duration {
             wait: Duration::from_secs(30),
             expected: None,
             down_from: None,
+            before: None,
             now: &|| "2025-01-01T00:00:00Z".to_owned(),
             tool_version: env!("CARGO_PKG_VERSION"),
         };

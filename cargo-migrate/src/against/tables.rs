@@ -249,7 +249,15 @@ fn refusal(up: [&Touch; 2], names: &[String; 2]) -> Option<String> {
 
 /// What each of two revisions does, up and down.
 fn told(all: [&Touch; 2], names: &[String; 2]) -> String {
-    let words = |touch: &Touch| touch.deeds.iter().map(|deed| word(*deed)).collect::<Vec<_>>().join(" and ");
+    let words = |touch: &Touch| {
+        touch
+            .deeds
+            .iter()
+            .filter(|deed| **deed != Deed::Erase)
+            .map(|deed| word(*deed))
+            .collect::<Vec<_>>()
+            .join(" and ")
+    };
     format!("up and down, {} {} it, {} {} it", names[0], words(all[0]), names[1], words(all[1]))
 }
 
@@ -258,7 +266,7 @@ fn word(deed: Deed) -> &'static str {
         Deed::Create => "makes",
         Deed::Drop => "drops",
         Deed::Alter => "alters",
-        Deed::Write => "writes",
+        Deed::Write | Deed::Erase => "writes",
         Deed::Read => "reads",
     }
 }

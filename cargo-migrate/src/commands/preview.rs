@@ -74,6 +74,7 @@ pub(super) fn print(
         wait: std::time::Duration::ZERO,
         expected: None,
         down_from,
+        before: None,
         now: &now,
         tool_version: env!("CARGO_PKG_VERSION"),
     };
@@ -198,6 +199,7 @@ fn replay(app: App<'_>, opened: &Opened, connection: &mut Connection, wanted: &[
         wait: std::time::Duration::ZERO,
         expected: None,
         down_from: None,
+        before: None,
         now: &now,
         tool_version: env!("CARGO_PKG_VERSION"),
     };

@@ -156,7 +156,7 @@ pub(super) fn run(
     } else {
         (live::open_for_writing(database, false)?, true)
     };
-    let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from };
+    let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: None };
     let result = carry_out(app, opened, &mut connection, &how, planner);
     match result {
         Ok(report) => {
@@ -190,6 +190,8 @@ pub(super) struct How<'a> {
     pub(super) dry_run: bool,
     pub(super) expected: Option<&'a Plan>,
     pub(super) down_from: Option<runner::DownFrom>,
+    /// As [`Options::before`].
+    pub(super) before: Option<runner::Before<'a>>,
 }
 
 /// Hands a connection to the runner and shows what it does.
@@ -207,6 +209,7 @@ pub(super) fn carry_out(
         wait: app.wait(opened),
         expected: how.expected,
         down_from: how.down_from,
+        before: how.before,
         now: &now,
         tool_version: env!("CARGO_PKG_VERSION"),
     };

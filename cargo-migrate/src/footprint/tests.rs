@@ -54,7 +54,7 @@ fn a_renamed_table_is_one_that_goes_and_one_that_comes() {
 fn rows_are_read_and_written_column_by_column() {
     assert_eq!(
         told("UPDATE todos SET done = 1 WHERE title = 'x';"),
-        ["table todos: {Write, Read}; done: {Update}; title: {Read}"]
+        ["table todos: {Write, Erase, Read}; done: {Update}; title: {Read}"]
     );
     assert_eq!(
         told("INSERT INTO audit SELECT title FROM titles;"),
@@ -64,8 +64,35 @@ fn rows_are_read_and_written_column_by_column() {
 }
 
 #[test]
+fn a_new_row_that_may_take_the_place_of_an_old_one_is_told_from_one_that_comes_besides() {
+    for (statement, erases) in [
+        ("INSERT INTO plain VALUES (1)", false),
+        ("INSERT OR IGNORE INTO plain VALUES (1)", false),
+        ("INSERT OR REPLACE INTO plain VALUES (1)", true),
+        ("REPLACE INTO plain SELECT 1", true),
+        ("INSERT INTO greedy VALUES (1)", true),
+        ("INSERT OR ABORT INTO greedy VALUES (1)", false),
+        ("INSERT INTO plain VALUES (1) ON CONFLICT DO UPDATE SET a = 2", true),
+        ("INSERT INTO watched VALUES (1)", true),
+        ("DELETE FROM plain", true),
+    ] {
+        let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+        let tables = "CREATE TABLE plain (a UNIQUE); CREATE TABLE greedy (a UNIQUE ON CONFLICT REPLACE);
+            CREATE TABLE watched (a); CREATE TRIGGER w AFTER INSERT ON watched BEGIN DELETE FROM plain; END;";
+        assert!(replay.run(tables, 0..tables.len()).is_empty());
+        let (footprint, refused) = replay.record(statement, 0..statement.len());
+        assert!(refused.is_empty(), "{refused:?}");
+        let found = footprint.touches().any(|(_, _, touch)| touch.deeds.contains(&Deed::Erase));
+        assert_eq!(found, erases, "{statement}");
+    }
+}
+
+#[test]
 fn what_a_trigger_writes_is_touched_as_well() {
-    assert_eq!(told("DELETE FROM todos;"), ["table audit: {Write}", "table todos: {Write, Read}; title: {Read}"]);
+    assert_eq!(
+        told("DELETE FROM todos;"),
+        ["table audit: {Write, Erase}", "table todos: {Write, Erase, Read}; title: {Read}"]
+    );
 }
 
 #[test]
@@ -87,7 +114,7 @@ fn a_view_reads_what_it_will_read() {
 
 #[test]
 fn a_view_that_goes_leaves_its_table_be() {
-    assert_eq!(told("DROP VIEW titles;"), ["view titles: {Drop, Write}"]);
+    assert_eq!(told("DROP VIEW titles;"), ["view titles: {Drop, Write, Erase}"]);
 }
 
 #[test]
@@ -133,7 +160,7 @@ fn a_statement_that_only_a_program_can_run_is_told_with_its_place_and_passed_ove
     let [refused] = &refused[..] else { panic!("{refused:?}") };
     assert_eq!(&sql[refused.span.clone()], "INSERT INTO t VALUES (uuid7());");
     assert!(refused.message.contains("uuid7"), "{}", refused.message);
-    assert_eq!(footprint.of(Kind::Table, "t").unwrap().deeds, [Deed::Create, Deed::Write].into());
+    assert_eq!(footprint.of(Kind::Table, "t").unwrap().deeds, [Deed::Create, Deed::Write, Deed::Erase].into());
 }
 
 #[test]
