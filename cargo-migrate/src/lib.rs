@@ -29,6 +29,7 @@ pub mod diff;
 pub mod drift;
 pub mod exit;
 pub mod failure;
+pub mod fingerprint;
 pub mod footprint;
 pub mod introspect;
 pub mod live;
