@@ -17,7 +17,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use look::{BranchesArgs, CurrentArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
+pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
@@ -106,6 +106,9 @@ pub enum Format {
     Text,
     /// One JSON document for a program.
     Json,
+    /// A diagram, which `schema` alone draws.
+    #[value(hide = true)]
+    Mermaid,
 }
 
 /// When the output is coloured.
@@ -174,9 +177,12 @@ pub enum Command {
     /// Show a migration
     #[command(display_order = 405)]
     Show(ShowArgs),
-    /// Print the schema of the database
+    /// Print the schema of the database, the migrations or the models
     #[command(display_order = 406)]
     Schema(SchemaArgs),
+    /// Show what leads from one schema to another
+    #[command(display_order = 407)]
+    Diff(DiffArgs),
 
     /// Fail where files, locks and database disagree, now or after a merge
     #[command(display_order = 499)]

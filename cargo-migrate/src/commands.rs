@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod confirm;
 pub mod delete;
+pub mod diff;
 pub mod drawing;
 pub mod edit;
 pub mod generate;
@@ -18,20 +19,26 @@ pub mod repair;
 pub mod reset;
 pub mod revision;
 pub mod run;
+pub mod schema;
 pub mod scratch;
 pub mod seal;
 pub mod splice;
 pub mod trust;
 
 use crate::app::App;
-use crate::args::Command;
-use crate::failure::Result;
+use crate::args::{Command, Format};
+use crate::failure::{Failure, Result};
 
 /// Carries a command out.
 ///
 /// # Errors
 /// Whatever stops it.
 pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
+    if app.global.format == Format::Mermaid && !matches!(command, Command::Schema(_)) {
+        return Err(
+            Failure::misused("only `cargo migrate schema` draws a diagram").help("`--format text` or `--format json`")
+        );
+    }
     match command {
         Command::Init(args) => init::init(app, args),
         Command::Revision(args) => revision::revision(app, args),
@@ -49,7 +56,8 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Heads(_) => look::heads(app),
         Command::Branches(_) => look::branches(app),
         Command::Show(args) => look::show(app, args),
-        Command::Schema(args) => look::schema(app, args),
+        Command::Schema(args) => schema::schema(app, args),
+        Command::Diff(args) => diff::diff(app, args),
         Command::Repair(args) => repair::repair(app, args),
         Command::Check(args) => check::check(app, args),
         Command::Verify(_) => trust::verify(app),

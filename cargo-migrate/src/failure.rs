@@ -21,6 +21,12 @@ impl Failure {
         Self::from(Problem::new(Code("usage"), message)).with_exit(Exit::Misused)
     }
 
+    /// The result itself says what is wrong: exit status 1 and not a word more.
+    #[must_use]
+    pub fn said() -> Self {
+        Self { problems: Vec::new(), exit: Exit::Refused }
+    }
+
     /// The same failure with another exit status.
     #[must_use]
     pub fn with_exit(mut self, exit: Exit) -> Self {
@@ -37,7 +43,7 @@ impl Failure {
         self
     }
 
-    /// What went wrong; never empty.
+    /// What went wrong; empty only where the result itself says it.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

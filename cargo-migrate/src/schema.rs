@@ -1,6 +1,8 @@
 //! A database's schema as a value: what its tables, indexes, views and triggers are, without a connection.
 
 pub mod create_table;
+pub mod json;
+pub mod mermaid;
 pub mod table;
 pub mod text;
 
@@ -86,6 +88,30 @@ impl Object {
         self.kind == other.kind && self.normal == other.normal
     }
 
+    /// Whether it belongs to this table or view.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.on.eq_ignore_ascii_case(name)
+    }
+
+    /// Whether it is an index that no two rows may be the same in.
+    #[must_use]
+    pub fn is_unique_index(&self) -> bool {
+        self.kind == Kind::Index && text::names(&self.sql).nth(1).is_some_and(|word| fold(&word) == "unique")
+    }
+
+    /// The columns, folded, of which no two rows of the table have the same values; `None` where an expression or a
+    /// condition is in it, or it is no unique index at all.
+    #[must_use]
+    pub fn unique_columns(&self, table: &Table) -> Option<Vec<String>> {
+        // SQLite keeps it as `CREATE UNIQUE INDEX name ON table (…`.
+        let of_order = |word: &String| !["asc", "desc"].contains(&word.as_str());
+        let words = text::names(&self.sql).skip(6).map(|name| fold(&name)).filter(of_order);
+        let columns: Vec<String> = words.collect();
+        let plain = self.is_unique_index() && !columns.is_empty();
+        (plain && columns.iter().all(|name| table.column(name).is_some())).then_some(columns)
+    }
+
     /// Whether its statement names this, or something that is called the same.
     #[must_use]
     pub fn mentions(&self, name: &str) -> bool {
@@ -167,6 +193,26 @@ impl Schema {
             }
         }
         ordered
+    }
+
+    /// The keys of a table, each as its columns, folded: the primary one, UNIQUE constraints, and unique indexes.
+    #[must_use]
+    pub fn unique_keys(&self, table: &Table) -> Vec<Vec<String>> {
+        let names = |columns: &[table::KeyColumn]| columns.iter().map(|column| fold(&column.name)).collect();
+        let primary = table.primary_key.iter().map(|key| names(&key.columns));
+        let uniques = table.uniques.iter().map(|unique| names(&unique.columns));
+        let on = self.objects().filter(|object| object.is_on(&table.name));
+        primary.chain(uniques).chain(on.filter_map(|index| index.unique_columns(table))).collect()
+    }
+
+    /// These tables and views alone, with what belongs to them.
+    #[must_use]
+    pub fn only(&self, names: &[String]) -> Self {
+        let wanted = |name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+        Self::new(
+            self.tables().filter(|table| wanted(&table.name)).cloned(),
+            self.objects().filter(|object| wanted(&object.name) || wanted(&object.on)).cloned(),
+        )
     }
 
     /// The columns that a foreign key refers to where it does not say so itself: its parent's primary key.

@@ -113,7 +113,7 @@ fn decide(app: App<'_>, questions: &[Question], said: &mut Said) -> Result<()> {
 }
 
 /// What the command line says about renames.
-fn said(args: &GeneratedArgs) -> Result<Said> {
+pub(super) fn said(args: &GeneratedArgs) -> Result<Said> {
     let mut said = Said { no_others: args.no_rename, ..Said::default() };
     for text in &args.rename_table {
         let (old, new) = pair(text, "--rename-table A=B")?;
@@ -129,7 +129,8 @@ fn said(args: &GeneratedArgs) -> Result<Said> {
     Ok(said)
 }
 
-fn fills(args: &GeneratedArgs) -> Result<Fills> {
+/// The values that the command line gives for new columns.
+pub(super) fn fills(args: &GeneratedArgs) -> Result<Fills> {
     let mut fills = Fills::new();
     for text in &args.fill {
         let (name, value) = pair(text, "--fill TABLE.COLUMN=SQL")?;
@@ -217,15 +218,7 @@ fn tell(app: App<'_>, proposal: &Proposal) {
     for line in &proposal.lines {
         app.shell.status("", printable(line));
     }
-    for loss in &proposal.losses {
-        app.shell.problem(
-            &Problem::new(
-                build_support::problem::Code("loses"),
-                format!("the upgrade loses what is in `{}`", printable(&loss.to_string())),
-            )
-            .as_warning(),
-        );
-    }
+    warn_of_losses(app, proposal);
     for ((table, column), value) in &proposal.invented {
         let (table, column) = (printable(table), printable(column));
         app.shell.note(format!(
@@ -243,5 +236,18 @@ fn tell(app: App<'_>, proposal: &Proposal) {
         for (table, why) in &proposal.rebuilt {
             app.shell.note(format!("`{}` is rebuilt: {}", printable(table), printable(why)));
         }
+    }
+}
+
+/// Warns of what the upgrade loses.
+pub(super) fn warn_of_losses(app: App<'_>, proposal: &Proposal) {
+    for loss in &proposal.losses {
+        app.shell.problem(
+            &Problem::new(
+                build_support::problem::Code("loses"),
+                format!("the upgrade loses what is in `{}`", printable(&loss.to_string())),
+            )
+            .as_warning(),
+        );
     }
 }

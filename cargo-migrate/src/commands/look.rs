@@ -1,22 +1,18 @@
 //! The commands that only look: they never create a file or a table.
 
-use std::ops::ControlFlow;
-
 use build_support::migration::Migration;
 use build_support::problem::Problem;
 use build_support::target::{self, Resolved};
-use migrate_runtime::connection::{Connection as _, Value};
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
-use migrate_runtime::runner::database_problem;
 use serde_json::json;
 
 use crate::app::{App, Opened};
-use crate::args::{CurrentArgs, HistoryArgs, SchemaArgs, ShowArgs};
+use crate::args::{CurrentArgs, HistoryArgs, ShowArgs};
 use crate::commands::drawing::Drawing;
 use crate::commands::scratch;
 use crate::drift;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::live;
 use crate::project::Database;
 
@@ -353,60 +349,5 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
         app.shell.out(format!("applied    {} by cargo-migrate {}", row.applied_at, row.tool_version));
     }
     app.shell.out(format!("\n{text}"));
-    Ok(())
-}
-
-/// `cargo migrate schema`: the live database's schema as SQL, without the version table and without the tables that
-/// virtual tables make for themselves.
-pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
-    let Some(mut connection) = live::open_for_reading(&database, app.wait(&opened))? else {
-        let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database} yet"));
-        return Err(Failure::from(problem.help("`cargo migrate upgrade` makes it")));
-    };
-    let mut found: Vec<(String, String, String)> = Vec::new();
-    connection
-        .query(
-            "SELECT name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
-             AND tbl_name <> ?1 COLLATE NOCASE \
-             AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') \
-             ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, name",
-            &[opened.project.settings().version_table.as_str().into()],
-            &mut |row| {
-                let text = |at: usize| row.get(at).and_then(Value::as_str).unwrap_or_default().to_owned();
-                found.push((text(0), text(1), text(2)));
-                ControlFlow::Continue(())
-            },
-        )
-        .map_err(|error| Failure::from(database_problem(&error)))?;
-    for wanted in &args.tables {
-        if !found.iter().any(|(name, table, _)| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted))
-        {
-            let problem = Problem::new(
-                build_support::problem::Code("unknown-table"),
-                format!("there is no table or view `{}`", build_support::problem::printable(wanted)),
-            );
-            let near = build_support::problem::nearest(wanted, found.iter().map(|(name, ..)| name.as_str()));
-            return Err(match near {
-                Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => problem,
-            }
-            .into());
-        }
-    }
-    found.retain(|(name, table, _)| {
-        args.tables.is_empty()
-            || args.tables.iter().any(|wanted| name.eq_ignore_ascii_case(wanted) || table.eq_ignore_ascii_case(wanted))
-    });
-    if app.json() {
-        let objects: Vec<_> =
-            found.iter().map(|(name, table, sql)| json!({ "name": name, "table": table, "sql": sql })).collect();
-        app.shell.json(&json!({ "command": "schema", "objects": objects }));
-        return Ok(());
-    }
-    for (_, _, sql) in &found {
-        app.shell.out(format!("{sql};"));
-    }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub struct Shell {
     streams: Mutex<Streams>,
     quiet: bool,
     verbose: u8,
+    /// Whether results may be coloured; most are for programs, too, and never are.
+    colored: bool,
     chosen: Chosen,
 }
 
@@ -63,19 +65,22 @@ impl Shell {
     /// The process's own streams.
     #[must_use]
     pub fn new(color: Color, quiet: bool, verbose: u8) -> Self {
-        let choice = match color {
-            Color::Auto => AutoStream::choice(&io::stderr()),
+        let choice = |automatic: ColorChoice| match color {
+            Color::Auto => automatic,
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
-        Self::with_streams(
+        let colored = choice(AutoStream::choice(&io::stdout())) != ColorChoice::Never;
+        let choice = choice(AutoStream::choice(&io::stderr()));
+        let shell = Self::with_streams(
             Box::new(io::stdout()),
             Box::new(io::stderr()),
             Box::new(io::BufReader::new(io::stdin())),
             choice,
             quiet,
             verbose,
-        )
+        );
+        Self { colored, ..shell }
     }
 
     fn with_streams(
@@ -91,6 +96,7 @@ impl Shell {
             streams: Mutex::new(Streams { out, err, input, failed: None, answered: false }),
             quiet,
             verbose,
+            colored: false,
             chosen: Chosen::default(),
         }
     }
@@ -154,6 +160,12 @@ impl Shell {
             text.push('\n');
         }
         self.raw(&text);
+    }
+
+    /// A line of a result, in this style where standard output has colours.
+    pub fn out_in(&self, style: Style, text: impl Display) {
+        let text = printable(&text.to_string());
+        self.raw(&if self.colored { format!("{style}{text}{style:#}\n") } else { format!("{text}\n") });
     }
 
     /// A result for a program: the document, indented, and a line feed.

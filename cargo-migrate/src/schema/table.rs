@@ -340,6 +340,13 @@ impl Table {
         (integer && !(key.at_column && only.descending)).then_some(column)
     }
 
+    /// Whether NULL may stand in a column of this table.
+    #[must_use]
+    pub fn may_be_null(&self, column: &Column) -> bool {
+        let rowid = self.rowid_alias().is_some_and(|alias| alias.name == column.name);
+        column.not_null.is_none() && !rowid
+    }
+
     /// The name under which SQL finds the rowid; `None` where there is none, or columns have all of its names.
     #[must_use]
     pub fn rowid_name(&self) -> Option<String> {

@@ -137,19 +137,10 @@ fn unfulfilled(schema: &Schema, key: &ForeignKey) -> Option<String> {
 
 /// Whether no two rows have the same values in these columns: by a key, or by a unique index of theirs alone.
 fn is_unique(schema: &Schema, table: &Table, columns: &[String]) -> bool {
-    let mut wanted: Vec<String> = columns.iter().map(|name| fold(name)).collect();
-    wanted.sort();
-    let same = |mut names: Vec<String>| {
+    let sorted = |mut names: Vec<String>| {
         names.sort();
-        names == wanted
+        names
     };
-    let names = |columns: &[crate::schema::table::KeyColumn]| columns.iter().map(|column| fold(&column.name)).collect();
-    table.primary_key.as_ref().is_some_and(|key| same(names(&key.columns)))
-        || table.uniques.iter().any(|unique| same(names(&unique.columns)))
-        || schema.objects().filter(|object| object.on.eq_ignore_ascii_case(&table.name)).any(|index| {
-            let words: Vec<String> = crate::schema::text::names(&index.sql).map(|name| fold(&name)).collect();
-            let unique = words.get(1).is_some_and(|word| word == "unique") && !words.iter().any(|word| word == "where");
-            let on = words.iter().position(|word| *word == fold(&table.name)).map(|at| words[at + 1..].to_vec());
-            unique && on.is_some_and(same)
-        })
+    let wanted = sorted(columns.iter().map(|name| fold(name)).collect());
+    schema.unique_keys(table).into_iter().any(|key| sorted(key) == wanted)
 }
