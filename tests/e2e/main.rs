@@ -6,8 +6,10 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
 mod autogenerating;
+mod autogenerate_guide;
 mod branches;
 mod checking;
+mod comparing;
 mod database_file;
 mod deriving;
 mod embedding;

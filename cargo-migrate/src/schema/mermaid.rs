@@ -133,10 +133,10 @@ fn attribute(all: &Schema, table: &Table, column: &Column, taken: &mut Vec<Strin
     text
 }
 
-/// A type or a column's name: a letter or `_` first, then also digits and brackets.
+/// A type or a column's name: a letter or `_` first, then also digits and brackets. Letters of other scripts are
+/// understood by the newest versions alone.
 fn word(text: &str) -> String {
-    let letter =
-        |c: char| c.is_ascii_alphabetic() || c == '_' || ('\u{C0}'..='\u{FFFF}').contains(&c) && c.is_alphabetic();
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
     let allowed = |c: char| letter(c) || c.is_ascii_digit() || c == '(' || c == ')';
     let mut word: String = printable(text).chars().map(|c| if allowed(c) { c } else { '_' }).collect();
     // A mark of a key is one wherever its word ends.
