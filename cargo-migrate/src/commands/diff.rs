@@ -73,12 +73,11 @@ fn shown(app: App<'_>, opened: &Opened, from: &Named, to: &Named, args: &DiffArg
 /// Prints the statements that lead there; whether there are any. What is not said to be renamed is not.
 fn statements(app: App<'_>, opened: &Opened, from: &Named, to: &Named, args: &DiffArgs) -> Result<bool> {
     let asked = asked(args);
+    let (mut said, fills) = (generate::said(&asked)?, generate::fills(&asked)?);
     let (before, _) = from.1.state(app, opened)?;
     let (after, hints) = to.1.state(app, opened)?;
-    let mut said = generate::said(&asked)?;
     said.hints = hints;
-    let terms = generate::terms(opened, &asked);
-    let proposal = generate::proposed(app, &before, &after, said, &generate::fills(&asked)?, &terms)?;
+    let proposal = generate::proposed(app, &before, &after, said, &fills, &generate::terms(opened, &asked))?;
     let Some(proposal) = proposal else {
         same(app, from, to);
         return Ok(false);
