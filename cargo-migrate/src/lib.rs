@@ -9,6 +9,9 @@
 //! - [`live`]: databases as they are.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.
+//! - [`schema`], [`scratch`], [`introspect`]: a database's schema as a value, and how it is read.
+//! - [`source`]: where a schema comes from.
+//! - [`diff`], [`renames`], [`ddl`], [`proof`], [`autogenerate`]: from two schemas to a migration that has been proved.
 //! - [`commands`]: the verbs.
 //! - [`report`]: what a person and a program get to see.
 //! - [`failure`], [`exit`]: how a command ends when it does not end well.
