@@ -83,7 +83,7 @@ fn statements(app: App<'_>, opened: &Opened, from: &Named, to: &Named, args: &Di
         return Ok(false);
     };
     generate::warn_of_losses(app, &proposal);
-    app.shell.raw(&section(&proposal.up));
+    app.shell.out(section(&proposal.up));
     Ok(true)
 }
 
