@@ -235,7 +235,7 @@ fn changes_by_hand_are_captured_only_where_nothing_is_pending() {
     project.run(&["lock"]).done();
     project.refuses(
         &["revision", "--autogenerate", "--capture", "-m", "x"],
-        &["error[not-at-head]", "cargo migrate upgrade"],
+        &["error[pending-revisions]", "cargo migrate upgrade"],
     );
 }
 

@@ -5,8 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests ask the world that they run in")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
-mod autogenerating;
 mod autogenerate_guide;
+mod autogenerating;
 mod branches;
 mod checking;
 mod comparing;

@@ -20,7 +20,7 @@ use crate::scratch;
 use crate::source::Source;
 
 /// What was changed by hand cannot be told from what is pending.
-pub const NOT_AT_HEAD: Code = Code("not-at-head");
+pub const PENDING_REVISIONS: Code = Code("pending-revisions");
 /// A baseline is the first revision.
 pub const HAS_REVISIONS: Code = Code("has-revisions");
 
@@ -42,7 +42,7 @@ pub(super) fn asked_for(
         let wanted = opened.graph.lineage().with_ancestors(parents);
         if applied != wanted {
             return Err(Problem::new(
-                NOT_AT_HEAD,
+                PENDING_REVISIONS,
                 format!("{database} does not have exactly the revisions that the new one is to follow"),
             )
             .note("so what was changed by hand cannot be told from what is pending")
