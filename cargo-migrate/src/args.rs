@@ -21,7 +21,7 @@ pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, Sche
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
-pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, VerifyArgs};
+pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, TestArgs, VerifyArgs};
 pub use write::{DeleteArgs, EditArgs, GeneratedArgs, MergeArgs, RevisionArgs};
 
 /// The colours of cargo's own help.
@@ -109,6 +109,9 @@ pub enum Format {
     /// A diagram, which `schema` alone draws.
     #[value(hide = true)]
     Mermaid,
+    /// The XML of JUnit, which `test` alone writes.
+    #[value(hide = true)]
+    Junit,
 }
 
 /// When the output is coloured.
@@ -187,6 +190,9 @@ pub enum Command {
     /// Fail where files, locks and database disagree, now or after a merge
     #[command(display_order = 499)]
     Check(CheckArgs),
+    /// Rehearse what is pending on a copy of the database
+    #[command(display_order = 498)]
+    Test(TestArgs),
     /// Check the database against its history
     #[command(display_order = 500)]
     Verify(VerifyArgs),

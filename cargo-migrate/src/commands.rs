@@ -15,6 +15,7 @@ pub mod merge;
 pub mod past;
 pub mod preview;
 pub mod record;
+pub mod rehearse;
 pub mod repair;
 pub mod reset;
 pub mod revision;
@@ -34,10 +35,13 @@ use crate::failure::{Failure, Result};
 /// # Errors
 /// Whatever stops it.
 pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
-    if app.global.format == Format::Mermaid && !matches!(command, Command::Schema(_)) {
-        return Err(
-            Failure::misused("only `cargo migrate schema` draws a diagram").help("`--format text` or `--format json`")
-        );
+    let misused = match app.global.format {
+        Format::Mermaid if !matches!(command, Command::Schema(_)) => "only `cargo migrate schema` draws a diagram",
+        Format::Junit if !matches!(command, Command::Test(_)) => "only `cargo migrate test` writes the XML of JUnit",
+        Format::Text | Format::Json | Format::Mermaid | Format::Junit => "",
+    };
+    if !misused.is_empty() {
+        return Err(Failure::misused(misused).help("`--format text` or `--format json`"));
     }
     match command {
         Command::Init(args) => init::init(app, args),
@@ -60,6 +64,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Diff(args) => diff::diff(app, args),
         Command::Repair(args) => repair::repair(app, args),
         Command::Check(args) => check::check(app, args),
+        Command::Test(args) => rehearse::test(app, args),
         Command::Verify(_) => trust::verify(app),
         Command::Seal(args) => seal::seal(app, args),
         Command::Lock(_) => trust::lock(app),

@@ -38,6 +38,7 @@ pub mod introspect;
 pub mod live;
 pub mod project;
 pub mod proof;
+pub mod rehearsal;
 pub mod renames;
 pub mod report;
 pub mod risk;

@@ -1,6 +1,9 @@
 //! The commands that keep trust: `check`, `verify`, `seal`, `lock`, `repair`.
 
-use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, ValueEnum as _};
+
+use super::Format;
 
 /// `check`: fail where files, locks and database disagree.
 #[derive(Clone, Debug, Args)]
@@ -15,6 +18,34 @@ pub struct CheckArgs {
     /// Judge the files as they would be after a merge with this branch or commit, which git must know
     #[arg(long, value_name = "GITREF")]
     pub against: Option<String>,
+}
+
+/// `test`: rehearse what is pending on a copy of the database.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Each migration goes up, down and up again, on a copy that is thrown away. Schema and rows are compared
+with what they were; exit status 1 where something is not safe. The database itself is only read.
+
+Examples:
+  cargo migrate test
+  cargo migrate test -d prod
+  cargo migrate test --all --format junit > rehearsal.xml")]
+pub struct TestArgs {
+    /// Start from nothing instead of a copy of the database
+    #[arg(long)]
+    pub empty: bool,
+    /// Rehearse the whole history, from nothing
+    #[arg(long, conflicts_with = "revision")]
+    pub all: bool,
+    /// Rehearse this range instead of what is pending: A:B, A: or :B
+    #[arg(long, value_name = "A:B", allow_hyphen_values = true, value_parser = super::target)]
+    pub revision: Option<String>,
+    /// Leave the copy, and say where it is
+    #[arg(long)]
+    pub keep: bool,
+    /// Print a table, a document for a program, or the XML of JUnit
+    #[arg(long, value_parser = PossibleValuesParser::new(["text", "json", "junit"]).try_map(|word| Format::from_str(&word, false)), default_value = "text", hide_possible_values = true, value_name = "text|json|junit")]
+    pub format: Format,
 }
 
 /// `verify`: check the database against its history.

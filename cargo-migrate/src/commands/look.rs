@@ -238,7 +238,7 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
 }
 
 /// The revisions of `A:B`: B and what it stands on, without what A stands on; A itself is shown.
-fn range(opened: &Opened, text: Option<&str>, applied: &[bool]) -> Result<Vec<bool>> {
+pub(super) fn range(opened: &Opened, text: Option<&str>, applied: &[bool]) -> Result<Vec<bool>> {
     let lineage = opened.graph.lineage();
     let Some(text) = text else { return Ok(vec![true; lineage.len()]) };
     let (start, end) = text.split_once(':').unwrap_or((text, text));

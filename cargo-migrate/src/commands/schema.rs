@@ -20,7 +20,7 @@ pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
     let all = source.schema(app, &opened)?;
     let shown = if args.tables.is_empty() { all.clone() } else { chosen(&all, &args.tables)? };
     match app.global.format {
-        Format::Text => statements(&shown).iter().for_each(|(.., sql)| app.shell.out(terminated(sql))),
+        Format::Text | Format::Junit => statements(&shown).iter().for_each(|(.., sql)| app.shell.out(terminated(sql))),
         Format::Mermaid => app.shell.out(mermaid::diagram(&shown, &all)),
         Format::Json => {
             let objects: Vec<_> = statements(&shown)
