@@ -18,7 +18,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
-pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, UpgradeArgs};
+pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, SyncArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
 pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, TestArgs, VerifyArgs};
@@ -152,6 +152,9 @@ pub enum Command {
     /// Take applied migrations back
     #[command(display_order = 301, visible_alias = "down")]
     Downgrade(DowngradeArgs),
+    /// Make the database follow this checkout, after a change of branches
+    #[command(display_order = 302)]
+    Sync(SyncArgs),
     /// Record migrations as applied without running them
     #[command(display_order = 302)]
     Stamp(StampArgs),

@@ -24,6 +24,7 @@ pub mod schema;
 pub mod scratch;
 pub mod seal;
 pub mod splice;
+pub mod sync;
 pub mod trust;
 
 use crate::app::App;
@@ -51,6 +52,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Delete(args) => delete::delete(app, args),
         Command::Upgrade(args) => run::upgrade(app, args),
         Command::Downgrade(args) => run::downgrade(app, args),
+        Command::Sync(args) => sync::sync(app, args),
         Command::Stamp(args) => record::stamp(app, args),
         Command::EnsureVersion(args) => record::ensure_version(app, args),
         Command::Reset(args) => reset::reset(app, args),

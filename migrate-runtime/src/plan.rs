@@ -145,6 +145,7 @@ pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, da
                     format!("`{}` is applied to {database}, and this checkout has no such file", row.id),
                 )
                 .help("it may stand on another git branch: switch to it, or merge it")
+                .help("or let the database follow this checkout: `cargo migrate sync`")
                 .help(format!(
                     "to take it off, run `cargo migrate delete {} --downgrade`: its way back is stored in the database",
                     row.id

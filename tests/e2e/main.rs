@@ -32,6 +32,7 @@ mod random_schema;
 mod random_schemas;
 mod refusals;
 mod scenarios;
+mod syncing;
 mod trial_commands;
 mod trial_runs;
 mod writing;

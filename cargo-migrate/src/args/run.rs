@@ -65,6 +65,28 @@ pub struct DowngradeArgs {
     pub yes: bool,
 }
 
+/// `sync`: make a database follow this checkout.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+After a change of git branches: what is applied and not in this checkout is taken off with the statements
+that the database has stored, the newest first, and what is pending is applied. Both are rehearsed on a
+copy before. On a protected database the migrations to take off have to be named.
+
+Examples:
+  cargo migrate sync
+  cargo migrate sync -d prod 3f2a")]
+pub struct SyncArgs {
+    /// The migrations to take off, where the database is protected: all of them and no others
+    #[arg(value_name = "REV")]
+    pub revisions: Vec<String>,
+    /// Rehearse only, and say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `stamp`: record migrations as applied without running them.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\

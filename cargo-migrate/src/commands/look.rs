@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::app::{App, Opened};
 use crate::args::{CurrentArgs, HistoryArgs, ShowArgs};
 use crate::commands::drawing::Drawing;
-use crate::commands::scratch;
+use crate::commands::{scratch, sync};
 use crate::drift;
 use crate::failure::Result;
 use crate::live;
@@ -81,6 +81,14 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     app.shell.out(format!("applied   {}", history.settled().of(key).count()));
     app.shell.out(format!("pending   {}", pending.len()));
     note_missing(app, &database);
+    let elsewhere = sync::elsewhere(&opened, &texts).len();
+    if elsewhere > 0 && !database.scratch {
+        let place = if pending.is_empty() { "ahead of" } else { "beside" };
+        let revisions = if elsewhere == 1 { "1 revision".to_owned() } else { format!("{elsewhere} revisions") };
+        app.shell.note(format!(
+            "the database is {place} this checkout, which lacks {revisions} that it has; `cargo migrate sync` lets it follow"
+        ));
+    }
     if !off.is_empty() {
         let ids: Vec<&str> = off.iter().map(|row| row.id.as_str()).collect();
         app.shell

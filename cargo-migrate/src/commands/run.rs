@@ -338,7 +338,11 @@ pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &
                 _ => (count - off, format!(", after {} was taken off,", revisions(off))),
             };
             let total = millis(total);
-            app.shell.status("Finished", format!("{what} of {}{first} on {shown} in {total} ms", revisions(done)));
+            let what = match (what, done) {
+                ("sync", 0) => format!("{} taken off {shown}", revisions(off)),
+                _ => format!("{what} of {}{first} on {shown}", revisions(done)),
+            };
+            app.shell.status("Finished", format!("{what} in {total} ms"));
         }
     }
 }

@@ -1,0 +1,130 @@
+//! `sync`: a database follows this checkout, as it has to after a change of git branches.
+
+use std::collections::HashSet;
+
+use build_support::problem::{Code, Problem};
+use build_support::revision::RevisionId;
+use migrate_runtime::history::{AppliedRevision, History, State};
+use migrate_runtime::plan::{self, IRREVERSIBLE, Plan, downgrade_step};
+use migrate_runtime::runner::DownFrom;
+
+use crate::app::{App, Opened};
+use crate::args::SyncArgs;
+use crate::commands::run::{self, How, Request};
+use crate::commands::scratch;
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::project::Database;
+use crate::rehearsal::{Copy, Start};
+
+/// On a protected database, what is to be taken off has to be named.
+pub const NAME_THEM: Code = Code("name-them");
+
+/// `cargo migrate sync`
+pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
+    let opened = app.open()?;
+    opened.verified()?;
+    let database = app.database(&opened)?;
+    let history = opened.history(&database)?;
+    opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
+    let off = elsewhere(&opened, &history);
+    named(&database, &off, &args.revisions)?;
+    let planner = planner(&opened, &database);
+    let plan = planner(&history)?;
+    if !plan.steps.is_empty() && database.url.path().exists() {
+        rehearse(app, &opened, &database, &planner)?;
+    }
+    let request = Request {
+        dry_run: args.dry_run,
+        create: database.may_be_created(),
+        yes: args.yes,
+        down_from: Some(DownFrom::Stored),
+        ..Request::default()
+    };
+    let report = run::run(app, &opened, &database, &request, &planner)?;
+    run::told(app, &opened, &database, &report, "sync", args.dry_run);
+    Ok(())
+}
+
+/// The rows of what is not in this checkout, and of what stands on it; the latest applied first.
+pub(super) fn elsewhere<'h>(opened: &'h Opened, history: &'h History) -> Vec<&'h AppliedRevision> {
+    let mut gone: HashSet<&str> = HashSet::new();
+    let mut rows = Vec::new();
+    // In the order of application what a revision stands on comes before it.
+    for row in history.of(opened.project.key()).filter(|row| row.state == State::Applied) {
+        let unknown = opened.graph.find(row.id.as_str()).is_none();
+        let needs = row.parents.iter().map(RevisionId::as_str).chain(row.depends.iter().map(String::as_str));
+        if unknown || needs.into_iter().any(|id| gone.contains(id)) {
+            gone.insert(row.id.as_str());
+            rows.push(row);
+        }
+    }
+    rows.reverse();
+    rows
+}
+
+/// Refuses to take anything off a protected database that has not been named, each by its id or a part that is its alone.
+fn named(database: &Database, off: &[&AppliedRevision], names: &[String]) -> Result<()> {
+    let matches = |row: &AppliedRevision, name: &str| row.id.as_str().contains(name);
+    let all_named = off.iter().all(|row| names.iter().any(|name| matches(row, name)));
+    let all_meant = names.iter().all(|name| off.iter().filter(|row| matches(row, name)).count() == 1);
+    if all_meant && (all_named || !database.protected) {
+        return Ok(());
+    }
+    let ids: Vec<&str> = off.iter().map(|row| row.id.as_str()).collect();
+    let what = if ids.is_empty() { "nothing".to_owned() } else { ids.join(" ") };
+    Err(Problem::new(NAME_THEM, format!("what would be taken off {database} is not what was named"))
+        .note(format!("it would be: {what}"))
+        .help(if ids.is_empty() {
+            "name none: `cargo migrate sync`".to_owned()
+        } else {
+            format!("look at them on their branch, then name them: `cargo migrate sync {what}`")
+        })
+        .into())
+}
+
+/// Takes off what is not in this checkout, and then applies what is pending.
+fn planner<'a>(
+    opened: &'a Opened,
+    database: &'a Database,
+) -> impl Fn(&History) -> std::result::Result<Plan, Vec<Problem>> + 'a {
+    let name = format!("`{}`", database.lock_name());
+    move |history| {
+        let history = &opened.with_accepted_texts(history);
+        let off = elsewhere(opened, history);
+        if let Some(row) = off.iter().find(|row| row.directives.irreversible) {
+            return Err(vec![
+                Problem::new(
+                    IRREVERSIBLE,
+                    format!("`{}` is not in this checkout, and it is declared irreversible", row.id),
+                )
+                .help("switch back to the branch that it stands on, or merge it")
+                .help("or restore a backup from before it: `cargo migrate backups`"),
+            ]);
+        }
+        let kept = scratch::without(history, &off);
+        let plan =
+            plan::upgrade(opened.project.key(), &opened.graph, kept.as_ref().unwrap_or(history), "heads", &name)?;
+        Ok(Plan { steps: off.iter().map(|row| downgrade_step(row)).chain(plan.steps).collect(), ..plan })
+    }
+}
+
+/// Does the same on a copy first: a way back that does not work is found there.
+fn rehearse(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+) -> Result<()> {
+    let path = opened.project.show_path(database.url.path());
+    if !app.json() {
+        app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(database, &path)));
+    }
+    let copy = Copy::make(opened, Start::Of(database))?;
+    let mut connection = copy.open()?;
+    let how = How { down_from: Some(DownFrom::Stored), ..How::default() };
+    run::carry_out_silently(app, opened, &mut connection, &how, planner).map(drop).map_err(|stopped| {
+        let note = |problem: Problem| problem.note("found on a copy: the database is as it was");
+        Failure::from(stopped.problems.into_iter().map(note).collect::<Vec<_>>())
+    })
+}
