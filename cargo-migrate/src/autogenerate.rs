@@ -8,6 +8,7 @@ use crate::failure::Result;
 use crate::introspect::failed;
 use crate::proof::{Proposal, State, Terms, prove};
 use crate::renames::{AMBIGUOUS_RENAME, Question, Renames, Said, settle};
+use crate::schema::Schema;
 use crate::schema::text::fold;
 use crate::scratch;
 
@@ -96,11 +97,26 @@ fn all_valued(from: &State, to: &State, renames: &Renames, fills: &Fills, terms:
     if !problems.is_empty() {
         return Err(problems.into());
     }
-    for (table, column) in fills.keys() {
-        if to.schema.table(table).is_none_or(|table| table.column(column).is_none()) {
-            let message = format!("there is no wanted column `{}.{}` to fill", printable(table), printable(column));
-            return Err(Problem::new(UNKNOWN_FILL, message).help("name it as `TABLE.COLUMN=SQL`").into());
-        }
+    let unusable = fills.keys().filter_map(|(table, column)| {
+        let why = unfillable(&renamed.schema, &to.schema, table, column)?;
+        let (table, column) = (printable(table), printable(column));
+        let problem = Problem::new(UNKNOWN_FILL, format!("the column `{table}.{column}` cannot be filled: {why}"));
+        Some(problem.help("`--fill TABLE.COLUMN=SQL` is for a new column, or one that is not to be NULL any longer"))
+    });
+    let problems: Vec<Problem> = unusable.collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+/// Why a value for a column would be of no use: it would be passed over in silence.
+fn unfillable(from: &Schema, to: &Schema, table: &str, column: &str) -> Option<&'static str> {
+    let Some(wanted) = to.table(table).and_then(|table| table.column(column)) else {
+        return Some("no such column is wanted");
+    };
+    if wanted.generated.is_some() {
+        return Some("it is computed");
     }
-    Ok(())
+    let Some(before) = from.table(table) else { return Some("its table is new, so no rows are there") };
+    let before = before.column(column)?;
+    let takes_null = before.not_null.is_none() && wanted.not_null.is_some();
+    (!takes_null).then_some("the rows that are there have values in it")
 }

@@ -11,6 +11,8 @@ mod virtual_table;
 pub mod losses;
 pub mod values;
 
+pub(crate) use self::rebuild::numbers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff::{self, Change, TableChange};
@@ -76,6 +78,8 @@ impl Caution {
 pub struct Plan {
     /// In the order in which they run.
     pub statements: Vec<Statement>,
+    /// What makes full-text indexes of other tables' texts; when those tables have the names that they are to have.
+    pub refills: Vec<Statement>,
     /// The tables that are rebuilt, each with the reason.
     pub rebuilt: Vec<(String, String)>,
 }
@@ -119,7 +123,7 @@ pub fn plan(way: &Way<'_>, caution: Caution) -> Plan {
     for change in &changes {
         match change {
             Change::Create(object) if object.kind == Kind::VirtualTable => {
-                statements.extend(virtual_table::create(object));
+                statements.push(virtual_table::create(object));
             }
             Change::Replace { before, after } if after.kind == Kind::VirtualTable => {
                 statements.extend(virtual_table::replace(before, after, way));
@@ -128,7 +132,7 @@ pub fn plan(way: &Way<'_>, caution: Caution) -> Plan {
         }
     }
     statements.extend(moved.created(&changes));
-    Plan { statements, rebuilt }
+    Plan { statements, refills: virtual_table::refills(way, &changes), rebuilt }
 }
 
 fn alterations<'c, 's>(changes: &'c [Change<'s>]) -> impl Iterator<Item = &'c TableChange<'s>> {
@@ -149,6 +153,8 @@ struct Moved<'s> {
     shaken: BTreeSet<String>,
     /// Views and triggers that are in the way meanwhile, though they stay as they are.
     aside: BTreeSet<(Kind, String)>,
+    /// The tables and views that are not there at some time.
+    missing: BTreeSet<String>,
 }
 
 impl<'s> Moved<'s> {
@@ -163,7 +169,15 @@ impl<'s> Moved<'s> {
                 _ => {}
             }
         }
-        let mut moved = Self { way: *way, shaken, aside: BTreeSet::new() };
+        let gone = changes.iter().filter_map(|change| match change {
+            Change::DropTable(table) => Some(fold(&table.name)),
+            Change::Drop(object) | Change::Replace { before: object, .. } if object.kind != Kind::Trigger => {
+                Some(fold(&object.name))
+            }
+            _ => None,
+        });
+        let missing = names.iter().cloned().chain(gone).collect();
+        let mut moved = Self { way: *way, shaken, aside: BTreeSet::new(), missing };
         if names.is_empty() && caution != Caution::Thorough {
             return moved;
         }
@@ -182,6 +196,7 @@ impl<'s> Moved<'s> {
                     moved.aside.insert((object.kind, fold(&object.name)));
                     if object.kind == Kind::View {
                         names.insert(fold(&object.name));
+                        moved.missing.insert(fold(&object.name));
                     }
                 }
                 !touched
@@ -203,8 +218,8 @@ impl<'s> Moved<'s> {
         match object.kind {
             Kind::Index => table_gone || self.shaken.contains(&on),
             Kind::Trigger => {
-                // One that names another table that is rebuilt has to be out of the way before that is.
-                let others = self.shaken.iter().any(|name| *name != on && object.mentions(name));
+                // One that names something else that is not there meanwhile has to be out of the way before that.
+                let others = self.missing.iter().any(|name| *name != on && object.mentions(name));
                 table_gone || dropped(Kind::View, &on) || self.shaken.contains(&on) && !others
             }
             Kind::View | Kind::VirtualTable => false,

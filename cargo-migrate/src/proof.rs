@@ -7,6 +7,7 @@ mod rows;
 use std::collections::BTreeSet;
 
 use build_support::problem::{Code, Problem, printable};
+use build_support::token::{TokenKind, tokens};
 use migrate_runtime::statement::split;
 use rusqlite::{Connection, ErrorCode};
 
@@ -87,6 +88,11 @@ pub fn section(statements: &[Statement]) -> String {
             text.push_str(&format!("-- {}\n", statement.note));
         }
         text.push_str(&statement.sql);
+        // A semicolon behind a comment would be part of it.
+        let last = tokens(&statement.sql).filter(|token| token.kind != TokenKind::Space).last();
+        if last.is_some_and(|token| statement.sql[token.span].starts_with("--")) {
+            text.push('\n');
+        }
         text.push_str(";\n");
     }
     text
@@ -198,7 +204,8 @@ impl Proof<'_> {
             minimum: self.terms.minimum,
             fills: self.fills,
         };
-        let Plan { statements: planned, rebuilt } = plan(&way, caution);
+        let Plan { statements: mut planned, refills, rebuilt } = plan(&way, caution);
+        planned.extend(refills);
         run(&connection, &planned).map_err(|error| self.suspect(error, refused))?;
         statements.extend(planned);
         let landed = State::of(connection, self.terms.version_table).map_err(broken)?;
@@ -258,11 +265,12 @@ impl Proof<'_> {
             minimum: self.terms.minimum,
             fills: &invented,
         };
-        let mut statements = plan(&way, caution).statements;
+        let Plan { mut statements, refills, .. } = plan(&way, caution);
         statements.extend(self.renames.back().into_iter().map(|sql| Statement { note: String::new(), sql }));
         if aside {
             statements.extend(creations(&self.from.schema));
         }
+        statements.extend(refills);
         let connection = scratch::copy(&landed.connection).map_err(broken)?;
         run(&connection, &statements).map_err(|error| self.suspect(error, refused))?;
         let back = State::of(connection, self.terms.version_table).map_err(broken)?;
@@ -307,7 +315,7 @@ impl Proof<'_> {
     fn suspect(&self, error: Failed, refused: impl Fn(String) -> Refusal) -> Refusal {
         let Failed { sql, error } = error;
         let mut refusal = refused(format!("SQLite says `{error}` at `{}`", shortened(&sql)));
-        if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
+        if matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)) {
             refusal.culprits = self.tables_in(&sql);
         }
         refusal
@@ -321,8 +329,8 @@ impl Proof<'_> {
             .collect()
     }
 
-    fn suspect_row(&self, violation: &str, goal: &'static str) -> Refusal {
-        let culprits = self.tables_in(&identifier(violation.split(' ').next().unwrap_or_default()));
+    fn suspect_row(&self, violation: &content::Violation, goal: &'static str) -> Refusal {
+        let culprits = self.tables_in(&identifier(&violation.table));
         Refusal { goal, why: format!("a row would refer to one that is not there: {violation}"), culprits }
     }
 }

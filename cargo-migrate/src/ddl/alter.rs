@@ -40,6 +40,11 @@ pub(super) fn in_place(change: &TableChange<'_>, way: &Way<'_>) -> Result<Vec<St
     if way.order == ColumnOrder::Exact && !in_natural_order(change) {
         return Err("SQLite adds columns at the end".to_owned());
     }
+    let filled = |name: &str| way.fills.contains_key(&(fold(&change.after.name), fold(name)));
+    let mut valued = parts.added.iter().map(|column| column.name.as_str()).chain(parts.null.iter().map(|it| it.0));
+    if let Some(name) = valued.find(|name| filled(name)) {
+        return Err(format!("the rows that are there get values of their own in the column `{name}`"));
+    }
     let mut statements = Vec::new();
     for check in &parts.old_checks {
         let Some(name) = &check.name else {

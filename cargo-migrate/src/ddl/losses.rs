@@ -1,7 +1,7 @@
 //! What a change loses of the rows that are there.
 
-use super::virtual_table::{Content, content};
-use crate::diff::{Change, Detail, loses_by_type};
+use super::virtual_table::{Content, columns, content};
+use crate::diff::{Change, TableChange, loses_by_type};
 use crate::schema::Kind;
 
 /// The tables and columns, as `TABLE` and `TABLE.COLUMN`, whose values are not what they were afterwards.
@@ -12,28 +12,33 @@ pub fn losses(changes: &[Change<'_>]) -> Vec<Loss> {
         match change {
             Change::DropTable(table) => found.push(Loss { table: table.name.clone(), column: None }),
             Change::AlterTable(change) => {
-                for detail in &change.details {
-                    let column = match detail {
-                        Detail::DropColumn(column) if column.generated.is_none() => column,
-                        Detail::ChangeColumn { before, after }
-                            if before.generated.is_none()
-                                && (after.generated.is_some() || loses_by_type(before, after)) =>
-                        {
-                            after
-                        }
-                        _ => continue,
-                    };
-                    found.push(Loss { table: change.after.name.clone(), column: Some(column.name.clone()) });
+                let TableChange { before, after, .. } = change;
+                for column in before.columns.iter().filter(|column| column.generated.is_none()) {
+                    let kept = after
+                        .column(&column.name)
+                        .filter(|other| other.generated.is_none() && !loses_by_type((before, column), (after, other)));
+                    if kept.is_none() {
+                        found.push(Loss { table: after.name.clone(), column: Some(column.name.clone()) });
+                    }
                 }
             }
-            Change::Drop(object) | Change::Replace { before: object, .. } if object.kind == Kind::VirtualTable => {
-                let replaced = matches!(change, Change::Replace { .. });
-                match content(&object.sql) {
-                    Content::Elsewhere => {}
-                    Content::Own if replaced => {}
-                    Content::Own | Content::Nowhere => {
-                        found.push(Loss { table: object.name.clone(), column: None });
+            Change::Drop(object) if object.kind == Kind::VirtualTable => {
+                if !matches!(content(&object.sql), Content::Elsewhere(_)) {
+                    found.push(Loss { table: object.name.clone(), column: None });
+                }
+            }
+            Change::Replace { before, after } if after.kind == Kind::VirtualTable => {
+                match (content(&before.sql), content(&after.sql)) {
+                    (Content::Own, Content::Own) => {
+                        let left = columns(&after.sql);
+                        let gone = columns(&before.sql)
+                            .into_iter()
+                            .filter(|column| !left.iter().any(|left| left.eq_ignore_ascii_case(column)));
+                        found.extend(gone.map(|column| Loss { table: after.name.clone(), column: Some(column) }));
                     }
+                    // The index is made again of the same texts.
+                    (Content::Elsewhere(_), Content::Elsewhere(_)) => {}
+                    _ => found.push(Loss { table: after.name.clone(), column: None }),
                 }
             }
             Change::CreateTable(_) | Change::Create(_) | Change::Drop(_) | Change::Replace { .. } => {}

@@ -6,7 +6,7 @@
 use super::{Statement, Way, layout};
 use crate::diff::TableChange;
 use crate::schema::Schema;
-use crate::schema::table::Table;
+use crate::schema::table::{Column, Table};
 use crate::schema::text::{fold, identifier, literal};
 
 /// The statements of a rebuild; indexes and triggers, which go with the old table, are made again elsewhere.
@@ -41,18 +41,22 @@ fn copy(before: &Table, after: &Table, new: &str, way: &Way<'_>) -> Option<State
         targets.push(target);
         values.push(value);
     };
-    let kept = |table: &Table, other: &Table| {
-        table.rowid_alias().is_some_and(|alias| other.column(&alias.name).is_some_and(|it| it.generated.is_none()))
+    let fill = |column: &Column| way.fills.get(&(fold(&after.name), fold(&column.name)));
+    // A column that is the rowid from now on is copied as a column where it was one before.
+    let own = |alias: &Column| before.column(&alias.name).is_some() || fill(alias).is_some();
+    let carried = match (before.rowid_name(), after.rowid_name()) {
+        (Some(from), Some(to)) if !after.rowid_alias().is_some_and(own) => Some((from, to)),
+        _ => None,
     };
-    // Where a column is the rowid on both sides under its own name, it is copied as a column.
-    if let (Some(from), Some(to)) = (before.rowid_name(), after.rowid_name())
-        && !kept(after, before)
-        && !(before.rowid_alias().is_some() && after.rowid_alias().is_some())
-    {
-        put(if after.rowid_alias().is_some() { identifier(&to) } else { to }, quoted_rowid(&from, before));
+    if let Some((from, to)) = &carried {
+        put(shown_rowid(to, after), shown_rowid(from, before));
     }
-    for column in after.columns.iter().filter(|column| column.generated.is_none()) {
-        let fill = way.fills.get(&(fold(&after.name), fold(&column.name)));
+    let given = |column: &&Column| {
+        let is_rowid = carried.is_some() && after.rowid_alias().is_some_and(|alias| alias.name == column.name);
+        column.generated.is_none() && !is_rowid
+    };
+    for column in after.columns.iter().filter(given) {
+        let fill = fill(column);
         let name = identifier(&column.name);
         match (before.column(&column.name), fill) {
             (Some(_), None) => put(name.clone(), name),
@@ -68,13 +72,19 @@ fn copy(before: &Table, after: &Table, new: &str, way: &Way<'_>) -> Option<State
         }
     }
     if targets.is_empty() {
-        return None;
+        // None of the values stays, but the rows do.
+        let column = after.columns.iter().find(|column| column.generated.is_none())?;
+        targets.push(identifier(&column.name));
+        values.push(column.default.as_ref().map_or_else(|| "NULL".to_owned(), |default| default.text.clone()));
     }
-    let note = if made_up.is_empty() {
-        String::new()
-    } else {
-        format!("The rows that are there have no value for {}; it is made up here.", made_up.join(", "))
-    };
+    let mut notes = Vec::new();
+    if !made_up.is_empty() {
+        notes.push(format!("The rows that are there have no value for {}; it is made up here.", made_up.join(", ")));
+    }
+    if let Some(alias) = after.rowid_alias().filter(|alias| numbers(before, after, &alias.name)) {
+        notes.push(format!("A row without a value for {} gets a number of its own.", one_line(&alias.name)));
+    }
+    let note = notes.join(" ");
     Some(Statement::noted(
         note,
         format!(
@@ -87,7 +97,13 @@ fn copy(before: &Table, after: &Table, new: &str, way: &Way<'_>) -> Option<State
     ))
 }
 
-fn quoted_rowid(name: &str, table: &Table) -> String {
+/// Whether a column becomes the rowid that could be NULL until now: SQLite gives such rows a number.
+pub(crate) fn numbers(before: &Table, after: &Table, column: &str) -> bool {
+    let is_rowid = |table: &Table| table.rowid_alias().is_some_and(|alias| alias.name.eq_ignore_ascii_case(column));
+    is_rowid(after) && !is_rowid(before) && before.column(column).is_some_and(|column| column.not_null.is_none())
+}
+
+fn shown_rowid(name: &str, table: &Table) -> String {
     if table.rowid_alias().is_some() { identifier(name) } else { name.to_owned() }
 }
 

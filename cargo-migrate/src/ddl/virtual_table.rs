@@ -1,39 +1,87 @@
 //! Virtual tables: no `ALTER TABLE` changes one, so it is made anew
 //! (<https://www.sqlite.org/vtab.html>, <https://www.sqlite.org/fts5.html>).
 
+use build_support::problem::printable;
 use build_support::token::{TokenKind, tokens};
 
 use super::{Statement, Way, layout};
-use crate::schema::Object;
-use crate::schema::text::{fold, identifier, unquoted};
+use crate::diff::{Change, Detail};
+use crate::schema::table::Column;
+use crate::schema::text::{fold, identifier, names, unquoted};
+use crate::schema::{Kind, Object};
 
 /// Where a full-text table has its texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// In itself.
     Own,
-    /// In another table, from which its index can be made again.
-    Elsewhere,
+    /// In another table or view of this name, from which its index can be made again.
+    Elsewhere(String),
     /// Nowhere: only the index is kept.
     Nowhere,
 }
 
-/// Makes a virtual table; the index of one whose texts are elsewhere is made from them.
-pub(super) fn create(object: &Object) -> Vec<Statement> {
-    let mut statements = vec![Statement::new(layout::statement(&object.sql))];
-    if content(&object.sql) == Content::Elsewhere {
-        statements.push(fill(object));
+/// Makes a virtual table.
+pub(super) fn create(object: &Object) -> Statement {
+    Statement::new(layout::statement(&object.sql))
+}
+
+/// Makes the indexes of texts that are elsewhere, where they are new, or where a change gives the texts other rowids or
+/// other values than those that are indexed.
+pub(super) fn refills(way: &Way<'_>, changes: &[Change<'_>]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    for object in way.to.objects().filter(|object| object.kind == Kind::VirtualTable) {
+        let Content::Elsewhere(source) = content(&object.sql) else { continue };
+        let name = identifier(&object.name);
+        let sql = format!("INSERT INTO {name} ({name}) VALUES ('rebuild')");
+        if way.from.object(object.kind, &object.name).is_none_or(|before| !before.same(object)) {
+            statements.push(Statement::new(sql));
+        } else if changes.iter().any(|change| stirs(change, &source, object, way)) {
+            let note = format!("The texts of {} are not those that are indexed.", printable(&source));
+            statements.push(Statement::noted(note, sql));
+        }
     }
     statements
+}
+
+/// Whether a change gives the rows of a full-text table's source other rowids, or its columns other values.
+fn stirs(change: &Change<'_>, source: &str, object: &Object, way: &Way<'_>) -> bool {
+    match change {
+        Change::AlterTable(change) => {
+            // Which columns a view shows under which names is not known here.
+            let view = way.to.object(Kind::View, source).is_some();
+            let filled = |column: &Column| way.fills.contains_key(&(fold(&change.after.name), fold(&column.name)));
+            let indexed = |column: &Column| view || object.mentions(&column.name);
+            (view || change.after.name.eq_ignore_ascii_case(source))
+                && change.details.iter().any(|detail| match detail {
+                    Detail::PrimaryKey { .. } | Detail::WithoutRowid(_) | Detail::Strict(_) => true,
+                    Detail::AddColumn(column) | Detail::DropColumn(column) => indexed(column),
+                    Detail::ChangeColumn { before, after } => {
+                        let other = before.normal_type() != after.normal_type() || before.generated != after.generated;
+                        indexed(after) && (other || filled(after))
+                    }
+                    Detail::ReorderColumns
+                    | Detail::AddUnique(_)
+                    | Detail::DropUnique(_)
+                    | Detail::AddCheck(_)
+                    | Detail::DropCheck(_)
+                    | Detail::AddForeignKey(_)
+                    | Detail::DropForeignKey(_) => false,
+                })
+        }
+        Change::CreateTable(table) => table.name.eq_ignore_ascii_case(source),
+        Change::Create(object) | Change::Replace { after: object, .. } => {
+            object.kind == Kind::View && object.name.eq_ignore_ascii_case(source)
+        }
+        Change::DropTable(_) | Change::Drop(_) => false,
+    }
 }
 
 /// Makes a virtual table anew under its name. Its own rows are copied, as far as both have a column.
 pub(super) fn replace(before: &Object, after: &Object, way: &Way<'_>) -> Vec<Statement> {
     let name = identifier(&after.name);
     if content(&before.sql) != Content::Own || content(&after.sql) != Content::Own {
-        let mut statements = vec![Statement::new(format!("DROP TABLE {}", identifier(&before.name)))];
-        statements.extend(create(after));
-        return statements;
+        return vec![Statement::new(format!("DROP TABLE {}", identifier(&before.name))), create(after)];
     }
     let mut new = format!("_new_{}", after.name);
     while way.from.has_name(&new) || way.to.has_name(&new) {
@@ -57,20 +105,17 @@ pub(super) fn replace(before: &Object, after: &Object, way: &Way<'_>) -> Vec<Sta
     ]
 }
 
-fn fill(object: &Object) -> Statement {
-    let name = identifier(&object.name);
-    Statement::new(format!("INSERT INTO {name} ({name}) VALUES ('rebuild')"))
-}
-
 /// Where the texts are, by the option `content`.
 pub(super) fn content(sql: &str) -> Content {
-    if !fold(sql).contains("fts5") {
+    // CREATE VIRTUAL TABLE name USING module
+    let module = names(sql).nth(5).map(|module| fold(&module));
+    if !matches!(module.as_deref(), Some("fts4" | "fts5")) {
         return Content::Own;
     }
     match arguments(sql).iter().find_map(|argument| option(argument, "content")) {
         None => Content::Own,
         Some(table) if table.is_empty() => Content::Nowhere,
-        Some(_) => Content::Elsewhere,
+        Some(table) => Content::Elsewhere(table),
     }
 }
 
@@ -81,7 +126,7 @@ fn option(argument: &str, name: &str) -> Option<String> {
 }
 
 /// The names of the columns: the arguments that are no options, each up to its first word.
-fn columns(sql: &str) -> Vec<String> {
+pub(super) fn columns(sql: &str) -> Vec<String> {
     arguments(sql)
         .iter()
         .filter(|argument| !tokens(argument).any(|token| argument[token.span] == *"="))
@@ -140,7 +185,7 @@ mod tests {
     fn the_arguments_of_a_full_text_table_are_told_apart() {
         let sql = "CREATE VIRTUAL TABLE f USING fts5(title, \"a, b\" UNINDEXED, content='posts', content_rowid = id)";
         assert_eq!(columns(sql), ["title", "a, b"]);
-        assert_eq!(content(sql), Content::Elsewhere);
+        assert_eq!(content(sql), Content::Elsewhere("posts".to_owned()));
         assert_eq!(content("CREATE VIRTUAL TABLE f USING fts5(a, content='')"), Content::Nowhere);
         assert_eq!(content("CREATE VIRTUAL TABLE f USING fts5(a)"), Content::Own);
         assert_eq!(

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{Change, Detail, TableChange};
-use crate::schema::table::{Affinity, Column, PrimaryKey};
+use crate::schema::table::{Affinity, Column, PrimaryKey, Table};
 
 impl Change<'_> {
     /// The name of what changes.
@@ -129,9 +129,9 @@ pub(super) fn differences(before: &Column, after: &Column) -> Vec<String> {
 /// Whether putting a value of the first column into the second one can make another value of it that does not turn back
 /// into the first.
 #[must_use]
-pub(crate) fn loses_by_type(before: &Column, after: &Column) -> bool {
+pub(crate) fn loses_by_type(before: (&Table, &Column), after: (&Table, &Column)) -> bool {
     use Affinity::{Blob, Integer, Numeric, Real, Text};
-    match (before.affinity(), after.affinity()) {
+    match (before.0.affinity(before.1), after.0.affinity(after.1)) {
         (_, Blob) => false,
         (a, b) if a == b => false,
         (Integer, Text | Numeric) | (Numeric | Real, Integer) | (Real, Numeric) => false,

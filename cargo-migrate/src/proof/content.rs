@@ -1,9 +1,11 @@
 //! What the tables of a scratch database hold, for comparing before and after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use rusqlite::Connection;
 
+use crate::ddl::numbers;
 use crate::diff::loses_by_type;
 use crate::schema::Schema;
 use crate::schema::table::Table;
@@ -19,30 +21,34 @@ pub(super) fn difference<'s>(
     between: impl Fn(&'s Table) -> Option<&'s Table>,
 ) -> rusqlite::Result<Option<String>> {
     for table in before.1.tables() {
-        let Some(other) = after.1.table(&table.name) else { continue };
+        let Some(after_table) = after.1.table(&table.name) else { continue };
         let through = between(table);
         let columns: Vec<String> = table
             .columns
             .iter()
             .filter(|column| {
-                other.column(&column.name).is_some_and(|other| {
+                after_table.column(&column.name).is_some_and(|other| {
                     column.generated.is_none()
                         && other.generated.is_none()
-                        && !loses_by_type(column, other)
-                        && !loses_by_type(other, column)
+                        && !loses_by_type((table, column), (after_table, other))
+                        && !loses_by_type((after_table, other), (table, column))
+                        && ![Some(after_table), through]
+                            .into_iter()
+                            .flatten()
+                            .any(|it| numbers(table, it, &column.name))
                 }) && !skip.contains(&(fold(&table.name), fold(&column.name)))
             })
             .map(|column| identifier(&column.name))
             .collect();
         let rowid =
-            [Some(table), Some(other), through].into_iter().flatten().all(|table| hidden_rowid(table).is_some());
-        let (old, new) = (rows(before.0, table, rowid, &columns)?, rows(after.0, other, rowid, &columns)?);
+            [Some(table), Some(after_table), through].into_iter().flatten().all(|table| hidden_rowid(table).is_some());
+        let (old, new) = (rows(before.0, table, rowid, &columns)?, rows(after.0, after_table, rowid, &columns)?);
         if old != new {
             return Ok(Some(format!("the rows of `{}` are not what they were", table.name)));
         }
         let counts = |table: &Table| table.primary_key.as_ref().is_some_and(|key| key.autoincrement);
-        let kept = counts(table) && counts(other) && through.is_none_or(counts);
-        if kept && counter(before.0, &table.name)? != counter(after.0, &other.name)? {
+        let kept = counts(table) && counts(after_table) && through.is_none_or(counts);
+        if kept && counter(before.0, &table.name)? != counter(after.0, &after_table.name)? {
             return Ok(Some(format!("the counter of `{}` is not what it was", table.name)));
         }
     }
@@ -66,6 +72,7 @@ fn rows(
     let values = columns
         .iter()
         .map(|name| format!("CASE typeof({name}) WHEN 'integer' THEN quote({name} + 0.0) ELSE quote({name}) END"));
+    let rowid = rowid.map(|name| format!("quote({name})"));
     let parts: Vec<String> = values.chain(rowid).collect();
     let list = if parts.is_empty() { "''".to_owned() } else { parts.join(" || ',' || ") };
     let mut statement = connection.prepare(&format!("SELECT {list} FROM {}", identifier(&table.name)))?;
@@ -81,14 +88,30 @@ fn counter(connection: &Connection, table: &str) -> rusqlite::Result<Option<i64>
     connection.query_row(&sql, [], |row| row.get(0))
 }
 
-/// The references that point nowhere, by table and parent.
-pub(super) fn violations(connection: &Connection) -> BTreeSet<String> {
-    let read = || -> rusqlite::Result<BTreeSet<String>> {
+/// A row that refers to one that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Violation {
+    /// The row's table, folded.
+    pub(super) table: String,
+    /// The row, where its table numbers them.
+    rowid: Option<i64>,
+    /// The table that it refers to, folded.
+    parent: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from `{}` to `{}`", self.table, self.parent)
+    }
+}
+
+/// The references that point nowhere.
+pub(super) fn violations(connection: &Connection) -> BTreeSet<Violation> {
+    let read = || -> rusqlite::Result<BTreeSet<Violation>> {
         let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
         let rows = statement.query_map([], |row| {
-            let (table, rowid, parent) =
-                (row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, String>(2)?);
-            Ok(fold(&format!("{table} {rowid:?} {parent}")))
+            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+            Ok(Violation { table: fold(&table), rowid: row.get(1)?, parent: fold(&parent) })
         })?;
         rows.collect()
     };

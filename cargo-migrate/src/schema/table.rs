@@ -330,6 +330,13 @@ impl Table {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
     }
 
+    /// A column's affinity in this table: `ANY` turns nothing into anything where types are enforced, and is a number
+    /// elsewhere (<https://www.sqlite.org/stricttables.html>).
+    #[must_use]
+    pub fn affinity(&self, column: &Column) -> Affinity {
+        if self.strict && column.declared_type.eq_ignore_ascii_case("ANY") { Affinity::Blob } else { column.affinity() }
+    }
+
     /// The column that is the rowid under another name (<https://www.sqlite.org/lang_createtable.html#rowid>).
     #[must_use]
     pub fn rowid_alias(&self) -> Option<&Column> {
