@@ -15,6 +15,8 @@ pub(crate) use self::rebuild::numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use build_support::problem::printable;
+
 use crate::diff::{self, Change, TableChange};
 use crate::project::settings::{ColumnOrder, SqliteVersion};
 use crate::schema::text::{fold, identifier, names};
@@ -34,8 +36,9 @@ impl Statement {
         Self { note: String::new(), sql: sql.into() }
     }
 
-    fn noted(note: impl Into<String>, sql: impl Into<String>) -> Self {
-        Self { note: note.into(), sql: sql.into() }
+    /// The note stays a comment, whatever names stand in it.
+    fn noted(note: impl AsRef<str>, sql: impl Into<String>) -> Self {
+        Self { note: printable(note.as_ref()), sql: sql.into() }
     }
 }
 
@@ -92,9 +95,12 @@ pub fn plan(way: &Way<'_>, caution: Caution) -> Plan {
     let mut rebuilt = Vec::new();
     let mut shaken: BTreeSet<String> = BTreeSet::new();
     for change in alterations(&changes) {
+        let in_place = alter::in_place(change, way);
         let in_place = match caution {
-            Caution::Sparing => alter::in_place(change, way),
-            Caution::Rebuilding | Caution::Thorough => Err("it cannot be altered in place".to_owned()),
+            Caution::Sparing => in_place,
+            Caution::Rebuilding | Caution::Thorough => {
+                Err(in_place.err().unwrap_or_else(|| "what SQLite does in place is not what is wanted here".to_owned()))
+            }
         };
         let name = fold(&change.after.name);
         match in_place {
@@ -216,7 +222,8 @@ impl<'s> Moved<'s> {
         let on = fold(&object.on);
         let table_gone = self.way.from.table(&on).is_some() && self.way.to.table(&on).is_none();
         match object.kind {
-            Kind::Index => table_gone || self.shaken.contains(&on),
+            // Its name may be wanted for a table that is made before.
+            Kind::Index => table_gone || self.shaken.contains(&on) && self.way.to.table(&object.name).is_none(),
             Kind::Trigger => {
                 // One that names something else that is not there meanwhile has to be out of the way before that.
                 let others = self.missing.iter().any(|name| *name != on && object.mentions(name));

@@ -342,6 +342,23 @@ fn odd_names_are_quoted() {
 }
 
 #[test]
+fn a_name_in_a_comment_is_no_statement() {
+    let column = "x\nDROP TABLE kept; --";
+    let (quoted, kept) = (crate::database_facts::quoted(column), "CREATE TABLE kept (a TEXT);");
+    let change = Change::new(
+        &format!("{kept} CREATE TABLE {quoted} ({quoted} TEXT)"),
+        &format!("{kept} CREATE TABLE {quoted} ({quoted} INTEGER, b TEXT NOT NULL)"),
+    );
+    change
+        .fill("x\ndrop table kept; --", "b", "'new'")
+        .with(&format!("INSERT INTO kept VALUES ('still'); INSERT INTO {quoted} VALUES ('1')"))
+        .there()
+        .has("SELECT a FROM kept", &["'still'"])
+        .back()
+        .has("SELECT a FROM kept", &["'still'"]);
+}
+
+#[test]
 fn comments_stay_where_they_are() {
     let to = "CREATE TABLE t ( -- what is to be done; all of it\n  a INTEGER, /* the (first) */\n  b TEXT NOT NULL -- the last\n) -- end\n;\n\
         CREATE VIEW v AS SELECT a FROM t -- nothing else\n;\n\

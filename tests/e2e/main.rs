@@ -23,6 +23,8 @@ mod generated_migrations;
 mod guarding;
 mod hard_changes;
 mod hard_objects;
+mod hard_renames;
+mod hard_versions;
 mod harness;
 mod hostile_databases;
 mod hostile_files;

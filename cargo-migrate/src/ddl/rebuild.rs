@@ -13,7 +13,7 @@ use crate::schema::text::{fold, identifier, literal};
 pub(super) fn rebuild(change: &TableChange<'_>, way: &Way<'_>, why: &str) -> Vec<Statement> {
     let (before, after) = (change.before, change.after);
     let new = free_name(&after.name, way.from, way.to);
-    let note = format!("{} is rebuilt: {why}.", one_line(&after.name));
+    let note = format!("{} is rebuilt: {why}.", after.name);
     let mut statements = vec![Statement::noted(note, layout::create_table_as(after, &new))];
     statements.extend(copy(before, after, &new, way));
     let counts = |table: &Table| table.primary_key.as_ref().is_some_and(|key| key.autoincrement);
@@ -65,7 +65,7 @@ fn copy(before: &Table, after: &Table, new: &str, way: &Way<'_>) -> Option<State
             }
             (Some(_), Some(_)) => put(name.clone(), name),
             (None, Some(fill)) => {
-                made_up.push(one_line(&column.name));
+                made_up.push(column.name.clone());
                 put(name, fill.clone());
             }
             (None, None) => {}
@@ -82,7 +82,7 @@ fn copy(before: &Table, after: &Table, new: &str, way: &Way<'_>) -> Option<State
         notes.push(format!("The rows that are there have no value for {}; it is made up here.", made_up.join(", ")));
     }
     if let Some(alias) = after.rowid_alias().filter(|alias| numbers(before, after, &alias.name)) {
-        notes.push(format!("A row without a value for {} gets a number of its own.", one_line(&alias.name)));
+        notes.push(format!("A row without a value for {} gets a number of its own.", alias.name));
     }
     let note = notes.join(" ");
     Some(Statement::noted(
@@ -114,8 +114,4 @@ fn free_name(name: &str, from: &Schema, to: &Schema) -> String {
         new.insert(0, '_');
     }
     new
-}
-
-fn one_line(name: &str) -> String {
-    build_support::problem::printable(name)
 }

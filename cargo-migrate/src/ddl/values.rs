@@ -38,25 +38,33 @@ fn of_table<'s>(change: &TableChange<'s>) -> Vec<(&'s Table, &'s Column)> {
 /// Values that a downgrade gives to columns whose own are lost: such as the table takes.
 #[must_use]
 pub fn invented(changes: &[Change<'_>], to: &Schema, scratch: &Connection) -> Fills {
-    missing(changes)
-        .map(|(table, column)| ((fold(&table.name), fold(&column.name)), invent(table, column, to, scratch)))
-        .collect()
+    let before = |table: &Table| {
+        changes.iter().find_map(|change| match change {
+            Change::AlterTable(change) if change.after.name == table.name => Some(change.before),
+            _ => None,
+        })
+    };
+    let value = |table: &Table, column: &Column| invent(before(table), table, column, to, scratch);
+    missing(changes).map(|(table, column)| ((fold(&table.name), fold(&column.name)), value(table, column))).collect()
 }
 
-fn invent(table: &Table, column: &Column, schema: &Schema, scratch: &Connection) -> String {
+fn invent(before: Option<&Table>, table: &Table, column: &Column, schema: &Schema, scratch: &Connection) -> String {
     let refers = table.foreign_keys.iter().find_map(|key| {
         let at = key.columns.iter().position(|name| name.eq_ignore_ascii_case(&column.name))?;
         let parents = key.parent_columns.clone().or_else(|| schema.parent_key(key))?;
         Some((key, parents.get(at)?.clone()))
     });
-    if let Some((key, parent)) = refers {
-        if key.parent.eq_ignore_ascii_case(&table.name) {
+    match refers {
+        Some((key, parent)) if !key.parent.eq_ignore_ascii_case(&table.name) => {
+            return format!("(SELECT min({}) FROM {})", identifier(&parent), identifier(&key.parent));
+        }
+        // A row refers to itself; to a key that is as new as the reference, by the same number.
+        Some((_, parent)) if before.is_none_or(|before| before.column(&parent).is_some()) => {
             return identifier(&parent);
         }
-        return format!("(SELECT min({}) FROM {})", identifier(&parent), identifier(&key.parent));
-    }
-    if table.in_key(&column.name) {
-        return typed("row_number() OVER ()", column, table.strict);
+        Some(_) => return typed("row_number() OVER ()", column, table.strict),
+        None if table.in_key(&column.name) => return typed("row_number() OVER ()", column, table.strict),
+        None => {}
     }
     let neutral = match column.affinity() {
         Affinity::Text => "''",

@@ -1,7 +1,6 @@
 //! Virtual tables: no `ALTER TABLE` changes one, so it is made anew
 //! (<https://www.sqlite.org/vtab.html>, <https://www.sqlite.org/fts5.html>).
 
-use build_support::problem::printable;
 use build_support::token::{TokenKind, tokens};
 
 use super::{Statement, Way, layout};
@@ -37,7 +36,7 @@ pub(super) fn refills(way: &Way<'_>, changes: &[Change<'_>]) -> Vec<Statement> {
         if way.from.object(object.kind, &object.name).is_none_or(|before| !before.same(object)) {
             statements.push(Statement::new(sql));
         } else if changes.iter().any(|change| stirs(change, &source, object, way)) {
-            let note = format!("The texts of {} are not those that are indexed.", printable(&source));
+            let note = format!("The texts of {} are not those that are indexed.", source);
             statements.push(Statement::noted(note, sql));
         }
     }
