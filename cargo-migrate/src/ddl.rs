@@ -291,8 +291,13 @@ impl<'s> Moved<'s> {
         let objects: Vec<&Object> = self.way.to.objects().filter(needed).collect();
         let (views, others): (Vec<&Object>, Vec<&Object>) =
             objects.into_iter().partition(|object| object.kind == Kind::View);
-        let (indexes, triggers): (Vec<&Object>, Vec<&Object>) =
+        let (indexes, mut triggers): (Vec<&Object>, Vec<&Object>) =
             others.into_iter().partition(|object| object.kind == Kind::Index);
+        // Those of one table run in an order that nobody is to rely on, and that stays all the same.
+        triggers.sort_by_key(|trigger| {
+            let before = self.way.from.object(Kind::Trigger, &trigger.name);
+            (before.map_or(usize::MAX, |before| before.place), trigger.place)
+        });
         let all = indexes.into_iter().chain(in_order(views)).chain(triggers);
         all.map(|object| Statement::new(layout::statement(&object.sql))).collect()
     }

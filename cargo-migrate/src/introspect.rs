@@ -64,7 +64,8 @@ fn entries(connection: &Connection, version_table: &str) -> rusqlite::Result<Vec
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL \
          AND lower(substr(name, 1, 7)) <> 'sqlite_' AND tbl_name <> ?1 COLLATE NOCASE \
          AND NOT (type = 'table' AND name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')) \
-         AND NOT (type = 'index' AND tbl_name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'))",
+         AND NOT (type = 'index' AND tbl_name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')) \
+         ORDER BY rowid",
     )?;
     let rows = statement.query_map([version_table], |row| {
         Ok(Entry { kind: row.get(0)?, name: row.get(1)?, on: row.get(2)?, sql: row.get(3)? })

@@ -75,6 +75,9 @@ pub struct Proposal {
     pub rebuilt: Vec<(String, String)>,
     /// What the downgrade puts where values were lost.
     pub invented: Fills,
+    /// What the downgrade loses of what the upgrade found there: values that were written since, in a type that the
+    /// first schema does not keep them in.
+    pub lost_back: Vec<Loss>,
     /// Tables for which no rows were found that both ways take, so that they were empty in the proof.
     pub unproved: BTreeSet<String>,
 }
@@ -178,6 +181,7 @@ impl Proof<'_> {
         let down = self.least(|caution| self.down(&landed, &proposal, caution))?;
         proposal.down = down.statements;
         proposal.invented = down.invented;
+        proposal.lost_back = down.lost;
         proposal.unproved.clone_from(&self.unproved);
         Ok(proposal)
     }
@@ -321,7 +325,17 @@ impl Proof<'_> {
         if let Some(new) = broken.difference(&content::violations(&self.base)).next() {
             return Err(self.suspect_row(new, "leads back to the schema that is there"));
         }
-        Ok(Down { statements, invented })
+        // What the upgrade has added goes, which is what a downgrade is for.
+        let was_there = |loss: &Loss| match &loss.column {
+            Some(column) => target.schema.table(&loss.table).is_some_and(|table| table.column(column).is_some()),
+            None => target.schema.has_name(&loss.table),
+        };
+        let lost = losses(&changes).into_iter().filter(was_there).map(|loss| Loss {
+            column: loss.column.map(|column| self.renames.old_column(&loss.table, &column).to_owned()),
+            table: self.renames.old_table(&loss.table).to_owned(),
+        });
+        let lost = lost.collect();
+        Ok(Down { statements, invented, lost })
     }
 
     /// Whether views and triggers are dropped before anything is renamed.
@@ -355,6 +369,7 @@ impl Proof<'_> {
 struct Down {
     statements: Vec<Statement>,
     invented: Fills,
+    lost: Vec<Loss>,
 }
 
 fn drops(schema: &Schema) -> Vec<Statement> {

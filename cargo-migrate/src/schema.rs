@@ -66,6 +66,8 @@ pub struct Object {
     pub on: String,
     /// Its statement as the database keeps it.
     pub sql: String,
+    /// How many were made before it: the triggers of a table run in an order that follows from this.
+    pub place: usize,
     normal: String,
 }
 
@@ -79,7 +81,7 @@ impl Object {
         if kind == Kind::Index {
             normal = normal.replace(" asc ", " ");
         }
-        Self { kind, name, on, sql, normal }
+        Self { kind, name, on, sql, place: 0, normal }
     }
 
     /// Whether both do the same.
@@ -120,12 +122,16 @@ impl Object {
 }
 
 impl Schema {
-    /// A schema of these parts.
+    /// A schema of these parts, the objects in the order in which they were made.
     #[must_use]
     pub fn new(tables: impl IntoIterator<Item = Table>, objects: impl IntoIterator<Item = Object>) -> Self {
         Self {
             tables: tables.into_iter().map(|table| (fold(&table.name), table)).collect(),
-            objects: objects.into_iter().map(|object| ((object.kind, fold(&object.name)), object)).collect(),
+            objects: objects
+                .into_iter()
+                .enumerate()
+                .map(|(place, object)| ((object.kind, fold(&object.name)), Object { place, ..object }))
+                .collect(),
         }
     }
 

@@ -81,6 +81,8 @@ pub fn everything(database: &Connection) -> Vec<String> {
             found.push(format!("{table}: {}", values.join(", ")));
         }
     }
+    // In which order SQLite keeps its tables is its own affair.
+    found.sort();
     found
 }
 

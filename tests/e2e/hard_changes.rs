@@ -273,6 +273,13 @@ fn a_type_that_changes_values_is_told_as_a_loss() {
         let after = crate::database_facts::texts(&journey.database, "SELECT quote(v) FROM t");
         assert!(lost || before == after, "{from} to {to}: {before:?} became {after:?}");
     }
+    // What the way back does to what was written since is told apart.
+    let back = |from: &str, to: &str| {
+        let (from, to) = (format!("CREATE TABLE t ({from}, a TEXT)"), format!("CREATE TABLE t ({to}, b TEXT)"));
+        Change::new(&from, &to).rename("t", "a", "b").proposal().lost_back
+    };
+    assert_eq!(back("v INTEGER", "v TEXT").iter().map(ToString::to_string).collect::<Vec<_>>(), ["t.v"]);
+    assert_eq!(back("v TEXT", "v TEXT, new TEXT").len(), 0);
     // `ANY` is a number where types are not enforced.
     Change::new("CREATE TABLE t (v ANY) STRICT", "CREATE TABLE t (v ANY)")
         .with("INSERT INTO t VALUES ('007')")

@@ -87,6 +87,24 @@ fn a_trigger_of_another_table_writes_to_the_one_that_is_rebuilt() {
 }
 
 #[test]
+fn the_triggers_of_a_table_run_in_the_order_that_they_had() {
+    let rest = "CREATE TABLE log (what TEXT);
+        CREATE TRIGGER z AFTER INSERT ON t BEGIN INSERT INTO log VALUES ('z'); END;
+        CREATE TRIGGER a AFTER INSERT ON t BEGIN INSERT INTO log VALUES ('a'); END;
+        CREATE TRIGGER m AFTER INSERT ON t BEGIN INSERT INTO log VALUES ('m'); END;";
+    let log = "SELECT group_concat(what, '') FROM log";
+    Change::new(&format!("CREATE TABLE t (a TEXT); {rest}"), &format!("CREATE TABLE t (a TEXT NOT NULL); {rest}"))
+        .with("INSERT INTO t VALUES ('x')")
+        .has(log, &["'maz'"])
+        .there()
+        .then("INSERT INTO t VALUES ('y')")
+        .has(log, &["'mazmaz'"])
+        .back()
+        .then("INSERT INTO t VALUES ('z')")
+        .has(log, &["'mazmazmaz'"]);
+}
+
+#[test]
 fn a_trigger_that_names_what_goes_is_out_of_the_way_in_time() {
     // Its own table is rebuilt, and so is one before it, while a table that it names is gone.
     Change::new(
@@ -135,6 +153,50 @@ fn one_name_is_another_kind_of_thing() {
     .has("SELECT a FROM x", &["'y'"])
     .back()
     .has("SELECT count(*) FROM t", &["0"]);
+    Change::new("CREATE TABLE t (a TEXT)", "CREATE VIRTUAL TABLE t USING fts5(a)")
+        .with("INSERT INTO t VALUES ('x')")
+        .loses(&["t"])
+        .there()
+        .back();
+}
+
+#[test]
+fn a_view_that_names_its_table_as_a_text_is_out_of_the_way_too() {
+    let view = "CREATE VIEW v AS SELECT * FROM 't';";
+    Change::new(&format!("CREATE TABLE t (a TEXT); {view}"), &format!("CREATE TABLE t (a TEXT UNIQUE); {view}"))
+        .with("INSERT INTO t VALUES ('x')")
+        .there()
+        .has("SELECT a FROM v", &["'x'"])
+        .back();
+}
+
+#[test]
+fn other_modules_keep_their_rows() {
+    for (columns, wider, row, asked) in [
+        (
+            "fts4(title, body)",
+            "fts4(title, body, note)",
+            "(docid, title) VALUES (5, 'wash')",
+            "SELECT docid || title FROM f",
+        ),
+        ("rtree(id, a, b)", "rtree(id, a, b, +note TEXT)", "VALUES (5, 1, 2)", "SELECT id || a || b FROM f"),
+    ] {
+        let create = |arguments: &str| format!("CREATE VIRTUAL TABLE f USING {arguments}");
+        let journey = Change::new(&create(columns), &create(wider)).with(&format!("INSERT INTO f {row}"));
+        let before = crate::database_facts::texts(&journey.database, asked);
+        let before: Vec<&str> = before.iter().map(String::as_str).collect();
+        journey.loses(&[]).there().has(asked, &before).back().has(asked, &before);
+    }
+    let schema = |options: &str| {
+        format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, title TEXT); CREATE VIRTUAL TABLE f USING fts4(title, content='t'{options})"
+        )
+    };
+    Change::new(&schema(""), &schema(", prefix='2'"))
+        .with("INSERT INTO t VALUES (3, 'wash'); INSERT INTO f (f) VALUES ('rebuild')")
+        .loses(&[])
+        .there()
+        .has("SELECT docid FROM f WHERE f MATCH 'wash'", &["3"]);
 }
 
 const FOUND: &str = "SELECT rowid FROM f WHERE f MATCH 'wash' ORDER BY rowid";
