@@ -116,15 +116,16 @@ pub fn plan(way: &Way<'_>, caution: Caution) -> Plan {
     }
     let moved = Moved::new(way, &changes, shaken, caution);
     let mut statements = moved.dropped(&changes);
-    for table in way.from.tables_parents_first().into_iter().rev().filter(|table| way.to.table(&table.name).is_none()) {
-        statements.push(Statement::new(format!("DROP TABLE {}", identifier(&table.name))));
-    }
     for table in way.to.tables_parents_first() {
         if way.from.table(&table.name).is_none() {
             statements.push(Statement::new(layout::create_table(table)));
         } else if let Some(steps) = altered.remove(&fold(&table.name)) {
             statements.extend(steps);
         }
+    }
+    // Until now their rows could be asked for, by a value for a new column.
+    for table in way.from.tables_parents_first().into_iter().rev().filter(|table| way.to.table(&table.name).is_none()) {
+        statements.push(Statement::new(format!("DROP TABLE {}", identifier(&table.name))));
     }
     for change in &changes {
         match change {
@@ -223,11 +224,11 @@ impl<'s> Moved<'s> {
         let table_gone = self.way.from.table(&on).is_some() && self.way.to.table(&on).is_none();
         match object.kind {
             // Its name may be wanted for a table that is made before.
-            Kind::Index => table_gone || self.shaken.contains(&on) && self.way.to.table(&object.name).is_none(),
+            Kind::Index => (table_gone || self.shaken.contains(&on)) && self.way.to.table(&object.name).is_none(),
             Kind::Trigger => {
                 // One that names something else that is not there meanwhile has to be out of the way before that.
                 let others = self.missing.iter().any(|name| *name != on && object.mentions(name));
-                table_gone || dropped(Kind::View, &on) || self.shaken.contains(&on) && !others
+                dropped(Kind::View, &on) || (table_gone || self.shaken.contains(&on)) && !others
             }
             Kind::View | Kind::VirtualTable => false,
         }

@@ -149,6 +149,20 @@ fn references_to_oneself_and_in_a_circle_are_kept() {
 }
 
 #[test]
+fn a_downgrade_makes_up_references_to_rows_that_are_there() {
+    let parent = "CREATE TABLE p (a INTEGER NOT NULL, b TEXT NOT NULL, PRIMARY KEY (a, b));";
+    Change::new(
+        &format!("{parent} CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER NOT NULL, b TEXT NOT NULL, FOREIGN KEY (a, b) REFERENCES p)"),
+        &format!("{parent} CREATE TABLE t (id INTEGER PRIMARY KEY)"),
+    )
+    .with("INSERT INTO p VALUES (1, 'z'), (2, 'a'); INSERT INTO t VALUES (1, 2, 'a'), (2, 2, 'a')")
+    .loses(&["t.a", "t.b"])
+    .there()
+    .back()
+    .has("SELECT a || b FROM t", &["'1z'", "'1z'"]);
+}
+
+#[test]
 fn columns_stand_in_another_order_where_that_counts() {
     let (from, to) =
         ("CREATE TABLE t (a INTEGER, b TEXT, c REAL)", "CREATE TABLE t (c REAL, a INTEGER, new INT, b TEXT)");

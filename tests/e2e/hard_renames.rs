@@ -145,3 +145,19 @@ fn keywords_and_odd_names_are_renamed() {
     .back()
     .has("SELECT \"group\" || \"a b\" FROM \"order\"", &["'xy'"]);
 }
+
+#[test]
+fn values_move_from_a_table_that_goes_to_a_new_column() {
+    Change::new(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY); CREATE TABLE mails (user INTEGER REFERENCES users, mail TEXT);
+         CREATE INDEX adresses ON mails (mail); CREATE TRIGGER gone AFTER DELETE ON mails BEGIN DELETE FROM users WHERE id = old.user; END;",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT NOT NULL); CREATE TABLE adresses (a TEXT);",
+    )
+    .fill("users", "mail", "coalesce((SELECT mail FROM mails WHERE user = users.id), '')")
+    .with("INSERT INTO users VALUES (1), (2); INSERT INTO mails VALUES (1, 'a@example.org')")
+    .loses(&["mails"])
+    .there()
+    .has("SELECT mail FROM users", &["'a@example.org'", "''"])
+    .back()
+    .has("SELECT id FROM users", &["1", "2"]);
+}

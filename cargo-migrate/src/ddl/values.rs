@@ -7,7 +7,7 @@ use super::Fills;
 use crate::diff::{Change, Detail, TableChange};
 use crate::schema::Schema;
 use crate::schema::table::{Affinity, Column, Table};
-use crate::schema::text::{fold, identifier};
+use crate::schema::text::{fold, identifier, identifiers};
 
 /// The columns that rows of the old table would have to have a value in, and that nothing gives them one.
 pub fn missing<'s>(changes: &[Change<'s>]) -> impl Iterator<Item = (&'s Table, &'s Column)> {
@@ -56,7 +56,16 @@ fn invent(before: Option<&Table>, table: &Table, column: &Column, schema: &Schem
     });
     match refers {
         Some((key, parent)) if !key.parent.eq_ignore_ascii_case(&table.name) => {
-            return format!("(SELECT min({}) FROM {})", identifier(&parent), identifier(&key.parent));
+            let (column, from) = (identifier(&parent), identifier(&key.parent));
+            if key.columns.len() == 1 {
+                return format!("(SELECT min({column}) FROM {from})");
+            }
+            // All columns of the reference have to come from one row.
+            let parents = key.parent_columns.clone().or_else(|| schema.parent_key(key)).unwrap_or_default();
+            return format!(
+                "(SELECT {column} FROM {from} ORDER BY {} LIMIT 1)",
+                identifiers(parents.iter().map(String::as_str))
+            );
         }
         // A row refers to itself; to a key that is as new as the reference, by the same number.
         Some((_, parent)) if before.is_none_or(|before| before.column(&parent).is_some()) => {
