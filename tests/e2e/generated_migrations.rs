@@ -1,7 +1,6 @@
 //! Random schemas, others near to them, and rows: what is generated between the two leads there and back, and keeps
 //! every row. What the generator proves for itself is not asked here; SQLite is.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cargo_migrate::autogenerate::{Outcome, propose};
@@ -10,12 +9,13 @@ use cargo_migrate::ddl::values::invented;
 use cargo_migrate::diff;
 use cargo_migrate::project::settings::{ColumnOrder, SqliteVersion};
 use cargo_migrate::proof::{Proposal, State, Terms, section};
-use cargo_migrate::renames::Said;
+use cargo_migrate::renames::{Question, Said};
 use cargo_migrate::scratch;
 use rusqlite::Connection;
 
-use crate::database_facts::{self as facts, counters, everything, is_about_rows, kept_columns, quoted, rows, run};
+use crate::database_facts::{self as facts, counters, everything, is_about_rows, quoted, run};
 use crate::harness::{Project, scale};
+use crate::kept_rows::{Lost, kept, same, searches};
 use crate::random_schema::{self, Schema, make, mutate};
 
 const VERSION_TABLE: &str = "_cargo_migrate";
@@ -24,6 +24,8 @@ const VERSION_TABLE: &str = "_cargo_migrate";
 struct Tally {
     passed: usize,
     nothing: usize,
+    /// Of those that were tried, how many renamed something.
+    renamed: usize,
     refused_up: usize,
     refused_down: usize,
     failed: Vec<String>,
@@ -56,11 +58,11 @@ fn what_is_generated_leads_there_and_back_and_keeps_every_row() {
     });
     let mut report = String::new();
     for tally in &tallies {
-        let Tally { passed, nothing, refused_up, refused_down, failed } = tally;
+        let Tally { passed, nothing, renamed, refused_up, refused_down, failed } = tally;
         let count = failed.len();
         writeln!(
             report,
-            "{passed} passed, {nothing} the same, {refused_up} upgrades and {refused_down} downgrades refused by the rows, \
+            "{passed} passed, {renamed} with renames, {nothing} the same, {refused_up} upgrades and {refused_down} downgrades refused by the rows, \
              {count} failed"
         )
         .unwrap();
@@ -115,12 +117,40 @@ impl Case {
         Terms { order: self.order, minimum, version_table: VERSION_TABLE }
     }
 
+    /// What somebody says of the renames: none are any, or, in every other case, all that may be some are.
+    fn said(&self) -> Said {
+        let mut said = Said { no_others: self.seed.is_multiple_of(2), ..Said::default() };
+        while let Ok(Outcome::Undecided(questions)) = propose(&self.from, &self.to, &said, &Fills::new(), &self.terms())
+        {
+            // A renamed table may have renamed columns, which are asked for later.
+            said.no_others = !questions.iter().any(|question| matches!(question, Question::Table { .. }));
+            let known = said.tables.len();
+            for question in questions {
+                match question {
+                    Question::Table { old, new } if said.tables.iter().all(|(_, other)| *other != new) => {
+                        said.tables.push((old, new));
+                    }
+                    Question::Column { table, old, new }
+                        if said.columns.iter().all(|(of, _, other)| *of != table || *other != new) =>
+                    {
+                        said.columns.push((table, old, new));
+                    }
+                    Question::Table { .. } | Question::Column { .. } => {}
+                }
+            }
+            said.no_others |= said.tables.len() == known;
+        }
+        said
+    }
+
     fn run(&self, tally: &mut Tally) {
-        let said = Said { no_others: true, ..Said::default() };
-        let changes = diff::changes(&self.from.schema, &self.to.schema, self.order);
+        let said = self.said();
+        let Some(renamed) = renamed(&self.from.connection, &said) else { return };
+        let renamed = State::of(renamed, VERSION_TABLE).unwrap();
+        let changes = diff::changes(&renamed.schema, &self.to.schema, self.order);
         let fills = invented(&changes, &self.to.schema, &self.to.connection);
         match propose(&self.from, &self.to, &said, &fills, &self.terms()) {
-            Ok(Outcome::Proposal(proposal)) => match self.there_and_back(&proposal, &fills, tally) {
+            Ok(Outcome::Proposal(proposal)) => match self.there_and_back(&proposal, &said, &fills, tally) {
                 Ok(()) => {}
                 Err(why) => {
                     let (up, down) = (section(&proposal.up), section(&proposal.down));
@@ -166,8 +196,10 @@ impl Case {
         database
     }
 
-    fn there_and_back(&self, proposal: &Proposal, fills: &Fills, tally: &mut Tally) -> Result<(), String> {
+    fn there_and_back(&self, proposal: &Proposal, said: &Said, fills: &Fills, tally: &mut Tally) -> Result<(), String> {
+        tally.renamed += usize::from(!said.tables.is_empty() || !said.columns.is_empty());
         let database = self.filled();
+        let named = |database: &Connection| renamed(database, said).ok_or("SQLite does not rename");
         let before = scratch::copy(&database).unwrap();
         if let Err(error) = run(&database, &section(&proposal.up)) {
             if !is_about_rows(&error) {
@@ -178,7 +210,7 @@ impl Case {
         }
         self.lands(&database, &self.to)?;
         let lost = Lost::of(proposal, fills);
-        kept("upgrade", &before, &database, &lost, None)?;
+        kept("upgrade", &named(&before)?, &database, &lost, None)?;
         let between = scratch::copy(&database).unwrap();
         if let Err(error) = run(&database, &section(&proposal.down)) {
             if !is_about_rows(&error) {
@@ -188,7 +220,7 @@ impl Case {
             return same("after a refused downgrade", &everything(&between), &everything(&database));
         }
         self.lands(&database, &self.from)?;
-        kept("downgrade", &before, &database, &lost, Some(&between))?;
+        kept("downgrade", &named(&before)?, &named(&database)?, &lost, Some(&between))?;
         // As a file, by the built binary; it takes so long that only some cases are tried.
         if self.seed.is_multiple_of(20) && !section(&proposal.up).contains("CURRENT_") {
             self.as_a_file(proposal, &before, &[&between, &database])?;
@@ -232,145 +264,21 @@ impl Case {
     }
 }
 
-fn searches(database: &Connection) -> Vec<String> {
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%USING fts5%'";
-    let names = facts::texts(database, sql);
-    names.iter().map(|name| quoted(name.trim_matches('\''))).collect()
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, wanted: &T, found: &T) -> Result<(), String> {
-    if wanted == found { Ok(()) } else { Err(format!("{what}\n{wanted:?}\nwas wanted, and this was found\n{found:?}")) }
-}
-
-/// What a migration says that it loses or makes up.
-struct Lost {
-    tables: Vec<String>,
-    columns: Vec<(String, String)>,
-}
-
-impl Lost {
-    fn of(proposal: &Proposal, fills: &Fills) -> Self {
-        let mut lost = Self { tables: Vec::new(), columns: fills.keys().cloned().collect() };
-        for loss in &proposal.losses {
-            match &loss.column {
-                None => lost.tables.push(loss.table.to_ascii_lowercase()),
-                Some(column) => lost.columns.push((loss.table.to_ascii_lowercase(), column.to_ascii_lowercase())),
-            }
-        }
-        lost
+/// A copy under the new names, by SQLite's own renames; views and triggers, which could hinder them, are left out.
+fn renamed(database: &Connection, said: &Said) -> Option<Connection> {
+    let copy = scratch::copy(database).unwrap();
+    if said.tables.is_empty() && said.columns.is_empty() {
+        return Some(copy);
     }
-
-    fn has(&self, table: &str, column: &str) -> bool {
-        self.columns.contains(&(table.to_ascii_lowercase(), column.to_ascii_lowercase()))
-    }
-}
-
-/// Every value that was not declared lost is what it was, and so are rowids and counters where all sides keep them.
-fn kept(
-    what: &str,
-    before: &Connection,
-    after: &Connection,
-    lost: &Lost,
-    between: Option<&Connection>,
-) -> Result<(), String> {
-    let old_counters = counters(before);
-    let new_counters = counters(after);
-    for table in facts::tables(before) {
-        let of =
-            |database: &Connection| facts::tables(database).into_iter().find(|name| name.eq_ignore_ascii_case(&table));
-        let Some(other) = of(after) else { continue };
-        if lost.tables.contains(&table.to_ascii_lowercase()) {
-            continue;
-        }
-        let middle = between.map(|between| of(between).map(|name| (between, name)));
-        if let Some(None) = middle {
-            return Err(format!("`{table}` was not declared lost"));
-        }
-        let sides: Vec<(&Connection, String)> =
-            [Some((before, table.clone())), middle.flatten(), Some((after, other.clone()))]
-                .into_iter()
-                .flatten()
-                .collect();
-        let types: Vec<BTreeMap<String, String>> = sides
-            .iter()
-            .map(|(database, name)| {
-                let columns = kept_columns(database, name).into_iter();
-                columns.map(|(name, kind)| (name.to_ascii_lowercase(), kind.to_ascii_lowercase())).collect()
-            })
-            .collect();
-        let aliases: Vec<_> = sides.iter().map(|(database, name)| facts::rowid(database, name)).collect();
-        let mut columns: Vec<(String, bool)> = Vec::new();
-        for (name, kind) in &types[0] {
-            let kinds: Vec<Option<&String>> = types.iter().map(|types| types.get(name)).collect();
-            // Where the rowid gets the name of a column, rows without a value in it get a number.
-            let numbered = || {
-                aliases.iter().flatten().flatten().any(|alias| alias.eq_ignore_ascii_case(name))
-                    && rows(before, &table, &[(quoted(name), false)]).iter().any(|row| row == "NULL")
-            };
-            if kinds.iter().any(Option::is_none) || lost.has(&table, name) || numbered() {
-                continue;
-            }
-            columns.push((quoted(name), kinds.iter().any(|other| *other != Some(kind))));
-        }
-        let hidden = |at: usize| facts::hidden_rowid(sides[at].0, &sides[at].1);
-        let hides = aliases.iter().all(|alias| *alias == Ok(None));
-        let (mut old, mut new) = (columns.clone(), columns);
-        if let (true, Some(first), Some(last)) = (hides, hidden(0), hidden(sides.len() - 1)) {
-            old.push((first.to_owned(), false));
-            new.push((last.to_owned(), false));
-        }
-        same(
-            &format!("the rows of `{table}` after the {what}, in {old:?}"),
-            &rows(before, &table, &old),
-            &rows(after, &other, &new),
-        )?;
-        let counter = |of: &BTreeMap<String, i64>| of.get(&table.to_lowercase()).copied();
-        let counted = |database: &Connection, name: &str| {
-            let sql = format!(
-                "SELECT 1 FROM sqlite_schema WHERE name = '{}' AND sql LIKE '%AUTOINCREMENT%'",
-                name.replace('\'', "''")
-            );
-            !facts::texts(database, &sql).is_empty()
-        };
-        if sides.iter().all(|(database, name)| counted(database, name)) {
-            same(
-                &format!("the counter of `{table}` after the {what}"),
-                &counter(&old_counters),
-                &counter(&new_counters),
-            )?;
+    for kind in ["trigger", "view"] {
+        for name in facts::texts(&copy, &format!("SELECT name FROM sqlite_schema WHERE type = '{kind}'")) {
+            let name = quoted(name.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap());
+            copy.execute_batch(&format!("DROP {kind} IF EXISTS {name}")).unwrap();
         }
     }
-    found_again(what, before, after, lost, between)
-}
-
-/// Full-text tables find what they found.
-fn found_again(
-    what: &str,
-    before: &Connection,
-    after: &Connection,
-    lost: &Lost,
-    between: Option<&Connection>,
-) -> Result<(), String> {
-    let definition = |database: &Connection, name: &str| {
-        let name = name.replace('"', "").replace('\'', "''");
-        facts::texts(database, &format!("SELECT sql FROM sqlite_schema WHERE name = '{name}' AND type = 'table'"))
-    };
-    for search in searches(before) {
-        let same_everywhere = [Some(after), between]
-            .into_iter()
-            .flatten()
-            .all(|database| definition(database, &search) == definition(before, &search));
-        let name = search.replace('"', "");
-        if !same_everywhere || lost.tables.contains(&name.to_ascii_lowercase()) {
-            continue;
-        }
-        let sql =
-            format!("SELECT rowid FROM {search} WHERE {search} MATCH 'row OR page OR two OR größe' ORDER BY rowid");
-        same(
-            &format!("what {search} finds after the {what}"),
-            &facts::texts(before, &sql),
-            &facts::texts(after, &sql),
-        )?;
-    }
-    Ok(())
+    let tables = said.tables.iter().map(|(old, new)| format!("ALTER TABLE {} RENAME TO {}", quoted(old), quoted(new)));
+    let columns = said.columns.iter().map(|(table, old, new)| {
+        format!("ALTER TABLE {} RENAME COLUMN {} TO {}", quoted(table), quoted(old), quoted(new))
+    });
+    tables.chain(columns).all(|sql| copy.execute_batch(&sql).is_ok()).then_some(copy)
 }

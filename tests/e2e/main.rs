@@ -29,6 +29,7 @@ mod harness;
 mod hostile_databases;
 mod hostile_files;
 mod json;
+mod kept_rows;
 mod killed_runs;
 mod layering;
 mod offending_rows;
