@@ -143,10 +143,13 @@ fn at_a_terminal_somebody_is_asked_before_a_protected_database_is_written() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     project.write("app.db", "");
-    for line in ["ensure-version", "stamp a1", "-d test reset"] {
-        let (status, said) = ask(line, b"n\n");
-        assert!(status == Some(1) && said.contains("write to ") && said.contains("nobody agreed"), "{said}");
-        let (status, said) = ask(line, b"y\n");
+    for (line, name) in [("ensure-version", "dev"), ("stamp a1", "dev"), ("-d test reset", "test")] {
+        // A habit is no agreement: the database's name has to be typed.
+        for answer in [&b"n\n"[..], b"y\n", b"\n"] {
+            let (status, said) = ask(line, answer);
+            assert!(status == Some(1) && said.contains("write to ") && said.contains("nobody agreed"), "{said}");
+        }
+        let (status, said) = ask(line, format!("{name}\n").as_bytes());
         assert!(status == Some(0), "{said}");
     }
 }

@@ -19,6 +19,16 @@ pub(super) fn ask(
     show: impl FnOnce(),
     refusal: impl Fn(&str) -> Problem,
 ) -> Result<bool> {
+    asked(app, yes, show, refusal, || app.shell.confirm(question).unwrap_or(false))
+}
+
+fn asked(
+    app: App<'_>,
+    yes: bool,
+    show: impl FnOnce(),
+    refusal: impl Fn(&str) -> Problem,
+    agreed: impl FnOnce() -> bool,
+) -> Result<bool> {
     if yes {
         return Ok(false);
     }
@@ -26,14 +36,11 @@ pub(super) fn ask(
         return Err(refusal("nobody can be asked here").into());
     }
     show();
-    match app.shell.confirm(question) {
-        Ok(true) => Ok(true),
-        _ => Err(refusal("nobody agreed").into()),
-    }
+    if agreed() { Ok(true) } else { Err(refusal("nobody agreed").into()) }
 }
 
-/// Asks before a protected database is written; gives whether somebody was asked. `help` is the way out where nobody
-/// agrees.
+/// Asks before a protected database is written, whose name has to be typed; gives whether somebody was asked. `help` is
+/// the way out where nobody agrees.
 pub(super) fn protected(
     app: App<'_>,
     project: &Project,
@@ -43,8 +50,11 @@ pub(super) fn protected(
     show: impl FnOnce(),
 ) -> Result<bool> {
     let path = project.show_path(database.url.path());
-    let question = format!("write to {}?", live::shown(database, &path));
-    ask(app, yes || !database.protected, &question, show, |why| {
+    let word = database.name.as_deref().unwrap_or("yes");
+    let question = format!("this will write to {}: type `{word}` to go on:", live::shown(database, &path));
+    let refusal = |why: &str| {
         Problem::new(NOT_CONFIRMED, format!("`{}` is protected, and {why}", database.lock_name())).help(help)
-    })
+    };
+    let typed = || app.shell.ask(&question).is_ok_and(|answer| answer == word);
+    asked(app, yes || !database.protected, show, refusal, typed)
 }
