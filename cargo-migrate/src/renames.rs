@@ -152,6 +152,7 @@ pub fn settle(said: &Said, from: &Schema, to: &Schema) -> Result<(Renames, Vec<Q
         match known(old, new, &|name| from.table(name).is_some(), &|name| to.table(name).is_some(), "table", "") {
             Err(problem) => problems.push(problem),
             Ok(()) if from.table(new).is_some() => problems.push(taken(new, "table")),
+            Ok(()) if renames.has_table(old) || renames.has_table(new) => problems.push(twice(old, new, "table")),
             Ok(()) => renames.tables.push((old.clone(), new.clone())),
         }
     }
@@ -167,6 +168,12 @@ pub fn settle(said: &Said, from: &Schema, to: &Schema) -> Result<(Renames, Vec<Q
         match known(old, new, &|name| has(before, name), &|name| has(after, name), "column", &of) {
             Err(problem) => problems.push(problem),
             Ok(()) if has(before, new) => problems.push(taken(new, "column")),
+            Ok(())
+                if renames.has_column(renames.new_table(table), old)
+                    || renames.has_column(renames.new_table(table), new) =>
+            {
+                problems.push(twice(old, new, "column"));
+            }
             Ok(()) => renames.columns.push((renames.new_table(table).to_owned(), old.clone(), new.clone())),
         }
     }
@@ -209,6 +216,12 @@ fn taken(name: &str, what: &str) -> Problem {
         UNKNOWN_RENAME,
         format!("there is a {what} `{}` already, so nothing can be renamed to it", printable(name)),
     )
+}
+
+fn twice(old: &str, new: &str, what: &str) -> Problem {
+    let (old, new) = (printable(old), printable(new));
+    Problem::new(UNKNOWN_RENAME, format!("the {what} `{old}` or `{new}` is part of another rename already"))
+        .help(format!("one {what} becomes one other: say each rename once"))
 }
 
 /// What vanishes while something like it appears; each new thing is asked about once.

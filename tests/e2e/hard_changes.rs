@@ -163,6 +163,16 @@ fn a_downgrade_makes_up_references_to_rows_that_are_there() {
 }
 
 #[test]
+fn a_downgrade_gives_each_row_a_key_of_its_own() {
+    Change::new("CREATE TABLE t (code TEXT NOT NULL DEFAULT 'none' UNIQUE, a TEXT)", "CREATE TABLE t (a TEXT)")
+        .with("INSERT INTO t VALUES ('x', 'a'), ('y', 'b')")
+        .loses(&["t.code"])
+        .there()
+        .back()
+        .has("SELECT code || a FROM t", &["'1a'", "'2b'"]);
+}
+
+#[test]
 fn columns_stand_in_another_order_where_that_counts() {
     let (from, to) =
         ("CREATE TABLE t (a INTEGER, b TEXT, c REAL)", "CREATE TABLE t (c REAL, a INTEGER, new INT, b TEXT)");

@@ -97,6 +97,9 @@ fn a_name_goes_to_another_one() {
     .rename("t", "a", "c")
     .outcome()
     .expect_err("`a` is still wanted");
+    let both = Change::new("CREATE TABLE t (a TEXT, b TEXT)", "CREATE TABLE t (c TEXT)");
+    let refused = both.rename("t", "a", "c").rename("t", "b", "c").outcome().unwrap_err();
+    assert!(refused.contains("the column `b` or `c` is part of another rename already"), "{refused}");
     Change::new(
         "CREATE TABLE old (x TEXT); CREATE TABLE other (y TEXT)",
         "CREATE TABLE new (x TEXT, z TEXT); CREATE TABLE other (y TEXT)",

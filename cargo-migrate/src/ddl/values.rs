@@ -45,7 +45,27 @@ pub fn invented(changes: &[Change<'_>], to: &Schema, scratch: &Connection) -> Fi
         })
     };
     let value = |table: &Table, column: &Column| invent(before(table), table, column, to, scratch);
-    missing(changes).map(|(table, column)| ((fold(&table.name), fold(&column.name)), value(table, column))).collect()
+    // One value for all rows is no key, even where it is the column's own default.
+    let alike = changes.iter().flat_map(|change| match change {
+        Change::AlterTable(change) => defaulted_keys(change),
+        _ => Vec::new(),
+    });
+    let columns = missing(changes).chain(alike);
+    columns.map(|(table, column)| ((fold(&table.name), fold(&column.name)), value(table, column))).collect()
+}
+
+/// New columns that have a default, and that are a key by themselves or with other new ones.
+fn defaulted_keys<'s>(change: &TableChange<'s>) -> Vec<(&'s Table, &'s Column)> {
+    let (before, after) = (change.before, change.after);
+    let uniques = after.uniques.iter().map(|unique| &unique.columns);
+    let keys = after.primary_key.iter().map(|key| &key.columns).chain(uniques);
+    let new = |name: &str| before.column(name).is_none();
+    keys.filter(|columns| columns.iter().all(|column| new(&column.name)))
+        .filter_map(|columns| after.column(&columns.first()?.name))
+        .filter(|column| column.default.as_ref().is_some_and(|default| default.normal() != "null"))
+        .filter(|column| column.generated.is_none() && after.rowid_alias().is_none_or(|it| it.name != column.name))
+        .map(|column| (after, column))
+        .collect()
 }
 
 fn invent(before: Option<&Table>, table: &Table, column: &Column, schema: &Schema, scratch: &Connection) -> String {
