@@ -13,6 +13,8 @@
 //! - `start`: a program that starts on a database at head, against one query.
 //! - `embed`: the rebuild of a crate that embeds the folder, against one with an array of `include_str!`.
 //! - `guard`: the build-script guard's work, against reading the files' bytes.
+//! - `autogenerate`: two schemas with ten differences are read and a migration is made and proved both ways, against
+//!   plain SQLite that loads the two. Its sizes are tables, 50, 500 and 2,000 where none are given.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -24,15 +26,21 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "it asks and tells the world that it runs in")]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark is read, not linked")]
 
+mod autogenerate;
 mod command;
 mod embedding;
 mod generate;
 mod pairs;
 mod run;
 
+/// What can be measured by itself.
+const PARTS: [&str; 7] = ["run", "reading", "command", "start", "embed", "guard", "autogenerate"];
+
 /// What is measured, and how often.
 struct Options {
     sizes: Vec<usize>,
+    /// How many tables the schemas have.
+    tables: Vec<usize>,
     rounds: Option<usize>,
     part: Option<String>,
 }
@@ -42,19 +50,22 @@ impl Options {
         let scale: f64 = std::env::var("MIGRATE_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1.0);
         let mut sizes: Vec<usize> = [100.0, 1_000.0, 10_000.0].map(|size| (size * scale).max(5.0) as usize).to_vec();
         sizes.dedup();
-        let mut options = Self { sizes, rounds: None, part: None };
+        let mut tables: Vec<usize> = [50.0, 500.0, 2_000.0].map(|size| (size * scale).max(25.0) as usize).to_vec();
+        tables.dedup();
+        let mut options = Self { sizes, tables, rounds: None, part: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("`{argument}` needs a value"));
             match argument.as_str() {
                 // Cargo's own.
                 "--bench" => {}
-                "--sizes" => options.sizes = value().split(',').map(|size| size.parse().expect("a number")).collect(),
+                "--sizes" => {
+                    options.sizes = value().split(',').map(|size| size.parse().expect("a number")).collect();
+                    options.tables.clone_from(&options.sizes);
+                }
                 "--rounds" => options.rounds = Some(value().parse().expect("a number")),
                 "--part" => options.part = Some(value()),
-                _ => panic!(
-                    "`{argument}` is none of --sizes A,B --rounds N --part run|reading|command|start|embed|guard"
-                ),
+                _ => panic!("`{argument}` is none of --sizes A,B --rounds N --part {}", PARTS.join("|")),
             }
         }
         options
@@ -76,6 +87,14 @@ impl Options {
 
 fn main() {
     let options = Options::of_process();
+    if options.wants("autogenerate") {
+        for tables in &options.tables {
+            autogenerate::measure(*tables, options.rounds(*tables));
+        }
+    }
+    if options.part.as_deref() == Some("autogenerate") {
+        return;
+    }
     for size in &options.sizes {
         let folder = tempfile::tempdir().unwrap();
         let revisions = generate::project(folder.path(), *size);
