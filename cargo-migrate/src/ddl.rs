@@ -227,7 +227,8 @@ impl<'s> Moved<'s> {
             Kind::Index => (table_gone || self.shaken.contains(&on)) && self.way.to.table(&object.name).is_none(),
             Kind::Trigger => {
                 // One that names something else that is not there meanwhile has to be out of the way before that.
-                let others = self.missing.iter().any(|name| *name != on && object.mentions(name));
+                let others =
+                    names(&object.sql).map(|name| fold(&name)).any(|name| name != on && self.missing.contains(&name));
                 dropped(Kind::View, &on) || (table_gone || self.shaken.contains(&on)) && !others
             }
             Kind::View | Kind::VirtualTable => false,
