@@ -106,7 +106,8 @@ pub fn section(statements: &[Statement]) -> String {
 /// # Errors
 /// [`OUT_OF_REACH`] where there are none.
 pub fn prove(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: &Terms<'_>) -> Result<Proposal> {
-    let (base, unproved) = filled(from, to, renames, terms)?;
+    let base = scratch::copy(&from.connection)?;
+    let unproved = rows::fill(&base, &from.schema, to, renames, fills)?;
     let mut proof = Proof { from, to, renames, fills, terms, base, unproved };
     loop {
         match proof.attempt() {
@@ -122,25 +123,6 @@ pub fn prove(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: 
             }
         }
     }
-}
-
-/// The schema that is there, with rows that the wanted one takes as well, and the tables that stayed without.
-fn filled(from: &State, to: &State, renames: &Renames, terms: &Terms<'_>) -> Result<(Connection, BTreeSet<String>)> {
-    let rename =
-        |statements: Vec<String>, base: &Connection| statements.iter().all(|sql| base.execute_batch(sql).is_ok());
-    let trial = scratch::copy(&to.connection)?;
-    // Which columns the two have in common is seen under the new names.
-    let base = scratch::copy(&from.connection)?;
-    if *renames != Renames::default() && rename(renames.statements(), &base) {
-        let renamed = introspect::read(&base, terms.version_table)?;
-        let unproved = rows::fill(&base, &renamed, &trial, &to.schema)?;
-        if rename(renames.back(), &base) {
-            return Ok((base, unproved.iter().map(|name| fold(renames.old_table(name))).collect()));
-        }
-    }
-    let (base, trial) = (scratch::copy(&from.connection)?, scratch::copy(&to.connection)?);
-    let unproved = rows::fill(&base, &from.schema, &trial, &to.schema)?;
-    Ok((base, unproved))
 }
 
 /// Why an attempt came to nothing.

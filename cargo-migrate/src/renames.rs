@@ -116,6 +116,14 @@ impl Renames {
         self.columns.iter().find(same).map_or(new, |(_, old, _)| old)
     }
 
+    /// The name that a column gets.
+    #[must_use]
+    pub fn new_column<'n>(&'n self, table: &str, old: &'n str) -> &'n str {
+        let same =
+            |(of, it, _): &&(String, String, String)| of.eq_ignore_ascii_case(table) && it.eq_ignore_ascii_case(old);
+        self.columns.iter().find(same).map_or(old, |(_, _, new)| new)
+    }
+
     /// The name that a table gets.
     #[must_use]
     pub fn new_table<'n>(&'n self, old: &'n str) -> &'n str {
@@ -228,16 +236,20 @@ fn twice(old: &str, new: &str, what: &str) -> Problem {
 fn questions(renames: &Renames, denied: &[Question], from: &Schema, to: &Schema) -> Vec<Question> {
     let mut questions: Vec<Question> = Vec::new();
     let gone = from.tables().filter(|table| to.table(&table.name).is_none() && !renames.has_table(&table.name));
-    let mut new: Vec<&Table> =
-        to.tables().filter(|table| from.table(&table.name).is_none() && !renames.has_table(&table.name)).collect();
+    let mut new: Vec<(&Table, BTreeSet<String>)> = to
+        .tables()
+        .filter(|table| from.table(&table.name).is_none() && !renames.has_table(&table.name))
+        .map(|table| (table, names(table)))
+        .collect();
     for old in gone {
         let asked = |new: &Table| Question::Table { old: old.name.clone(), new: new.name.clone() };
+        let of_old = names(old);
         let likely = (0..new.len())
-            .map(|at| (likeness(old, new[at]), at))
-            .filter(|(likeness, at)| *likeness > 0 && !denied.contains(&asked(new[*at])));
+            .map(|at| (likeness(&of_old, &new[at].1), at))
+            .filter(|(likeness, at)| *likeness > 0 && !denied.contains(&asked(new[*at].0)));
         // The likeliest one alone: a list of all pairs helps nobody.
         if let Some((_, at)) = likely.max_by_key(|(likeness, at)| (*likeness, std::cmp::Reverse(*at))) {
-            questions.push(asked(new.remove(at)));
+            questions.push(asked(new.remove(at).0));
         }
     }
     for after in to.tables() {
@@ -274,11 +286,18 @@ fn near(old: &Column, new: &Column) -> bool {
     nearest(&old.name, std::iter::once(new.name.as_str())).is_some()
 }
 
-/// How many columns two tables share, in hundredths of those that either has; nothing below half.
-fn likeness(old: &Table, new: &Table) -> usize {
-    let names = |table: &Table| table.columns.iter().map(|column| fold(&column.name)).collect::<BTreeSet<_>>();
-    let (old, new) = (names(old), names(new));
-    let (shared, all) = (old.intersection(&new).count(), old.union(&new).count());
-    let likeness = shared * 100 / all.max(1);
+/// The names of a table's columns, folded.
+fn names(table: &Table) -> BTreeSet<String> {
+    table.columns.iter().map(|column| fold(&column.name)).collect()
+}
+
+/// How many names two tables share, in hundredths of those that either has; nothing below half.
+fn likeness(old: &BTreeSet<String>, new: &BTreeSet<String>) -> usize {
+    // So few cannot be half of so many.
+    if old.len().min(new.len()) * 2 < old.len().max(new.len()) {
+        return 0;
+    }
+    let shared = old.intersection(new).count();
+    let likeness = shared * 100 / (old.len() + new.len() - shared).max(1);
     if likeness >= 50 { likeness } else { 0 }
 }

@@ -1,5 +1,6 @@
 //! A database's schema as a value: what its tables, indexes, views and triggers are, without a connection.
 
+pub mod candidates;
 pub mod create_table;
 pub mod json;
 pub mod mermaid;

@@ -1,13 +1,14 @@
 //! Values for columns that refuse NULL and that old rows do not have.
 
-use build_support::token::{TokenKind, tokens};
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use super::Fills;
 use crate::diff::{Change, Detail, TableChange};
-use crate::schema::Schema;
+use crate::schema::candidates::{Candidates, Row, candidates};
 use crate::schema::table::{Affinity, Column, Table};
-use crate::schema::text::{fold, identifier, identifiers};
+use crate::schema::text::{fold, identifier, identifiers, names, value};
+use crate::schema::{Kind, Object, Schema};
 
 /// The columns that rows of the old table would have to have a value in, and that nothing gives them one.
 pub fn missing<'s>(changes: &[Change<'s>]) -> impl Iterator<Item = (&'s Table, &'s Column)> {
@@ -38,37 +39,57 @@ fn of_table<'s>(change: &TableChange<'s>) -> Vec<(&'s Table, &'s Column)> {
 /// Values that a downgrade gives to columns whose own are lost: such as the table takes.
 #[must_use]
 pub fn invented(changes: &[Change<'_>], to: &Schema, scratch: &Connection) -> Fills {
-    let before = |table: &Table| {
-        changes.iter().find_map(|change| match change {
-            Change::AlterTable(change) if change.after.name == table.name => Some(change.before),
-            _ => None,
-        })
+    let mut fills = Fills::new();
+    for change in changes {
+        let Change::AlterTable(change) = change else { continue };
+        let added: Vec<&Column> = change
+            .details
+            .iter()
+            .filter_map(|detail| match detail {
+                Detail::AddColumn(column) => Some(*column),
+                _ => None,
+            })
+            .collect();
+        let given = |column: &Column| column.default.as_ref().is_some_and(|default| default.normal() != "null");
+        // A default that is the same in all rows is none where rows have to differ.
+        let same = added.iter().filter(|column| given(column)).map(|column| (change.after, *column));
+        let same = same.filter(|(table, column)| tells_apart(table, column, &added, to));
+        for (table, column) in of_table(change).into_iter().chain(same) {
+            let key = tells_apart(table, column, &added, to);
+            fills.insert((fold(&table.name), fold(&column.name)), invent(change.before, table, column, key, to, scratch));
+        }
+    }
+    fills
+}
+
+/// Whether a new column belongs to a key or a unique index of new columns alone, so that nothing else tells rows apart.
+fn tells_apart(table: &Table, column: &Column, added: &[&Column], schema: &Schema) -> bool {
+    let is_new = |name: &str| added.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let alone = |names: &[&str]| {
+        names.iter().any(|name| name.eq_ignore_ascii_case(&column.name)) && names.iter().all(|name| is_new(name))
     };
-    let value = |table: &Table, column: &Column| invent(before(table), table, column, to, scratch);
-    // One value for all rows is no key, even where it is the column's own default.
-    let alike = changes.iter().flat_map(|change| match change {
-        Change::AlterTable(change) => defaulted_keys(change),
-        _ => Vec::new(),
-    });
-    let columns = missing(changes).chain(alike);
-    columns.map(|(table, column)| ((fold(&table.name), fold(&column.name)), value(table, column))).collect()
+    let keys = table.primary_key.iter().map(|key| &key.columns).chain(table.uniques.iter().map(|key| &key.columns));
+    let mut keys = keys.map(|columns| columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
+    let unique = |object: &&Object| {
+        object.kind == Kind::Index
+            && object.on.eq_ignore_ascii_case(&table.name)
+            && names(&object.sql).nth(1).is_some_and(|word| word.eq_ignore_ascii_case("unique"))
+    };
+    let mentioned = |object: &Object| {
+        let columns = table.columns.iter().map(|column| column.name.as_str());
+        columns.filter(|name| object.mentions(name)).collect::<Vec<_>>()
+    };
+    keys.any(|names| alone(&names)) || schema.objects().filter(unique).any(|index| alone(&mentioned(index)))
 }
 
-/// New columns that have a default, and that are a key by themselves or with other new ones.
-fn defaulted_keys<'s>(change: &TableChange<'s>) -> Vec<(&'s Table, &'s Column)> {
-    let (before, after) = (change.before, change.after);
-    let uniques = after.uniques.iter().map(|unique| &unique.columns);
-    let keys = after.primary_key.iter().map(|key| &key.columns).chain(uniques);
-    let new = |name: &str| before.column(name).is_none();
-    keys.filter(|columns| columns.iter().all(|column| new(&column.name)))
-        .filter_map(|columns| after.column(&columns.first()?.name))
-        .filter(|column| column.default.as_ref().is_some_and(|default| default.normal() != "null"))
-        .filter(|column| column.generated.is_none() && after.rowid_alias().is_none_or(|it| it.name != column.name))
-        .map(|column| (after, column))
-        .collect()
-}
-
-fn invent(before: Option<&Table>, table: &Table, column: &Column, schema: &Schema, scratch: &Connection) -> String {
+fn invent(
+    before: &Table,
+    table: &Table,
+    column: &Column,
+    key: bool,
+    schema: &Schema,
+    scratch: &Connection,
+) -> String {
     let refers = table.foreign_keys.iter().find_map(|key| {
         let at = key.columns.iter().position(|name| name.eq_ignore_ascii_case(&column.name))?;
         let parents = key.parent_columns.clone().or_else(|| schema.parent_key(key))?;
@@ -88,11 +109,13 @@ fn invent(before: Option<&Table>, table: &Table, column: &Column, schema: &Schem
             );
         }
         // A row refers to itself; to a key that is as new as the reference, by the same number.
-        Some((_, parent)) if before.is_none_or(|before| before.column(&parent).is_some()) => {
+        Some((_, parent)) if before.column(&parent).is_some() => {
             return identifier(&parent);
         }
         Some(_) => return typed("row_number() OVER ()", column, table.strict),
-        None if table.in_key(&column.name) => return typed("row_number() OVER ()", column, table.strict),
+        None if (key || table.in_key(&column.name)) && fits(table, column, &typed("1", column, table.strict), scratch) => {
+            return typed("row_number() OVER ()", column, table.strict);
+        }
         None => {}
     }
     let neutral = match column.affinity() {
@@ -101,8 +124,11 @@ fn invent(before: Option<&Table>, table: &Table, column: &Column, schema: &Schem
         Affinity::Blob => "x''",
         Affinity::Integer | Affinity::Real | Affinity::Numeric => "0",
     };
-    candidates(table, column, neutral)
-        .into_iter()
+    let row = Row { at: 0, number: 0 };
+    let Candidates { likely, others } = candidates(table, column);
+    let candidates = likely.into_iter().chain(others).map(|candidate| value(&candidate.value(row)));
+    std::iter::once(neutral.to_owned())
+        .chain(candidates)
         .find(|value| fits(table, column, value, scratch))
         .unwrap_or_else(|| neutral.to_owned())
 }
@@ -116,35 +142,6 @@ fn typed(number: &str, column: &Column, strict: bool) -> String {
         }
         Affinity::Blob | Affinity::Integer | Affinity::Real | Affinity::Numeric => number.to_owned(),
     }
-}
-
-/// What the column's CHECKs may be asking for: the neutral value, and what stands in them, and next to it.
-pub(crate) fn candidates(table: &Table, column: &Column, neutral: &str) -> Vec<String> {
-    let mut found = vec![neutral.to_owned()];
-    for check in table.checks.iter().filter(|check| check.expression.mentions(&column.name)) {
-        let text = &check.expression.text;
-        for token in tokens(text) {
-            let part = &text[token.span];
-            match token.kind {
-                TokenKind::Literal => found.push(part.to_owned()),
-                TokenKind::Number => {
-                    found.push(part.to_owned());
-                    if let Ok(number) = part.parse::<i64>() {
-                        found.extend([number.saturating_add(1).to_string(), number.saturating_sub(1).to_string()]);
-                        if let (Affinity::Text | Affinity::Blob, 1..=256) = (column.affinity(), number) {
-                            found.push(format!("'{}'", "0".repeat(usize::try_from(number).unwrap_or_default())));
-                            found.push(format!("x'{}'", "00".repeat(usize::try_from(number).unwrap_or_default())));
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    found.extend(
-        ["1", "0.5", "'a'", "'{}'", "'[]'", "'2000-01-01'", "'2000-01-01 00:00:00'", "x'00'"].map(str::to_owned),
-    );
-    found
 }
 
 /// Whether no CHECK of the table speaks against a value, as far as it depends on the value alone.
@@ -169,9 +166,9 @@ fn fits(table: &Table, column: &Column, value: &str, scratch: &Connection) -> bo
             columns.join(", "),
             identifier(&table.name)
         );
-        scratch.query_row(&sql, [], |row| row.get::<_, rusqlite::types::Value>(0)).is_ok_and(|value| match value {
-            rusqlite::types::Value::Integer(number) => number != 0,
-            rusqlite::types::Value::Real(number) => number != 0.0,
+        scratch.query_row(&sql, [], |row| row.get::<_, Value>(0)).is_ok_and(|value| match value {
+            Value::Integer(number) => number != 0,
+            Value::Real(number) => number != 0.0,
             _ => false,
         })
     })

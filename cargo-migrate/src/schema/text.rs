@@ -1,6 +1,7 @@
 //! The text of a schema: identifiers, and expressions in a form in which only what SQLite sees counts.
 
 use build_support::token::{TokenKind, tokens};
+use rusqlite::types::Value;
 
 /// The words that SQLite does not take as a name without quotes, in lower case: those without a `%fallback` in its
 /// grammar, and the constants that would be read as values (<https://www.sqlite.org/lang_keywords.html>).
@@ -134,6 +135,21 @@ pub fn identifiers<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 #[must_use]
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A value as it stands in SQL.
+#[must_use]
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => format!("{number:?}"),
+        Value::Text(text) => literal(text),
+        Value::Blob(bytes) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("x'{digits}'")
+        }
+    }
 }
 
 /// The name that a token of a name stands for; SQLite takes strings as names, too.
