@@ -5,7 +5,6 @@ use build_support::problem::{Code, Problem, printable};
 use crate::ddl::{Fills, values};
 use crate::diff;
 use crate::failure::Result;
-use crate::introspect::failed;
 use crate::proof::{Proposal, State, Terms, prove};
 use crate::renames::{AMBIGUOUS_RENAME, Question, Renames, Said, settle};
 use crate::schema::Schema;
@@ -75,15 +74,20 @@ pub fn undecided(questions: &[Question]) -> Problem {
 
 /// Refuses new columns that refuse NULL where nothing gives old rows a value.
 fn all_valued(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: &Terms<'_>) -> Result<()> {
-    let renamed = scratch::copy(&from.connection)?;
-    for sql in renames.statements() {
-        // What hinders a rename is in the way of the proof, too, which tries by other means.
-        if renamed.execute_batch(&sql).map_err(failed).is_err() {
-            return Ok(());
+    let renamed = if *renames == Renames::default() {
+        None
+    } else {
+        let renamed = scratch::copy(&from.connection)?;
+        for sql in renames.statements() {
+            // What hinders a rename is in the way of the proof, too, which tries by other means.
+            if renamed.execute_batch(&sql).is_err() {
+                return Ok(());
+            }
         }
-    }
-    let renamed = State::of(renamed, terms.version_table)?;
-    let changes = diff::changes(&renamed.schema, &to.schema, terms.order);
+        Some(State::of(renamed, terms.version_table)?)
+    };
+    let there = &renamed.as_ref().unwrap_or(from).schema;
+    let changes = diff::changes(there, &to.schema, terms.order);
     let problems: Vec<Problem> = values::missing(&changes)
         .filter(|(table, column)| !fills.contains_key(&(fold(&table.name), fold(&column.name))))
         .map(|(table, column)| {
@@ -98,7 +102,7 @@ fn all_valued(from: &State, to: &State, renames: &Renames, fills: &Fills, terms:
         return Err(problems.into());
     }
     let unusable = fills.keys().filter_map(|(table, column)| {
-        let why = unfillable(&renamed.schema, &to.schema, table, column)?;
+        let why = unfillable(there, &to.schema, table, column)?;
         let (table, column) = (printable(table), printable(column));
         let problem = Problem::new(UNKNOWN_FILL, format!("the column `{table}.{column}` cannot be filled: {why}"));
         Some(problem.help("`--fill TABLE.COLUMN=SQL` is for a new column, or one that is not to be NULL any longer"))

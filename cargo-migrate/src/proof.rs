@@ -11,6 +11,7 @@ use build_support::token::{TokenKind, tokens};
 use migrate_runtime::statement::split;
 use rusqlite::{Connection, ErrorCode};
 
+use self::content::Violation;
 use crate::ddl::losses::{Loss, losses};
 use crate::ddl::{Caution, Fills, Plan, Statement, Way, plan, values};
 use crate::diff;
@@ -113,7 +114,7 @@ pub fn prove(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: 
         match proof.attempt() {
             Ok(proposal) => return Ok(proposal),
             // Rows that the schema does not allow prove nothing; without them the other tables' still do.
-            Err(Refusal { culprits, .. }) if proof.empty(&culprits)? => {}
+            Err(Refusal { culprits, rows, .. }) if proof.without(&culprits, &rows)? => {}
             Err(refusal) => {
                 return Err(Problem::new(OUT_OF_REACH, format!("no migration was found that {}", refusal.goal))
                     .note(printable(&refusal.why))
@@ -132,6 +133,14 @@ struct Refusal {
     why: String,
     /// The tables whose rows may be the reason.
     culprits: BTreeSet<String>,
+    /// Rows that may be the reason, by their tables: folded names, as they are before.
+    rows: BTreeSet<(String, Option<i64>)>,
+}
+
+impl Refusal {
+    fn new(goal: &'static str, why: String) -> Self {
+        Self { goal, why, culprits: BTreeSet::new(), rows: BTreeSet::new() }
+    }
 }
 
 struct Proof<'a> {
@@ -146,6 +155,29 @@ struct Proof<'a> {
 }
 
 impl Proof<'_> {
+    /// Deletes these rows and the rows of these tables; whether there were any.
+    fn without(&mut self, culprits: &BTreeSet<String>, rows: &BTreeSet<(String, Option<i64>)>) -> Result<bool> {
+        let (mut found, mut culprits) = (false, culprits.clone());
+        scratch::set_triggers(&self.base, false)?;
+        for (name, rowid) in rows {
+            let Some(table) = self.from.schema.table(name) else { continue };
+            let from = identifier(&table.name);
+            let deleted = match (table.rowid_name(), rowid) {
+                (Some(column), Some(rowid)) => {
+                    let column = if table.rowid_alias().is_some() { identifier(&column) } else { column };
+                    self.base.execute(&format!("DELETE FROM {from} WHERE {column} = ?1"), [rowid]).map_err(failed)? > 0
+                }
+                _ => false,
+            };
+            let left = format!("SELECT EXISTS (SELECT * FROM {from})");
+            if !deleted || !self.base.query_row(&left, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
+                culprits.insert(name.clone());
+            }
+            found |= deleted;
+        }
+        Ok(self.empty(&culprits)? || found)
+    }
+
     /// Deletes the rows of these tables; whether there were any.
     fn empty(&mut self, tables: &BTreeSet<String>) -> Result<bool> {
         let mut found = false;
@@ -173,23 +205,24 @@ impl Proof<'_> {
         &self,
         attempt: impl Fn(Caution) -> std::result::Result<T, Refusal>,
     ) -> std::result::Result<T, Refusal> {
-        let mut culprits = BTreeSet::new();
+        let (mut culprits, mut rows) = (BTreeSet::new(), BTreeSet::new());
         let mut last = None;
         for caution in Caution::ALL {
             match attempt(caution) {
                 Ok(done) => return Ok(done),
                 Err(mut refusal) => {
                     culprits.append(&mut refusal.culprits);
+                    rows.append(&mut refusal.rows);
                     last = Some(refusal);
                 }
             }
         }
-        let why = || Refusal { goal: "does it", why: String::new(), culprits: BTreeSet::new() };
-        Err(Refusal { culprits, ..last.unwrap_or_else(why) })
+        let last = last.unwrap_or_else(|| Refusal::new("does it", String::new()));
+        Err(Refusal { culprits, rows, ..last })
     }
 
     fn up(&self, caution: Caution) -> std::result::Result<(State, Proposal), Refusal> {
-        let refused = |why: String| Refusal { goal: "leads to the wanted schema", why, culprits: BTreeSet::new() };
+        let refused = |why: String| Refusal::new("leads to the wanted schema", why);
         let broken = |failure: crate::failure::Failure| refused(in_words(&failure));
         let connection = scratch::copy(&self.base).map_err(broken)?;
         let mut statements = Vec::new();
@@ -198,10 +231,17 @@ impl Proof<'_> {
         }
         statements.extend(self.renames.statements().into_iter().map(|sql| Statement { note: String::new(), sql }));
         run(&connection, &statements).map_err(|error| self.suspect(error, refused))?;
-        let renamed =
-            State::of(scratch::copy(&connection).map_err(broken)?, self.terms.version_table).map_err(broken)?;
+        // Where nothing was done yet, it is what there is.
+        let renamed = if statements.is_empty() {
+            None
+        } else {
+            let copy = scratch::copy(&connection).map_err(broken)?;
+            Some(State::of(copy, self.terms.version_table).map_err(broken)?)
+        };
+        let (before, schema) =
+            renamed.as_ref().map_or((&self.base, &self.from.schema), |it| (&it.connection, &it.schema));
         let way = Way {
-            from: &renamed.schema,
+            from: schema,
             to: &self.to.schema,
             order: self.terms.order,
             minimum: self.terms.minimum,
@@ -216,23 +256,15 @@ impl Proof<'_> {
         if let Some(change) = left.first() {
             return Err(refused(format!("after it this was left: {}", change.lines().join(" "))));
         }
-        let changes = diff::changes(&renamed.schema, &self.to.schema, self.terms.order);
+        let changes = diff::changes(schema, &self.to.schema, self.terms.order);
         let losses = losses(&changes);
         let mut skip: BTreeSet<(String, String)> = self.fills.keys().cloned().collect();
         skip.extend(losses.iter().filter_map(|loss| Some((fold(&loss.table), fold(loss.column.as_ref()?)))));
-        let differs = content::difference(
-            (&renamed.connection, &renamed.schema),
-            (&landed.connection, &landed.schema),
-            &skip,
-            |_| None,
-        );
+        let differs = content::difference((before, schema), (&landed.connection, &landed.schema), &skip, |_| None);
         if let Some(why) = differs.map_err(|error| refused(error.to_string()))? {
             return Err(refused(why));
         }
-        let broken = content::violations(&landed.connection);
-        if let Some(new) = broken.difference(&content::violations(&renamed.connection)).next() {
-            return Err(self.suspect_row(new, "leads to the wanted schema"));
-        }
+        self.no_new(&landed.connection, before, "leads to the wanted schema")?;
         let proposal = Proposal {
             up: statements,
             renames: self.renames.clone(),
@@ -246,19 +278,23 @@ impl Proof<'_> {
     }
 
     fn down(&self, landed: &State, proposal: &Proposal, caution: Caution) -> std::result::Result<Down, Refusal> {
-        let refused =
-            |why: String| Refusal { goal: "leads back to the schema that is there", why, culprits: BTreeSet::new() };
+        let refused = |why: String| Refusal::new("leads back to the schema that is there", why);
         let broken = |failure: crate::failure::Failure| refused(in_words(&failure));
         let aside = self.sets_all_aside(caution);
         // The schema that is there, under its new names: from there the renames lead back.
-        let renamed = scratch::copy(&self.from.connection).map_err(broken)?;
-        if aside {
-            run(&renamed, &drops(&self.from.schema)).map_err(|error| self.suspect(error, refused))?;
-        }
-        let renames: Vec<Statement> =
-            self.renames.statements().into_iter().map(|sql| Statement { note: String::new(), sql }).collect();
-        run(&renamed, &renames).map_err(|error| self.suspect(error, refused))?;
-        let target = State::of(renamed, self.terms.version_table).map_err(broken)?;
+        let renamed = if *self.renames == Renames::default() {
+            None
+        } else {
+            let renamed = scratch::copy(&self.from.connection).map_err(broken)?;
+            if aside {
+                run(&renamed, &drops(&self.from.schema)).map_err(|error| self.suspect(error, refused))?;
+            }
+            let renames: Vec<Statement> =
+                self.renames.statements().into_iter().map(|sql| Statement { note: String::new(), sql }).collect();
+            run(&renamed, &renames).map_err(|error| self.suspect(error, refused))?;
+            Some(State::of(renamed, self.terms.version_table).map_err(broken)?)
+        };
+        let target = renamed.as_ref().unwrap_or(self.from);
         let changes = diff::changes(&landed.schema, &target.schema, self.terms.order);
         let invented = values::invented(&changes, &target.schema, &target.connection);
         let way = Way {
@@ -303,10 +339,7 @@ impl Proof<'_> {
         if let Some(why) = differs.map_err(|error| refused(error.to_string()))? {
             return Err(refused(why));
         }
-        let broken = content::violations(&back.connection);
-        if let Some(new) = broken.difference(&content::violations(&self.base)).next() {
-            return Err(self.suspect_row(new, "leads back to the schema that is there"));
-        }
+        self.no_new(&back.connection, &self.base, "leads back to the schema that is there")?;
         // What the upgrade has added goes, which is what a downgrade is for.
         let was_there = |loss: &Loss| match &loss.column {
             Some(column) => target.schema.table(&loss.table).is_some_and(|table| table.column(column).is_some()),
@@ -329,7 +362,12 @@ impl Proof<'_> {
         let Failed { sql, error } = error;
         let mut refusal = refused(format!("SQLite says `{error}` at `{}`", shortened(&sql)));
         if matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)) {
-            refusal.culprits = self.tables_in(&sql);
+            let all = self.tables_in(&sql);
+            // "UNIQUE constraint failed: _new_todos.title": a statement may read other tables than the one it is about.
+            let named = error.to_string().rsplit_once(": ").map(|(_, what)| fold(what)).unwrap_or_default();
+            let about = |table: &&String| named.split('.').next().is_some_and(|name| name.ends_with(table.as_str()));
+            let named: BTreeSet<String> = all.iter().filter(about).cloned().collect();
+            refusal.culprits = if named.is_empty() { all } else { named };
         }
         refusal
     }
@@ -342,9 +380,15 @@ impl Proof<'_> {
             .collect()
     }
 
-    fn suspect_row(&self, violation: &content::Violation, goal: &'static str) -> Refusal {
-        let culprits = self.tables_in(&identifier(&violation.table));
-        Refusal { goal, why: format!("a row would refer to one that is not there: {violation}"), culprits }
+    /// Refuses references that point nowhere and did not before.
+    fn no_new(&self, now: &Connection, before: &Connection, goal: &'static str) -> std::result::Result<(), Refusal> {
+        let (now, before) = (content::violations(now), content::violations(before));
+        let new: Vec<&Violation> = now.difference(&before).collect();
+        let Some(first) = new.first() else { return Ok(()) };
+        let why = format!("a row of `{}` would refer to one of `{}` that is not there", first.table, first.parent);
+        let rows = new.iter().map(|new| (fold(self.renames.old_table(&new.table)), new.rowid));
+        let rows = rows.filter(|(table, _)| !self.unproved.contains(table)).collect();
+        Err(Refusal { rows, ..Refusal::new(goal, why) })
     }
 }
 

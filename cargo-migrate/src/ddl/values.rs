@@ -56,7 +56,10 @@ pub fn invented(changes: &[Change<'_>], to: &Schema, scratch: &Connection) -> Fi
         let same = same.filter(|(table, column)| tells_apart(table, column, &added, to));
         for (table, column) in of_table(change).into_iter().chain(same) {
             let key = tells_apart(table, column, &added, to);
-            fills.insert((fold(&table.name), fold(&column.name)), invent(change.before, table, column, key, to, scratch));
+            fills.insert(
+                (fold(&table.name), fold(&column.name)),
+                invent(change.before, table, column, key, to, scratch),
+            );
         }
     }
     fills
@@ -82,14 +85,7 @@ fn tells_apart(table: &Table, column: &Column, added: &[&Column], schema: &Schem
     keys.any(|names| alone(&names)) || schema.objects().filter(unique).any(|index| alone(&mentioned(index)))
 }
 
-fn invent(
-    before: &Table,
-    table: &Table,
-    column: &Column,
-    key: bool,
-    schema: &Schema,
-    scratch: &Connection,
-) -> String {
+fn invent(before: &Table, table: &Table, column: &Column, key: bool, schema: &Schema, scratch: &Connection) -> String {
     let refers = table.foreign_keys.iter().find_map(|key| {
         let at = key.columns.iter().position(|name| name.eq_ignore_ascii_case(&column.name))?;
         let parents = key.parent_columns.clone().or_else(|| schema.parent_key(key))?;
@@ -113,7 +109,9 @@ fn invent(
             return identifier(&parent);
         }
         Some(_) => return typed("row_number() OVER ()", column, table.strict),
-        None if (key || table.in_key(&column.name)) && fits(table, column, &typed("1", column, table.strict), scratch) => {
+        None if (key || table.in_key(&column.name))
+            && fits(table, column, &typed("1", column, table.strict), scratch) =>
+        {
             return typed("row_number() OVER ()", column, table.strict);
         }
         None => {}

@@ -1,9 +1,9 @@
 //! What the tables of a scratch database hold, for comparing before and after.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use crate::ddl::numbers;
 use crate::diff::loses_by_type;
@@ -60,27 +60,42 @@ fn hidden_rowid(table: &Table) -> Option<String> {
     table.rowid_name().filter(|_| table.rowid_alias().is_none())
 }
 
-/// Each row as text, however often it is there; with its rowid where that is asked for.
-fn rows(
-    connection: &Connection,
-    table: &Table,
-    rowid: bool,
-    columns: &[String],
-) -> rusqlite::Result<BTreeMap<String, usize>> {
+/// Each row as bytes, in an order that does not depend on where the rows are kept; with its rowid where that is asked for.
+fn rows(connection: &Connection, table: &Table, rowid: bool, columns: &[String]) -> rusqlite::Result<Vec<Vec<u8>>> {
     let rowid = hidden_rowid(table).filter(|_| rowid);
-    // A number may be kept as 1 or as 1.0, which is the same to SQLite wherever it is compared.
-    let values = columns
-        .iter()
-        .map(|name| format!("CASE typeof({name}) WHEN 'integer' THEN quote({name} + 0.0) ELSE quote({name}) END"));
-    let rowid = rowid.map(|name| format!("quote({name})"));
-    let parts: Vec<String> = values.chain(rowid).collect();
-    let list = if parts.is_empty() { "''".to_owned() } else { parts.join(" || ',' || ") };
-    let mut statement = connection.prepare(&format!("SELECT {list} FROM {}", identifier(&table.name)))?;
-    let mut found = BTreeMap::new();
-    for row in statement.query_map([], |row| row.get::<_, String>(0))? {
-        *found.entry(row?).or_insert(0) += 1;
+    let mut parts: Vec<&str> = columns.iter().map(String::as_str).chain(rowid.as_deref()).collect();
+    if parts.is_empty() {
+        parts.push("NULL");
     }
+    let sql = format!("SELECT {} FROM {}", parts.join(", "), identifier(&table.name));
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut bytes = Vec::new();
+        for at in 0..parts.len() {
+            append(&mut bytes, row.get_ref(at)?);
+        }
+        found.push(bytes);
+    }
+    found.sort_unstable();
     Ok(found)
+}
+
+/// A value such that no two different ones look the same.
+fn append(bytes: &mut Vec<u8>, value: ValueRef<'_>) {
+    let (kind, part) = match value {
+        ValueRef::Null => (0, &[][..]),
+        // A number may be kept as 1 or as 1.0, which is the same to SQLite wherever it is compared.
+        #[expect(clippy::cast_precision_loss, reason = "numbers so large are not among the rows that were made")]
+        ValueRef::Integer(number) => (1, &(number as f64).to_le_bytes()[..]),
+        ValueRef::Real(number) => (1, &number.to_le_bytes()[..]),
+        ValueRef::Text(text) => (2, text),
+        ValueRef::Blob(blob) => (3, blob),
+    };
+    bytes.push(kind);
+    bytes.extend(part.len().to_le_bytes());
+    bytes.extend(part);
 }
 
 fn counter(connection: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {
@@ -88,21 +103,15 @@ fn counter(connection: &Connection, table: &str) -> rusqlite::Result<Option<i64>
     connection.query_row(&sql, [], |row| row.get(0))
 }
 
-/// A row that refers to one that is not there.
+/// A reference that points nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Violation {
-    /// The row's table, folded.
+    /// The table of the row, folded.
     pub(super) table: String,
-    /// The row, where its table numbers them.
-    rowid: Option<i64>,
+    /// The row, where it has a number.
+    pub(super) rowid: Option<i64>,
     /// The table that it refers to, folded.
-    parent: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "from `{}` to `{}`", self.table, self.parent)
-    }
+    pub(super) parent: String,
 }
 
 /// The references that point nowhere.
@@ -110,7 +119,7 @@ pub(super) fn violations(connection: &Connection) -> BTreeSet<Violation> {
     let read = || -> rusqlite::Result<BTreeSet<Violation>> {
         let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
         let rows = statement.query_map([], |row| {
-            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+            let (table, parent) = (row.get::<_, String>(0)?, row.get::<_, String>(2)?);
             Ok(Violation { table: fold(&table), rowid: row.get(1)?, parent: fold(&parent) })
         })?;
         rows.collect()

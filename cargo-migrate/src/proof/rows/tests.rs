@@ -114,6 +114,16 @@ fn a_column_that_told_rows_apart_tells_them_apart_again_after_the_downgrade() {
     }
 }
 
+#[test]
+fn a_row_that_the_downgrade_cannot_bring_back_leaves_the_others_in_the_proof() {
+    let before = "CREATE TABLE p (a INTEGER, b INTEGER, UNIQUE (a, b)); \
+        CREATE TABLE t (a INTEGER NOT NULL, b INTEGER NOT NULL, FOREIGN KEY (a, b) REFERENCES p (a, b))";
+    let after = "CREATE TABLE p (a INTEGER, b INTEGER, UNIQUE (a, b)); CREATE TABLE t (b INTEGER NOT NULL)";
+    // Every row gets the lowest `a` that there is, which is the right one for one row alone.
+    let proposal = proposed(before, after);
+    assert_eq!(proposal.unproved.len(), 0);
+}
+
 fn proposed(before: &str, after: &str) -> Proposal {
     let said = Said { no_others: true, ..Said::default() };
     let terms = Terms { order: ColumnOrder::Any, minimum: SqliteVersion::default(), version_table: VERSION_TABLE };
