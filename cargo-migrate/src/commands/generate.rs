@@ -219,6 +219,11 @@ fn tell(app: App<'_>, proposal: &Proposal) {
         app.shell.status("", printable(line));
     }
     warn_of_losses(app, proposal);
+    for loss in &proposal.lost_back {
+        let what = printable(&loss.to_string());
+        app.shell
+            .note(format!("the downgrade may change what is in `{what}`: not every value has one of the older type"));
+    }
     for ((table, column), value) in &proposal.invented {
         let (table, column) = (printable(table), printable(column));
         app.shell.note(format!(

@@ -99,8 +99,16 @@ fn invent(before: &Table, table: &Table, column: &Column, key: bool, schema: &Sc
             }
             // All columns of the reference have to come from one row.
             let parents = key.parent_columns.clone().or_else(|| schema.parent_key(key)).unwrap_or_default();
+            // What is left of the reference tells which row it was, or one like it.
+            let left = key.columns.iter().zip(&parents).filter(|(name, _)| before.column(name).is_some());
+            let same: Vec<String> = left
+                .map(|(name, parent)| {
+                    format!("{from}.{} = {}.{}", identifier(parent), identifier(&before.name), identifier(name))
+                })
+                .collect();
+            let which = if same.is_empty() { String::new() } else { format!(" WHERE {}", same.join(" AND ")) };
             return format!(
-                "(SELECT {column} FROM {from} ORDER BY {} LIMIT 1)",
+                "(SELECT {column} FROM {from}{which} ORDER BY {} LIMIT 1)",
                 identifiers(parents.iter().map(String::as_str))
             );
         }

@@ -266,7 +266,7 @@ mod tests {
             "x > 2.5 AND x < 3",
         ] {
             let table = read(&format!("CREATE TABLE t (x, CHECK ({check}))")).unwrap();
-            let connection = rusqlite::Connection::open_in_memory().unwrap();
+            let connection = crate::scratch::empty().unwrap();
             connection.execute_batch(&table.sql).unwrap();
             let row = Row { at: 0, number: 7 };
             let fits =

@@ -115,11 +115,10 @@ fn a_column_that_told_rows_apart_tells_them_apart_again_after_the_downgrade() {
 }
 
 #[test]
-fn a_row_that_the_downgrade_cannot_bring_back_leaves_the_others_in_the_proof() {
+fn a_reference_of_several_columns_is_found_again_by_those_that_are_left() {
     let before = "CREATE TABLE p (a INTEGER, b INTEGER, UNIQUE (a, b)); \
         CREATE TABLE t (a INTEGER NOT NULL, b INTEGER NOT NULL, FOREIGN KEY (a, b) REFERENCES p (a, b))";
     let after = "CREATE TABLE p (a INTEGER, b INTEGER, UNIQUE (a, b)); CREATE TABLE t (b INTEGER NOT NULL)";
-    // Every row gets the lowest `a` that there is, which is the right one for one row alone.
     let proposal = proposed(before, after);
     assert_eq!(proposal.unproved.len(), 0);
 }
