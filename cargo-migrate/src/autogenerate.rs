@@ -39,8 +39,14 @@ pub fn propose(from: &State, to: &State, said: &Said, fills: &Fills, terms: &Ter
     if renames == Renames::default() && diff::changes(&from.schema, &to.schema, terms.order).is_empty() {
         return Ok(Outcome::Nothing);
     }
-    all_valued(from, to, &renames, fills, terms)?;
-    Ok(Outcome::Proposal(Box::new(prove(from, to, &renames, fills, terms)?)))
+    let renamed = renamed(from, &renames, terms)?;
+    // What hinders a rename is in the way of the proof, too, which tries by other means.
+    if let Some(renamed) = &renamed {
+        all_valued(renamed, to, fills, terms)?;
+    } else if renames == Renames::default() {
+        all_valued(from, to, fills, terms)?;
+    }
+    Ok(Outcome::Proposal(Box::new(prove(from, to, renamed.as_ref(), &renames, fills, terms)?)))
 }
 
 /// What has to be decided, as a refusal that lists the answers to choose from.
@@ -72,22 +78,20 @@ pub fn undecided(questions: &[Question]) -> Problem {
         .help("not renamed: `--no-rename`")
 }
 
+/// The schema that is there under its new names; none where nothing is renamed, or where it cannot be done so simply.
+fn renamed(from: &State, renames: &Renames, terms: &Terms<'_>) -> Result<Option<State>> {
+    let statements = renames.statements();
+    if statements.is_empty() {
+        return Ok(None);
+    }
+    let renamed = scratch::copy(&from.connection)?;
+    let done = statements.iter().all(|sql| renamed.execute_batch(sql).is_ok());
+    if done { State::of(renamed, terms.version_table).map(Some) } else { Ok(None) }
+}
+
 /// Refuses new columns that refuse NULL where nothing gives old rows a value.
-fn all_valued(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: &Terms<'_>) -> Result<()> {
-    let renamed = if *renames == Renames::default() {
-        None
-    } else {
-        let renamed = scratch::copy(&from.connection)?;
-        for sql in renames.statements() {
-            // What hinders a rename is in the way of the proof, too, which tries by other means.
-            if renamed.execute_batch(&sql).is_err() {
-                return Ok(());
-            }
-        }
-        Some(State::of(renamed, terms.version_table)?)
-    };
-    let there = &renamed.as_ref().unwrap_or(from).schema;
-    let changes = diff::changes(there, &to.schema, terms.order);
+fn all_valued(renamed: &State, to: &State, fills: &Fills, terms: &Terms<'_>) -> Result<()> {
+    let changes = diff::changes(&renamed.schema, &to.schema, terms.order);
     let problems: Vec<Problem> = values::missing(&changes)
         .filter(|(table, column)| !fills.contains_key(&(fold(&table.name), fold(&column.name))))
         .map(|(table, column)| {
@@ -102,7 +106,7 @@ fn all_valued(from: &State, to: &State, renames: &Renames, fills: &Fills, terms:
         return Err(problems.into());
     }
     let unusable = fills.keys().filter_map(|(table, column)| {
-        let why = unfillable(there, &to.schema, table, column)?;
+        let why = unfillable(&renamed.schema, &to.schema, table, column)?;
         let (table, column) = (printable(table), printable(column));
         let problem = Problem::new(UNKNOWN_FILL, format!("the column `{table}.{column}` cannot be filled: {why}"));
         Some(problem.help("`--fill TABLE.COLUMN=SQL` is for a new column, or one that is not to be NULL any longer"))

@@ -102,14 +102,22 @@ pub fn section(statements: &[Statement]) -> String {
     text
 }
 
-/// Finds the least careful plans that do what they should, both ways.
+/// Finds the least careful plans that do what they should, both ways. `renamed` is what is there under its new names,
+/// where something is renamed and that is known.
 ///
 /// # Errors
 /// [`OUT_OF_REACH`] where there are none.
-pub fn prove(from: &State, to: &State, renames: &Renames, fills: &Fills, terms: &Terms<'_>) -> Result<Proposal> {
+pub fn prove(
+    from: &State,
+    to: &State,
+    renamed: Option<&State>,
+    renames: &Renames,
+    fills: &Fills,
+    terms: &Terms<'_>,
+) -> Result<Proposal> {
     let base = scratch::copy(&from.connection)?;
     let unproved = rows::fill(&base, &from.schema, to, renames, fills)?;
-    let mut proof = Proof { from, to, renames, fills, terms, base, unproved };
+    let mut proof = Proof { from, to, renamed, renames, fills, terms, base, unproved };
     loop {
         match proof.attempt() {
             Ok(proposal) => return Ok(proposal),
@@ -146,6 +154,8 @@ impl Refusal {
 struct Proof<'a> {
     from: &'a State,
     to: &'a State,
+    /// What is there, under its new names.
+    renamed: Option<&'a State>,
     renames: &'a Renames,
     fills: &'a Fills,
     terms: &'a Terms<'a>,
@@ -282,7 +292,8 @@ impl Proof<'_> {
         let broken = |failure: crate::failure::Failure| refused(in_words(&failure));
         let aside = self.sets_all_aside(caution);
         // The schema that is there, under its new names: from there the renames lead back.
-        let renamed = if *self.renames == Renames::default() {
+        let known = self.renamed.filter(|_| !aside);
+        let renamed = if known.is_some() || *self.renames == Renames::default() {
             None
         } else {
             let renamed = scratch::copy(&self.from.connection).map_err(broken)?;
@@ -294,7 +305,7 @@ impl Proof<'_> {
             run(&renamed, &renames).map_err(|error| self.suspect(error, refused))?;
             Some(State::of(renamed, self.terms.version_table).map_err(broken)?)
         };
-        let target = renamed.as_ref().unwrap_or(self.from);
+        let target = renamed.as_ref().or(known).unwrap_or(self.from);
         let changes = diff::changes(&landed.schema, &target.schema, self.terms.order);
         let invented = values::invented(&changes, &target.schema, &target.connection);
         let way = Way {
