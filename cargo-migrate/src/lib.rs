@@ -7,6 +7,7 @@
 //! - [`project`]: the configuration: packages, databases, settings.
 //! - [`app`]: what every command starts from.
 //! - [`live`]: databases as they are.
+//! - [`copying`]: copies of databases.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.
 //! - [`schema`], [`scratch`], [`introspect`]: a database's schema as a value, and how it is read.
@@ -27,6 +28,7 @@ pub mod args;
 pub mod autogenerate;
 pub mod commands;
 pub mod context;
+pub mod copying;
 pub mod ddl;
 pub mod diff;
 pub mod drift;

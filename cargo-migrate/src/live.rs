@@ -11,9 +11,9 @@ use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::{self, database_problem, store_problem};
 use migrate_runtime::sqlite::Store;
-use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
 use crate::project::Database;
 use crate::project::database::SqliteMode;
@@ -108,25 +108,55 @@ pub fn in_memory() -> Result<Connection> {
 /// Copies a database as it is at one moment, by SQLite's online backup, into a temporary file that only its owner can
 /// read and that is removed with the value. Waits so long for a process that holds the database locked.
 ///
-/// All pages are copied in one step. Between steps a writer could come in, after which SQLite starts from the first
-/// page (<https://www.sqlite.org/backup.html>), and who writes often would let no copy end.
-///
 /// # Errors
 /// A database that is locked for longer or cannot be read, or no room for the copy.
 pub fn copy(database: &Database, wait: Duration) -> Result<tempfile::NamedTempFile> {
     let failed =
         |what: String| Failure::from(Problem::new(Code("database"), format!("{database} cannot be copied: {what}")));
     let file = tempfile::NamedTempFile::new().map_err(|error| failed(error.to_string()))?;
-    let Some(source) = open_for_reading(database, wait)? else { return Ok(file) };
-    let mut target = Connection::open(file.path()).map_err(|error| failed(error.to_string()))?;
-    let backup = Backup::new(&source, &mut target).map_err(|error| failed(error.to_string()))?;
-    match backup.step(-1).map_err(|error| failed(error.to_string()))? {
-        StepResult::Done => {}
-        // SQLite has waited as long as the connection was told to.
-        _ => return Err(busy(database)),
+    let Some(mut source) = open_for_reading(database, wait)? else { return Ok(file) };
+    let mut target = open_new(file.path()).map_err(|error| failed(error.to_string()))?;
+    match copying::out(&mut source, &mut target, &mut |_| (), |_| ()) {
+        Ok(()) => Ok(file),
+        Err(CopyError::Busy) => Err(busy(database)),
+        Err(CopyError::Database(error)) => Err(failed(error.to_string())),
     }
-    drop(backup);
-    Ok(file)
+}
+
+/// Opens a file that this process has just made and that counts for nothing until it is whole: there is no way back in
+/// it, and it is not waited for the disk.
+///
+/// # Errors
+/// A file that cannot be opened.
+pub fn open_new(path: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    Ok(connection)
+}
+
+/// Opens a file that nobody writes to, such as a backup: nothing is made beside it, whatever its journal is, and it may
+/// lie where nobody can write (<https://www.sqlite.org/c3ref/open.html>: `immutable`).
+///
+/// # Errors
+/// A file that cannot be opened.
+pub fn open_unchanging(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            // On Windows an absolute path starts with its drive, and SQLite wants a slash before it.
+            b'\\' if cfg!(windows) => uri.push('/'),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if cfg!(windows) && path.is_absolute() {
+        uri.insert(5, '/');
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags)
 }
 
 /// Opens a SQLite file that this process has made.
@@ -171,7 +201,6 @@ fn open(database: &Database, flags: OpenFlags, wait: Duration) -> Result<Connect
     Ok(connection)
 }
 
-/// What is said where the wait for another process is over.
 /// The refusal where another process holds a database locked for longer than there was time to wait.
 #[must_use]
 pub fn busy(database: &Database) -> Failure {

@@ -1,18 +1,16 @@
 //! `reset`: a scratch database as if it had just been made.
 
-use std::time::{Duration, Instant};
-
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::database_problem;
-use rusqlite::backup::{Backup, StepResult};
 
 use crate::app::App;
 use crate::args::ResetArgs;
 use crate::commands::confirm;
 use crate::commands::run::{self, How};
+use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
 use crate::live;
 
@@ -46,22 +44,15 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     let planner = |history: &History| plan::upgrade(opened.project.key(), &opened.graph, history, "heads", &name);
     let report = run::carry_out(app, &opened, &mut source, &How::default(), &planner)
         .map_err(|stopped| Failure::from(stopped.problems))?;
-    let backup = Backup::new(&source, &mut target).map_err(failed)?;
-    let (start, wait) = (Instant::now(), app.wait(&opened));
-    let mut told = false;
-    loop {
-        match backup.step(-1).map_err(failed)? {
-            StepResult::Done => break,
-            _ if start.elapsed() < wait => {
-                if !std::mem::replace(&mut told, true) {
-                    app.shell.status("Waiting", "for another process that holds the database");
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            _ => return Err(live::busy(&database)),
+    let mut watch = |step| {
+        if step == copying::Step::Waits {
+            app.shell.status("Waiting", "for another process that holds the database");
         }
-    }
-    drop(backup);
+    };
+    copying::into(&source, &mut target, app.wait(&opened), &mut watch).map_err(|error| match error {
+        CopyError::Busy => live::busy(&database),
+        CopyError::Database(error) => failed(error),
+    })?;
     run::told(app, &opened, &database, &report, "reset", false);
     Ok(())
 }

@@ -1,0 +1,154 @@
+//! Copies of databases by SQLite's backup API (<https://www.sqlite.org/backup.html>): [`out`] of one that is in use, and
+//! [`into`] one that is in use.
+//!
+//! A copy is of one moment. With a write-ahead log a read transaction pins that moment, and nobody is held up however
+//! long the copy takes. With a rollback journal such a transaction would keep all writers from their commits, so they are
+//! let in between any two steps. Who comes in makes SQLite start from the first page, and who writes often would let no
+//! copy end: after [`MOST_STARTS`] starts the rest is copied in one go, for which writers have to wait.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+/// The pages of one step: some milliseconds, after which a writer may come in and progress is told.
+const PAGES: i32 = 1000;
+/// How often SQLite may start over before writers are held up.
+const MOST_STARTS: u32 = 3;
+/// How long to sleep before asking again for a database that somebody holds.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// What is told while a copy is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many pages are copied, of so many.
+    Pages {
+        /// Copied so far.
+        done: u64,
+        /// All there are.
+        total: u64,
+    },
+    /// Somebody has written meanwhile, and the copy starts from the first page.
+    StartedOver,
+    /// Somebody keeps writing: from here to the end of the copy, writers have to wait.
+    HoldsWritersUp,
+    /// Another process holds the database that is written to; it is waited for.
+    Waits,
+}
+
+/// Why a copy was not made.
+#[derive(Debug)]
+pub enum CopyError {
+    /// Another process held the database locked for longer than there was time to wait.
+    Busy,
+    /// What SQLite says.
+    Database(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for CopyError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => Self::Busy,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Copies a database that others may be writing to, and gives what `look` sees in it at the very moment that the copy is
+/// of. The source waits for locks as its connection was told to; nothing in its files is changed.
+///
+/// # Errors
+/// A source that is locked for longer or cannot be read, or a target that cannot be written.
+pub fn out<T>(
+    source: &mut Connection,
+    target: &mut Connection,
+    watch: &mut dyn FnMut(Step),
+    look: impl FnOnce(&mut Connection) -> T,
+) -> Result<T, CopyError> {
+    let copied = copy_out(source, target, watch).map(|()| look(source));
+    // Whatever happened, nobody is held up any longer.
+    if !source.is_autocommit() {
+        source.execute_batch("ROLLBACK")?;
+    }
+    copied
+}
+
+/// Copies, and leaves the transaction open in which the last page was read.
+fn copy_out(source: &Connection, target: &mut Connection, watch: &mut dyn FnMut(Step)) -> Result<(), CopyError> {
+    let mode: String = source.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    let mut pinned = mode == "wal";
+    pin(source)?;
+    let backup = Backup::new(source, target)?;
+    let (mut starts, mut left) = (1, u64::MAX);
+    loop {
+        let step = backup.step(PAGES)?;
+        let progress = backup.progress();
+        let (remaining, total) = (pages(progress.remaining), pages(progress.pagecount));
+        match step {
+            StepResult::More => {}
+            StepResult::Done => {
+                watch(Step::Pages { done: total, total });
+                return Ok(());
+            }
+            _ => return Err(CopyError::Busy),
+        }
+        // Each step leaves fewer pages, unless this one was the first of a new start.
+        if remaining >= left {
+            starts += 1;
+            watch(Step::StartedOver);
+        }
+        left = remaining;
+        watch(Step::Pages { done: total.saturating_sub(remaining), total });
+        if !pinned && starts > MOST_STARTS {
+            pinned = true;
+            watch(Step::HoldsWritersUp);
+        }
+        if !pinned {
+            source.execute_batch("COMMIT")?;
+            pin(source)?;
+        }
+    }
+}
+
+/// Begins a read transaction: what is read from here on is of one moment.
+fn pin(source: &Connection) -> rusqlite::Result<()> {
+    source.execute_batch("BEGIN")?;
+    source.query_row("SELECT count(*) FROM main.sqlite_master", [], |_| Ok(()))
+}
+
+fn pages(count: i32) -> u64 {
+    u64::try_from(count).unwrap_or_default()
+}
+
+/// Puts what nobody writes to in the place of a database's content, in one transaction of SQLite's own: whoever has the
+/// database open sees the new content at the next look, and a process that is killed leaves the old one.
+///
+/// # Errors
+/// A target that is locked for longer than `wait` or cannot be written, or a source that cannot be read.
+pub fn into(
+    source: &Connection,
+    target: &mut Connection,
+    wait: Duration,
+    watch: &mut dyn FnMut(Step),
+) -> Result<(), CopyError> {
+    let backup = Backup::new(source, target)?;
+    let (start, mut told) = (Instant::now(), false);
+    loop {
+        match backup.step(PAGES)? {
+            StepResult::Done => return Ok(()),
+            StepResult::More => {
+                let progress = backup.progress();
+                let (remaining, total) = (pages(progress.remaining), pages(progress.pagecount));
+                watch(Step::Pages { done: total.saturating_sub(remaining), total });
+            }
+            _ if start.elapsed() < wait => {
+                if !std::mem::replace(&mut told, true) {
+                    watch(Step::Waits);
+                }
+                thread::sleep(BREATH);
+            }
+            _ => return Err(CopyError::Busy),
+        }
+    }
+}
