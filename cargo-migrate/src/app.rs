@@ -169,6 +169,18 @@ impl Opened {
         live::history(database, &self.project.settings().version_table, self.wait)
     }
 
+    /// The applied revisions that no applied revision follows, by the database's own record. One that is half way is not
+    /// applied.
+    #[must_use]
+    pub fn current(&self, history: &History) -> Vec<String> {
+        let rows = || history.of(self.project.key()).filter(|row| !row.is_half_way());
+        let parents: HashSet<_> = rows().flat_map(|row| row.parents.iter()).collect();
+        let ids = rows().filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string());
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        ids
+    }
+
     /// A history in which the texts count that `repair` has accepted in the lock since: a database that was not at
     /// hand then is not behind in what its upgrades do.
     #[must_use]

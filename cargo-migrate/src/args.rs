@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything; a command gets its `Args` struct and the global flags as they were typed.
 
+mod keep;
 mod look;
 mod run;
 mod shell;
@@ -17,6 +18,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use keep::{BackupArgs, BackupsArgs, RestoreArgs};
 pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, SyncArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
@@ -126,7 +128,7 @@ pub enum Color {
     Never,
 }
 
-/// What to do; in the order of the help: start, write, run, look, trust, shell.
+/// What to do; in the order of the help: start, write, run, look, trust, keep, shell.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Set up a package for migrations
@@ -208,6 +210,16 @@ pub enum Command {
     /// Accept changes of comments, or settle what was interrupted
     #[command(display_order = 503)]
     Repair(RepairArgs),
+
+    /// Keep a copy of the database as it is now
+    #[command(display_order = 550)]
+    Backup(BackupArgs),
+    /// List the backups
+    #[command(display_order = 551)]
+    Backups(BackupsArgs),
+    /// Put a backup in the place of what the database has
+    #[command(display_order = 552)]
+    Restore(RestoreArgs),
 
     /// Print completions for a shell
     #[command(display_order = 600)]

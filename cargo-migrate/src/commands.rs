@@ -1,5 +1,6 @@
 //! The commands, a thin module for each group of verbs.
 
+pub mod backup;
 pub mod capture;
 pub mod check;
 pub mod completions;
@@ -18,6 +19,7 @@ pub mod record;
 pub mod rehearse;
 pub mod repair;
 pub mod reset;
+pub mod restore;
 pub mod revision;
 pub mod run;
 pub mod schema;
@@ -70,6 +72,9 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Verify(_) => trust::verify(app),
         Command::Seal(args) => seal::seal(app, args),
         Command::Lock(_) => trust::lock(app),
+        Command::Backup(args) => backup::backup(app, args),
+        Command::Backups(_) => backup::backups(app),
+        Command::Restore(args) => restore::restore(app, args),
         Command::Completions(args) => completions::completions(app, args),
         Command::Man(args) => completions::man(app, args),
     }

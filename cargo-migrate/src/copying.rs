@@ -4,7 +4,7 @@
 //! A copy is of one moment. With a write-ahead log a read transaction pins that moment, and nobody is held up however
 //! long the copy takes. With a rollback journal such a transaction would keep all writers from their commits, so they are
 //! let in between any two steps. Who comes in makes SQLite start from the first page, and who writes often would let no
-//! copy end: after [`MOST_STARTS`] starts the rest is copied in one go, for which writers have to wait.
+//! copy end: after [`MOST_RESTARTS`] of them the rest is copied in one go, for which writers have to wait.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use rusqlite::backup::{Backup, StepResult};
 /// The pages of one step: some milliseconds, after which a writer may come in and progress is told.
 const PAGES: i32 = 1000;
 /// How often SQLite may start over before writers are held up.
-const MOST_STARTS: u32 = 3;
+const MOST_RESTARTS: u32 = 3;
 /// How long to sleep before asking again for a database that somebody holds.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -80,7 +80,7 @@ fn copy_out(source: &Connection, target: &mut Connection, watch: &mut dyn FnMut(
     let mut pinned = mode == "wal";
     pin(source)?;
     let backup = Backup::new(source, target)?;
-    let (mut starts, mut left) = (1, u64::MAX);
+    let (mut restarts, mut left) = (0, u64::MAX);
     loop {
         let step = backup.step(PAGES)?;
         let progress = backup.progress();
@@ -93,19 +93,21 @@ fn copy_out(source: &Connection, target: &mut Connection, watch: &mut dyn FnMut(
             }
             _ => return Err(CopyError::Busy),
         }
+        if !pinned {
+            source.execute_batch("COMMIT")?;
+        }
         // Each step leaves fewer pages, unless this one was the first of a new start.
         if remaining >= left {
-            starts += 1;
+            restarts += 1;
             watch(Step::StartedOver);
         }
         left = remaining;
         watch(Step::Pages { done: total.saturating_sub(remaining), total });
-        if !pinned && starts > MOST_STARTS {
-            pinned = true;
-            watch(Step::HoldsWritersUp);
-        }
         if !pinned {
-            source.execute_batch("COMMIT")?;
+            if restarts >= MOST_RESTARTS {
+                pinned = true;
+                watch(Step::HoldsWritersUp);
+            }
             pin(source)?;
         }
     }
@@ -150,5 +152,89 @@ pub fn into(
             }
             _ => return Err(CopyError::Busy),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::live;
+
+    fn open(path: &Path) -> Connection {
+        let connection = live::open_file(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        connection
+    }
+
+    /// Two tables whose sums agree after every transaction, over more pages than one step copies.
+    fn database(path: &Path, journal: &str) {
+        let connection = open(path);
+        connection.execute_batch(&format!("PRAGMA journal_mode = {journal}")).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE a (x, filling); CREATE TABLE b (x);
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                 INSERT INTO a SELECT 0, zeroblob(3900) FROM n;",
+            )
+            .unwrap();
+    }
+
+    fn sums(connection: &Connection) -> (i64, i64) {
+        let sum = |table: &str| {
+            connection.query_row(&format!("SELECT total(x) FROM {table}"), [], |row| row.get::<_, f64>(0)).unwrap()
+                as i64
+        };
+        (sum("a"), sum("b"))
+    }
+
+    /// Copies while another connection writes between any two steps; gives what was told, the copy's sum, and how often
+    /// the writer came through and how often it did not.
+    fn copied(journal: &str) -> (Vec<Step>, i64, [u32; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from.db"), folder.path().join("to.db"));
+        database(&from, journal);
+        let writer = open(&from);
+        writer.busy_timeout(Duration::ZERO).unwrap();
+        let (mut steps, mut written) = (Vec::new(), [0, 0]);
+        let mut watch = |step| {
+            steps.push(step);
+            if matches!(step, Step::Pages { .. }) {
+                let write = "BEGIN; UPDATE a SET x = x + 1 WHERE rowid = 1; INSERT INTO b VALUES (1); COMMIT";
+                let done = writer.execute_batch(write);
+                written[usize::from(done.is_err())] += 1;
+                if done.is_err() {
+                    writer.execute_batch("ROLLBACK").unwrap();
+                }
+            }
+        };
+        let seen = out(&mut open(&from), &mut open(&to), &mut watch, |source| sums(source).0).unwrap();
+        let copy = open(&to);
+        let (a, b) = sums(&copy);
+        assert_eq!(a, b, "{journal}: the copy is of no single moment");
+        assert_eq!(a, seen, "{journal}: what was looked at is of another moment");
+        let sound: String = copy.pragma_query_value(None, "integrity_check", |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+        (steps, a, written)
+    }
+
+    #[test]
+    fn with_a_log_nobody_is_held_up_and_the_copy_is_of_the_moment_it_began() {
+        let (steps, sum, [written, refused]) = copied("WAL");
+        assert!(steps.iter().all(|step| matches!(step, Step::Pages { .. })), "{steps:?}");
+        assert_eq!((sum, refused), (0, 0));
+        assert!(written >= 5, "{written}");
+        assert!(matches!(steps.last(), Some(Step::Pages { done, total }) if done == total), "{steps:?}");
+    }
+
+    #[test]
+    fn with_a_journal_writers_come_in_until_they_would_let_no_copy_end() {
+        let (steps, sum, [written, refused]) = copied("DELETE");
+        let restarts = steps.iter().filter(|step| **step == Step::StartedOver).count();
+        assert_eq!(restarts, 4, "one more for what was written before writers were held up: {steps:?}");
+        assert_eq!(steps.iter().filter(|step| **step == Step::HoldsWritersUp).count(), 1);
+        assert_eq!((sum, written), (4, 4));
+        assert!(refused >= 4, "{refused}");
     }
 }

@@ -7,7 +7,7 @@
 //! - [`project`]: the configuration: packages, databases, settings.
 //! - [`app`]: what every command starts from.
 //! - [`live`]: databases as they are.
-//! - [`copying`]: copies of databases.
+//! - [`copying`], [`backup`]: copies of databases, and those that are kept.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.
 //! - [`schema`], [`scratch`], [`introspect`]: a database's schema as a value, and how it is read.
@@ -19,13 +19,14 @@
 //!
 //! It reads `Cargo.toml` through `cargo metadata`, `.env`, the migrations folder, the chosen database and, where it is
 //! asked to, what git has of the folder; it writes
-//! migration files, the two lock files and the chosen database, and `init` writes `Cargo.toml`, `.gitignore` and
+//! migration files, the two lock files, the chosen database and backups of it in `.migrate/backups`, and `init` writes `Cargo.toml`, `.gitignore` and
 //! `.gitattributes`.
 
 pub mod against;
 pub mod app;
 pub mod args;
 pub mod autogenerate;
+pub mod backup;
 pub mod commands;
 pub mod context;
 pub mod copying;

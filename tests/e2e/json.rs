@@ -60,6 +60,7 @@ fn the_documented_shapes_are_those_that_are_printed() {
             "revision" => &["revision", "-m", "add mail", "--rev-id", id],
             "edit" => &["edit", id],
             "delete" => &["delete", id],
+            "restore" => &["restore", "--yes"],
             command => &[command],
         };
         let mut run = project.command(&[&["--format", "json"], arguments].concat());

@@ -89,6 +89,12 @@ fn what_has_one_room_stays_in_it() {
     only_in("migrate-macros", "syn::", &["table.rs"]);
     only_in("cargo-migrate", "std::env::", &["context.rs", "main.rs"]);
     only_in("cargo-migrate", "Connection::open", &["live.rs"]);
+    only_in("cargo-migrate", "rusqlite::backup", &["copying.rs", "footprint.rs", "scratch.rs"]);
+    only_in(
+        "cargo-migrate",
+        "remove_file",
+        &["commands/delete.rs", "backup.rs", "backup/folder.rs", "backup/restore.rs"],
+    );
     only_in("cargo-migrate", "Command::new(\"git\")", &["against/git.rs", "commands/past.rs"]);
     // A connection has one authorizer, and only that of a database in memory is ours.
     only_in("cargo-migrate", ".authorizer(", &["footprint.rs"]);

@@ -30,6 +30,7 @@ mod hostile_databases;
 mod hostile_files;
 mod json;
 mod kept_rows;
+mod keeping;
 mod killed_runs;
 mod layering;
 mod offending_rows;

@@ -15,6 +15,8 @@
 //! - `guard`: the build-script guard's work, against reading the files' bytes.
 //! - `autogenerate`: two schemas with ten differences are read and a migration is made and proved both ways, against
 //!   plain SQLite that loads the two. Its sizes are tables, 50, 500 and 2,000 where none are given.
+//! - `backup`: a backup against a plain copy of the file and against the `.backup` of SQLite's shell, what its check takes,
+//!   and its peak of memory. Its sizes are of the database, in MiB: `--part backup --sizes 64,512`.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -27,6 +29,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark is read, not linked")]
 
 mod autogenerate;
+mod backup;
 mod command;
 mod embedding;
 mod generate;
@@ -34,13 +37,15 @@ mod pairs;
 mod run;
 
 /// What can be measured by itself.
-const PARTS: [&str; 7] = ["run", "reading", "command", "start", "embed", "guard", "autogenerate"];
+const PARTS: [&str; 8] = ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup"];
 
 /// What is measured, and how often.
 struct Options {
     sizes: Vec<usize>,
     /// How many tables the schemas have.
     tables: Vec<usize>,
+    /// The sizes that were typed.
+    given: Option<Vec<usize>>,
     rounds: Option<usize>,
     part: Option<String>,
 }
@@ -52,7 +57,7 @@ impl Options {
         sizes.dedup();
         let mut tables: Vec<usize> = [50.0, 500.0, 2_000.0].map(|size| (size * scale).max(25.0) as usize).to_vec();
         tables.dedup();
-        let mut options = Self { sizes, tables, rounds: None, part: None };
+        let mut options = Self { sizes, tables, given: None, rounds: None, part: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("`{argument}` needs a value"));
@@ -62,6 +67,7 @@ impl Options {
                 "--sizes" => {
                     options.sizes = value().split(',').map(|size| size.parse().expect("a number")).collect();
                     options.tables.clone_from(&options.sizes);
+                    options.given = Some(options.sizes.clone());
                 }
                 "--rounds" => options.rounds = Some(value().parse().expect("a number")),
                 "--part" => options.part = Some(value()),
@@ -87,12 +93,17 @@ impl Options {
 
 fn main() {
     let options = Options::of_process();
+    if options.wants("backup") {
+        // Without its name the sizes are numbers of revisions.
+        let sizes = options.given.clone().filter(|_| options.part.is_some()).unwrap_or_else(|| vec![4, 16]);
+        backup::measure(&sizes, options.rounds);
+    }
     if options.wants("autogenerate") {
         for tables in &options.tables {
             autogenerate::measure(*tables, options.rounds(*tables));
         }
     }
-    if options.part.as_deref() == Some("autogenerate") {
+    if matches!(options.part.as_deref(), Some("autogenerate" | "backup")) {
         return;
     }
     for size in &options.sizes {

@@ -55,7 +55,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
         problems.push(drift::noticed(&database.to_string()));
     }
     let heads = heads_of(&opened);
-    let at = current_ids(&opened, &history);
+    let at = opened.current(&history);
     if app.json() {
         app.shell.json(&json!({
             "command": "status",
@@ -120,24 +120,13 @@ fn heads_of(opened: &Opened) -> Vec<String> {
     lineage.heads().into_iter().map(|at| lineage.id(at).to_string()).collect()
 }
 
-/// The applied revisions that no applied revision follows, by the database's own record. One that is half way is not
-/// applied.
-fn current_ids(opened: &Opened, history: &History) -> Vec<String> {
-    let key = opened.project.key();
-    let rows = || history.of(key).filter(|row| !row.is_half_way());
-    let parents: std::collections::HashSet<_> = rows().flat_map(|row| row.parents.iter()).collect();
-    let mut ids: Vec<String> = rows().filter(|row| !parents.contains(&row.id)).map(|row| row.id.to_string()).collect();
-    ids.sort();
-    ids
-}
-
 /// `cargo migrate current`
 pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;
     let history = opened.history(&database)?;
     opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
-    let at = current_ids(&opened, &history);
+    let at = opened.current(&history);
     let heads = heads_of(&opened);
     let half_way: Vec<_> = history.of(opened.project.key()).filter(|row| row.is_half_way()).collect();
     let at_head = at == heads && half_way.is_empty();
@@ -188,7 +177,7 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
     let none = vec![false; lineage.len()];
     let shown = range(&opened, args.rev_range.as_deref(), applied.as_ref().unwrap_or(&none))?;
     let heads = lineage.heads();
-    let current = history.as_ref().map(|history| current_ids(&opened, history)).unwrap_or_default();
+    let current = history.as_ref().map(|history| opened.current(history)).unwrap_or_default();
     let newest_first: Vec<usize> = lineage.order().iter().rev().copied().filter(|at| shown[*at]).collect();
     if app.json() {
         let rows: Vec<_> = newest_first

@@ -1,0 +1,360 @@
+//! Backups: whole, checked copies of a database, kept in `.migrate/backups` below the package.
+//!
+//! In reading order: `name` is what a backup's file is called, `folder` where they lie, `check` what makes one good,
+//! [`make`] makes one and [`restore`] puts one in the place of a database's content.
+//!
+//! It writes `.migrate/.gitignore`, `.migrate/backups/*.db` (as `*.db.partial` until it counts) and the lock
+//! `.migrate/backups/.lock`, which the kernel lets go when a process dies.
+
+mod check;
+mod folder;
+mod name;
+pub mod restore;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use build_support::problem::{Code, Problem};
+use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::history::History;
+use migrate_runtime::runner::{database_problem, store_problem};
+use migrate_runtime::sqlite::StoreError;
+use rusqlite::Connection;
+
+pub use self::check::{Content, DAMAGED, history_of, inspect};
+pub use self::folder::{Entry, Folder};
+pub use self::name::{Name, database as database_part};
+
+use self::check::Soundness;
+use crate::app::{App, Opened};
+use crate::copying::{self, CopyError, Step};
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::project::Database;
+
+/// A backup could not be made.
+pub const FAILED: Code = Code("backup-failed");
+/// A file has the name that a backup was to have.
+pub const EXISTS: Code = Code("backup-exists");
+
+/// How long a copy takes before its progress is told, and how often it is told then.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// Who wants a backup. Only those that were made by themselves are removed by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A person has asked for it.
+    ByHand,
+    /// A command makes it before it does something else.
+    Automatic,
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its file.
+    pub path: PathBuf,
+    /// The file as messages show it.
+    pub shown: PathBuf,
+    /// How large it is.
+    pub bytes: u64,
+    /// How many pages it has.
+    pub pages: u64,
+    /// What the database was at: the package's revisions that no applied one follows.
+    pub revisions: Vec<String>,
+    /// How long the copy took, without what follows.
+    pub copied_in: Duration,
+    /// How long it took to check it.
+    pub checked_in: Duration,
+}
+
+/// Makes a backup of a database as it is at one moment, whoever is using it, and this process too: its own transaction
+/// on another connection may hold the lock of a run. It counts once it was read back as a whole and is on the disk.
+///
+/// `to` is a file that is not there yet; without it the backup goes where [`list`] finds it. One that is made by itself
+/// takes the place of the oldest of its kind: [`prune`] is for the caller, who knows when the old ones are not needed
+/// any more.
+///
+/// # Errors
+/// A database that is not there, locked or damaged, a folder that cannot be written, a full disk. Nothing is left behind.
+pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Option<&Path>) -> Result<Made> {
+    let Some(mut source) = live::open_for_reading(database, opened.wait)? else {
+        let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database}"))
+            .in_file(database.url.path())
+            .help("see that the URL names the right file; `cargo migrate upgrade` makes a new one");
+        return Err(problem.into());
+    };
+    let table = &opened.project.settings().version_table;
+    let before = check::history(&mut source, table).map_err(|error| of_store(database, &error))?;
+    let revisions = before.map(|history| opened.current(&history));
+    let place = match to {
+        Some(path) => Place::given(path, database)?,
+        None => {
+            let mut folder = Folder::of(&opened.project);
+            folder.prepare()?;
+            let name = Name::new(database, app.context.started(), revisions.as_deref(), why);
+            Place::free(folder, name, database)?
+        }
+    };
+    let mut watch = watched(app, database);
+    let start = Instant::now();
+    let mut target = live::open_new(&place.partial).map_err(|error| place.failed(&error.to_string()))?;
+    let looked = copying::out(&mut source, &mut target, &mut watch, |source| seen(source, table));
+    drop(target);
+    let (history, pages) = match looked {
+        Ok(seen) => seen.map_err(|error| of_store(database, &error))?,
+        Err(CopyError::Busy) => return Err(live::busy(database)),
+        Err(CopyError::Database(error)) => return Err(place.refused(error, database)),
+    };
+    drop(source);
+    let copied_in = start.elapsed();
+    let start = Instant::now();
+    place.check(app, database, history.as_ref(), pages, table)?;
+    let checked_in = start.elapsed();
+    let revisions = history.map(|history| opened.current(&history)).unwrap_or_default();
+    let bytes = place.finish(database)?;
+    let shown = opened.project.show_path(&place.path);
+    let path = place.path.clone();
+    Ok(Made { path, shown, bytes, pages, revisions, copied_in, checked_in })
+}
+
+/// All backups that lie in the project's folder, the newest first. What is not named as one, or is no file, is passed
+/// over.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn list(opened: &Opened) -> Result<Vec<Entry>> {
+    Folder::of(&opened.project).entries()
+}
+
+/// Removes the oldest of a database's backups that were made by themselves, so that no more stay than the configuration
+/// keeps; none that was made by hand, and none of `spared`. Gives what was removed.
+///
+/// # Errors
+/// A folder that cannot be read, or a file that cannot be removed.
+pub fn prune(opened: &Opened, database: &Database, spared: &[&Path]) -> Result<Vec<PathBuf>> {
+    let keep = usize::try_from(opened.project.settings().keep).unwrap_or(usize::MAX);
+    let of = name::database(database);
+    let mut removed = Vec::new();
+    let automatic = |entry: &Entry| entry.name.automatic && entry.name.database == of;
+    for entry in list(opened)?.into_iter().filter(automatic).skip(keep) {
+        if spared.contains(&entry.path.as_path()) {
+            continue;
+        }
+        match std::fs::remove_file(&entry.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let problem = Problem::new(FAILED, format!("an old backup cannot be removed: {error}"));
+                return Err(problem.in_file(&entry.path).help("see who may write its folder").into());
+            }
+            _ => removed.push(entry.path),
+        }
+    }
+    Ok(removed)
+}
+
+/// Tells of a copy that takes long, or that is in somebody's way.
+fn watched<'a>(app: App<'a>, database: &'a Database) -> impl FnMut(Step) + 'a {
+    let (mut told, mut started_over) = (Instant::now(), 0);
+    move |step| match step {
+        Step::Pages { done, total } if told.elapsed() >= TELL_EVERY => {
+            told = Instant::now();
+            app.shell.status("Copying", format!("{} %, {done} of {total} pages", done * 100 / total.max(1)));
+        }
+        Step::Pages { .. } => {}
+        Step::StartedOver => started_over += 1,
+        Step::HoldsWritersUp => app.shell.note(format!(
+            "{database} was written to {started_over} times meanwhile: whoever writes waits now until the copy is made"
+        )),
+        Step::Waits => app.shell.status("Waiting", "for another process that holds the database"),
+    }
+}
+
+/// What the database says of itself at the moment that the copy is of.
+fn seen(source: &mut Connection, table: &str) -> std::result::Result<(Option<History>, u64), StoreError> {
+    let history = check::history(source, table)?;
+    let pages: i64 = source
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .map_err(|error| StoreError::from(DatabaseError::from(error)))?;
+    // The copy of an empty database has one page: an empty file is no database to everybody.
+    Ok((history, u64::try_from(pages).unwrap_or_default().max(1)))
+}
+
+/// What cannot be read because it is damaged is told as such: only then may a caller do without.
+fn damaged(note: &str, database: &Database) -> Problem {
+    Problem::new(DAMAGED, format!("{database} is damaged, and so would be its backup"))
+        .in_file(database.url.path())
+        .note(note)
+        .help("put back a backup that was made before: `cargo migrate restore`")
+        .help("or save what can be read: `sqlite3 FILE .recover`")
+}
+
+fn of_store(database: &Database, error: &StoreError) -> Failure {
+    match error {
+        StoreError::Database(error) => of_database(database, error),
+        error => store_problem(error).in_file(database.url.path()).into(),
+    }
+}
+
+fn of_database(database: &Database, error: &DatabaseError) -> Failure {
+    match error.kind {
+        ErrorKind::Corrupt | ErrorKind::NotADatabase => damaged(&error.message, database).into(),
+        _ => database_problem(error).in_file(database.url.path()).into(),
+    }
+}
+
+/// A file that is being made; it is removed unless it was finished.
+struct Place {
+    path: PathBuf,
+    partial: PathBuf,
+    /// Open until the end, so that what was written can be put on the disk.
+    file: File,
+    /// Shared with all who make backups here; see [`Folder::prepare`].
+    _folder: Option<Folder>,
+    finished: std::cell::Cell<bool>,
+}
+
+impl Place {
+    /// The first name of these that nobody has.
+    fn free(folder: Folder, mut name: Name, database: &Database) -> Result<Self> {
+        loop {
+            let path = folder.path().join(name.file());
+            if let Some((partial, file)) = claim(&path, database)? {
+                return Ok(Self { path, partial, file, _folder: Some(folder), finished: false.into() });
+            }
+            name.counter += 1;
+        }
+    }
+
+    /// A file that a person has named.
+    fn given(path: &Path, database: &Database) -> Result<Self> {
+        if let Some((partial, file)) = claim(path, database)? {
+            return Ok(Self { path: path.to_owned(), partial, file, _folder: None, finished: false.into() });
+        }
+        let (taken, help) = match path.symlink_metadata() {
+            Ok(_) => (path.to_owned(), "name a file that is not there yet; nothing is written over"),
+            Err(_) => (partial(path), "another backup is being made there; where none is, remove this file"),
+        };
+        Err(Problem::new(EXISTS, "there is a file of this name already").in_file(taken).help(help).into())
+    }
+
+    /// Refuses a copy that is not what was copied.
+    fn check(
+        &self,
+        app: App<'_>,
+        database: &Database,
+        history: Option<&History>,
+        pages: u64,
+        table: &str,
+    ) -> Result<()> {
+        let content = check::read_back(&self.partial, table).map_err(|problem| self.failed(problem.message()))?;
+        if let Soundness::Damaged(what) = &content.soundness {
+            let problem = damaged(what, database);
+            return Err(problem.into());
+        }
+        if content.history.as_ref() != history || content.pages != pages {
+            return Err(self.failed("what was read back is not what was copied"));
+        }
+        if let Some(why) = content.unchecked() {
+            app.shell.warning(format!("the backup could not be checked as a whole: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Puts it on the disk and gives it its name; gives its size.
+    fn finish(&self, database: &Database) -> Result<u64> {
+        let finish = || -> io::Result<u64> {
+            let bytes = self.file.metadata()?.len();
+            narrow(&self.file, database)?;
+            self.file.sync_all()?;
+            std::fs::rename(&self.partial, &self.path)?;
+            self.finished.set(true);
+            folder::sync(&self.path);
+            Ok(bytes)
+        };
+        finish().map_err(|error| self.failed(&error.to_string()))
+    }
+
+    /// An error of SQLite's while it copied: of the database that it read, or of the file that it wrote.
+    fn refused(&self, error: rusqlite::Error, database: &Database) -> Failure {
+        let error = DatabaseError::from(error);
+        match error.kind {
+            ErrorKind::Corrupt | ErrorKind::NotADatabase => of_database(database, &error),
+            _ => self.failed(&error.message),
+        }
+    }
+
+    fn failed(&self, why: &str) -> Failure {
+        Problem::new(FAILED, format!("the backup cannot be made: {}", build_support::problem::printable(why)))
+            .in_file(&self.path)
+            .note("nothing is left of it, and the database is as it was")
+            .help("see that there is room on the disk, and who may write the folder")
+            .help("or make it elsewhere: `cargo migrate backup --to FILE`")
+            .into()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.finished.get() {
+            // What cannot be removed now is removed by the next backup.
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// The name of a file until it counts.
+fn partial(path: &Path) -> PathBuf {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(folder::PARTIAL);
+    partial.into()
+}
+
+/// Makes the file that is to become this one; nothing where either is there. Whoever holds the first may make the second.
+fn claim(path: &Path, database: &Database) -> Result<Option<(PathBuf, File)>> {
+    let partial = partial(path);
+    let refused = |error: io::Error| {
+        Problem::new(FAILED, format!("no backup can be written here: {error}")).in_file(path).help(
+            "see that its folder is there, and who may write it; `cargo migrate backup --to FILE` makes it elsewhere",
+        )
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let source = std::fs::metadata(database.url.path()).map_err(refused)?.permissions().mode() & 0o777;
+        // SQLite opens it by its name, and so this process has to be allowed to.
+        options.mode(source | 0o600);
+    }
+    let file = match options.open(&partial) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+        Err(error) => return Err(refused(error).into()),
+    };
+    if path.symlink_metadata().is_ok() {
+        drop(file);
+        std::fs::remove_file(&partial).map_err(refused)?;
+        return Ok(None);
+    }
+    Ok(Some((partial, file)))
+}
+
+/// Takes away what the database's own file does not allow.
+fn narrow(file: &File, database: &Database) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let source = std::fs::metadata(database.url.path())?.permissions().mode();
+        let mut permissions = file.metadata()?.permissions();
+        permissions.set_mode(permissions.mode() & source & 0o777);
+        file.set_permissions(permissions)?;
+    }
+    #[cfg(not(unix))]
+    let _ = (file, database);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

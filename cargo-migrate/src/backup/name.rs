@@ -1,0 +1,197 @@
+//! What a backup's file is called: `DATABASE-TIME-REVISIONS[-auto][-N].db`.
+//!
+//! The name says whose it is and whether it may be removed by itself, so it is read back exactly: between the time and
+//! the ending no part but the last two has a hyphen in it.
+
+use build_support::checksum::Digest;
+use jiff::Timestamp;
+
+use super::Why;
+use crate::project::Database;
+
+/// The ending of a backup.
+const ENDING: &str = ".db";
+const AUTOMATIC: &str = "-auto";
+/// What stands where nothing is applied.
+const BASE: &str = "base";
+/// What stands where the version table cannot be read.
+const UNKNOWN: &str = "unknown";
+/// The longest part of a name that is taken from a database's file, and from revisions, in bytes.
+const LONGEST: usize = 90;
+
+/// A backup's name, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Whose backup it is, as [`database`] says it.
+    pub database: String,
+    /// When the command started that made it: UTC, RFC 3339 without the colons.
+    pub time: String,
+    /// What the database was at, as far as it fits a name.
+    pub revisions: String,
+    /// Whether it was made by itself.
+    pub automatic: bool,
+    /// Which one it is of those that would have the same name, from 1.
+    pub counter: u32,
+}
+
+impl Name {
+    /// The first name of a new backup.
+    pub(super) fn new(database: &Database, started: Timestamp, revisions: Option<&[String]>, why: Why) -> Self {
+        let joined = match revisions {
+            None => UNKNOWN.to_owned(),
+            Some([]) => BASE.to_owned(),
+            Some(revisions) => plain(&revisions.join("+"), "_+"),
+        };
+        Self {
+            database: self::database(database),
+            time: started.strftime("%Y-%m-%dT%H%M%SZ").to_string(),
+            revisions: cut(&joined).to_owned(),
+            automatic: why == Why::Automatic,
+            counter: 1,
+        }
+    }
+
+    /// The file's name.
+    #[must_use]
+    pub fn file(&self) -> String {
+        let automatic = if self.automatic { AUTOMATIC } else { "" };
+        let counter = if self.counter > 1 { format!("-{}", self.counter) } else { String::new() };
+        format!("{}-{}-{}{automatic}{counter}{ENDING}", self.database, self.time, self.revisions)
+    }
+
+    /// Reads a file's name; nothing where it is not exactly as this tool writes one.
+    #[must_use]
+    pub fn parse(file: &str) -> Option<Self> {
+        let stem = file.strip_suffix(ENDING)?;
+        let (at, _) = stem.match_indices('-').find(|(at, _)| time_at(stem, at + 1).is_some())?;
+        let (time, rest) = time_at(stem, at + 1)?;
+        let mut parts = rest.split('-');
+        let revisions = parts.next()?.to_owned();
+        let mut next = parts.next();
+        let automatic = next == Some(&AUTOMATIC[1..]);
+        if automatic {
+            next = parts.next();
+        }
+        let counter = next.map_or(Some(1), |counter| counter.parse().ok())?;
+        let name = Self { database: stem[..at].to_owned(), time: time.to_owned(), revisions, automatic, counter };
+        let parts = [(&name.database, "_-.~"), (&name.revisions, "_+")];
+        let clean = parts.iter().all(|(part, more)| !part.is_empty() && plain(part, more) == **part);
+        (clean && name.file() == file).then_some(name)
+    }
+
+    /// The time as people and programs read it.
+    #[must_use]
+    pub fn made_at(&self) -> String {
+        let (hour, rest) = self.time.split_at(13);
+        let (minute, second) = rest.split_at(2);
+        format!("{hour}:{minute}:{second}")
+    }
+}
+
+/// A database's part of the name: its own name. One without a name has that of its file, and what tells it from others
+/// of the same name.
+#[must_use]
+pub fn database(database: &Database) -> String {
+    if let Some(name) = database.name.as_ref().filter(|name| !has_time(name)) {
+        return name.clone();
+    }
+    let path = database.url.path();
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut digest = Digest::new("cargo-migrate backup 1");
+    digest.part(database.lock_name().as_bytes());
+    digest.part(path.as_os_str().as_encoded_bytes());
+    let hash = digest.finish();
+    // A hyphen could make a time of what stands around it.
+    format!("{}~{}", cut(&plain(&stem, "_.")), &hash[..8])
+}
+
+/// Whether a name reads as if a backup's time stood in it.
+fn has_time(name: &str) -> bool {
+    let name = format!("{name}-");
+    name.match_indices('-').any(|(at, _)| time_at(&name, at + 1).is_some())
+}
+
+/// The time that starts here, and what follows its hyphen.
+fn time_at(text: &str, at: usize) -> Option<(&str, &str)> {
+    const FORM: &[u8] = b"0000-00-00T000000Z-";
+    let form = text.as_bytes().get(at..at + FORM.len())?;
+    let is = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    let (end, rest) = (at + FORM.len() - 1, at + FORM.len());
+    form.iter().zip(FORM).all(is).then(|| (&text[at..end], &text[rest..]))
+}
+
+/// A text in which letters, digits and these characters stay and every other one is `_`.
+fn plain(text: &str, more: &str) -> String {
+    text.chars().map(|c| if c.is_alphanumeric() || more.contains(c) { c } else { '_' }).collect()
+}
+
+/// As much of a text as a name has room for.
+fn cut(text: &str) -> &str {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(database: &str, revisions: &str, automatic: bool, counter: u32) -> Name {
+        Name {
+            database: database.to_owned(),
+            time: "2026-11-23T170301Z".to_owned(),
+            revisions: revisions.to_owned(),
+            automatic,
+            counter,
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() {
+        for (name, file) in [
+            (name("dev", "a1", false, 1), "dev-2026-11-23T170301Z-a1.db"),
+            (name("dev", "a1", true, 1), "dev-2026-11-23T170301Z-a1-auto.db"),
+            (name("prod-eu", "a1+b_2", true, 12), "prod-eu-2026-11-23T170301Z-a1+b_2-auto-12.db"),
+            (name("bücher.v2~0a1b2c3d", "base", false, 2), "bücher.v2~0a1b2c3d-2026-11-23T170301Z-base-2.db"),
+            // A revision may be called so.
+            (name("dev", "auto", false, 1), "dev-2026-11-23T170301Z-auto.db"),
+        ] {
+            assert_eq!(name.file(), file);
+            assert_eq!(Name::parse(file), Some(name));
+        }
+        assert_eq!(name("dev", "a1", false, 1).made_at(), "2026-11-23T17:03:01Z");
+    }
+
+    #[test]
+    fn what_is_not_written_so_is_no_backup() {
+        for file in [
+            "dev.db",
+            "dev-2026-11-23T170301Z.db",
+            "dev-2026-11-23T170301Z-.db",
+            "-2026-11-23T170301Z-a1.db",
+            "dev-2026-11-23T170301Z-a1.db.partial",
+            "dev-2026-11-23T170301Z-a1-auto-1.db",
+            "dev-2026-11-23T170301Z-a1-auto-x.db",
+            "dev-2026-11-23T170301Z-a1-1-auto.db",
+            "dev-2026-11-23T170301Z-a1-auto-2-3.db",
+            "dev-2026-11-23T170301Z-a1-002.db",
+            "d ev-2026-11-23T170301Z-a1.db",
+            "d\u{1b}[2Jev-2026-11-23T170301Z-a1-auto.db",
+            "dev-2026-11-23T170301Z-a/b.db",
+            "dév-2026-11-23T17030",
+        ] {
+            assert_eq!(Name::parse(file), None, "{file}");
+        }
+    }
+
+    #[test]
+    fn revisions_of_any_length_fit_and_never_read_as_automatic() {
+        let long = ["a-auto".repeat(40), "é".repeat(80)];
+        let joined = plain(&long.join("+"), "_+");
+        let name = name("dev", cut(&joined), false, 1);
+        assert!(name.file().len() < 200);
+        assert_eq!(Name::parse(&name.file()), Some(name));
+        assert_eq!(cut("ab"), "ab");
+        assert!(has_time("a-2026-11-23T170301Z") && !has_time("a-2026"));
+    }
+}

@@ -1,0 +1,283 @@
+//! A backup in the place of a database's content.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use build_support::problem::{Code, Problem, printable};
+use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::runner::database_problem;
+use rusqlite::Connection;
+
+use super::{Content, DAMAGED, Entry, Made, Why, folder, name};
+use crate::app::{App, Opened};
+use crate::copying::{self, CopyError};
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::project::Database;
+
+/// No backup is meant.
+pub const NO_BACKUP: Code = Code("no-backup");
+/// Several backups could be meant.
+pub const AMBIGUOUS: Code = Code("ambiguous-backup");
+/// A backup could not be put in a database's place.
+pub const NOT_RESTORED: Code = Code("not-restored");
+
+/// How often what is replaced is kept anew because somebody has written to it since.
+const MOST_BACKUPS: u32 = 5;
+/// How long to sleep before asking again for a database that somebody holds.
+const BREATH: Duration = Duration::from_millis(50);
+/// How many candidates a message lists.
+const MOST_SHOWN: usize = 10;
+
+/// What became of what was there.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    /// The backup of it.
+    pub kept: Option<Made>,
+    /// Its files, which could not be read and were moved out of the way.
+    pub aside: Vec<PathBuf>,
+}
+
+/// The backup that a person means: by its file name, by a part of it that no other has, or by a path; the newest of
+/// the database where nothing is said.
+///
+/// # Errors
+/// None is meant, or several could be.
+pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&str>) -> Result<PathBuf> {
+    let entries = super::list(opened)?;
+    let Some(wanted) = wanted else {
+        let of = name::database(database);
+        let mut own = entries.into_iter().filter(|entry| entry.name.database == of);
+        return own.next().map(|entry| entry.path).ok_or_else(|| {
+            Problem::new(NO_BACKUP, format!("there is no backup of {database}"))
+                .in_file(folder::Folder::of(&opened.project).path())
+                .help("make one: `cargo migrate backup`")
+                .help("or name the file that is to be restored: `cargo migrate restore FILE`")
+                .into()
+        });
+    };
+    let named = |entry: &Entry| entry.name.file();
+    if let Some(entry) = entries.iter().find(|entry| named(entry) == wanted) {
+        return Ok(entry.path.clone());
+    }
+    let path = app.context.working_directory().join(wanted);
+    if path.symlink_metadata().is_ok() {
+        return Ok(path);
+    }
+    let found: Vec<&Entry> = entries.iter().filter(|entry| named(entry).contains(wanted)).collect();
+    match found.as_slice() {
+        [one] => Ok(one.path.clone()),
+        [] => Err(Problem::new(
+            NO_BACKUP,
+            format!("there is no backup `{}`, and no file of that name", printable(wanted)),
+        )
+        .help("see which there are: `cargo migrate backups`")
+        .into()),
+        several => {
+            let mut problem =
+                Problem::new(AMBIGUOUS, format!("`{}` could be any of {} backups", printable(wanted), several.len()));
+            for entry in several.iter().take(MOST_SHOWN) {
+                problem = problem.note(named(entry));
+            }
+            Err(problem.help("write more of its name: `cargo migrate backups` lists them all").into())
+        }
+    }
+}
+
+/// Puts a backup in the place of a database's content, and keeps what is replaced.
+///
+/// It goes into the file that is there, in one transaction of SQLite's own: another process that has it open sees the
+/// restored content, and one that is killed here leaves the old content whole. A file that SQLite cannot read is moved
+/// out of the way with its journals, since nothing can be written into it.
+///
+/// # Errors
+/// A database that is locked for longer than there was time to wait, or that cannot be written or kept.
+pub fn restore(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    backup: (&Path, &Connection, &Content),
+) -> Result<Replaced> {
+    let (path, source, content) = backup;
+    let target = database.url.path();
+    if target.canonicalize().ok().is_some_and(|target| path.canonicalize().ok() == Some(target)) {
+        return Err(Problem::new(NOT_RESTORED, "this file is the database itself")
+            .in_file(target)
+            .help("name one of its backups: `cargo migrate backups` lists them")
+            .into());
+    }
+    match readable(database, opened.wait)? {
+        State::Missing => create(target, path)?,
+        State::Unreadable => return replaced(database, app, backup),
+        State::Readable if live::is_under_way(database, opened.wait)? => return Err(live::busy(database)),
+        State::Readable => {}
+    }
+    let mut connection = live::open_for_writing(database, false)?;
+    let kept = match keep(app, opened, database, &connection) {
+        Ok(kept) => kept,
+        Err(failure) if failure.problems().iter().all(|problem| problem.code() == DAMAGED) => {
+            drop(connection);
+            return replaced(database, app, backup);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let failed = |error: rusqlite::Error| of_target(database, error.into());
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
+    let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
+    let other_pages = u64::try_from(page_size).ok() != Some(content.page_size);
+    // A write-ahead log takes pages of its own size alone. To be without it for a moment, nobody else may have it open.
+    let without_log = mode == "wal" && other_pages;
+    if without_log {
+        set_journal(&connection, "DELETE", database, opened.wait)?;
+    }
+    let mut watch = super::watched(app, database);
+    copying::into(source, &mut connection, opened.wait, &mut watch).map_err(|error| of_target(database, error))?;
+    if without_log {
+        set_journal(&connection, "WAL", database, opened.wait)?;
+    }
+    Ok(Replaced { kept, aside: Vec::new() })
+}
+
+/// What the target's file is.
+enum State {
+    Missing,
+    Readable,
+    Unreadable,
+}
+
+fn readable(database: &Database, wait: Duration) -> Result<State> {
+    let failure = match live::open_for_reading(database, wait) {
+        Ok(None) => return Ok(State::Missing),
+        Ok(Some(_)) => return Ok(State::Readable),
+        Err(failure) => failure,
+    };
+    // Only a file that is no database is moved away, not one that is locked or must not be read.
+    let look = live::open_unchanging(database.url.path())
+        .and_then(|file| file.query_row("SELECT count(*) FROM main.sqlite_master", [], |_| Ok(())));
+    match look.map_err(DatabaseError::from) {
+        Err(error) if matches!(error.kind, ErrorKind::NotADatabase | ErrorKind::Corrupt) => Ok(State::Unreadable),
+        _ => Err(failure),
+    }
+}
+
+/// Makes the backup of what is replaced, until nobody has written to it in the meantime. There is nothing to keep of an
+/// empty file.
+fn keep(app: App<'_>, opened: &Opened, database: &Database, connection: &Connection) -> Result<Option<Made>> {
+    let asked = |pragma: &str| -> Result<i64> {
+        let failed = |error: rusqlite::Error| of_target(database, error.into());
+        connection.pragma_query_value(None, pragma, |row| row.get(0)).map_err(failed)
+    };
+    if asked("page_count")? == 0 {
+        return Ok(None);
+    }
+    for _ in 0..MOST_BACKUPS {
+        let before = asked("data_version")?;
+        let made = super::make(app, opened, database, Why::Automatic, None)?;
+        if asked("data_version")? == before {
+            return Ok(Some(made));
+        }
+    }
+    Err(Problem::new(NOT_RESTORED, format!("somebody keeps writing to {database}"))
+        .note("whatever is replaced is kept first, and it was another one each time")
+        .help("stop the programs that write to it, and run the command again")
+        .into())
+}
+
+/// Makes the file that was missing, empty, with no wider permissions than its backup has.
+fn create(target: &Path, backup: &Path) -> Result<()> {
+    let make = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+            options.mode(fs::metadata(backup)?.permissions().mode() & 0o777 | 0o600);
+        }
+        options.open(target).map(drop)
+    };
+    make().map_err(|error| moved(&error, target))
+}
+
+/// Puts a backup where a file is that SQLite cannot read. The file and what SQLite has put beside it are moved out of the
+/// way, the journals first: one of them beside the new file would be taken for its own.
+fn replaced(database: &Database, app: App<'_>, backup: (&Path, &Connection, &Content)) -> Result<Replaced> {
+    let (_, source, _) = backup;
+    let target = database.url.path();
+    let named = |ending: &str| -> PathBuf {
+        let mut name = target.as_os_str().to_owned();
+        name.push(ending);
+        name.into()
+    };
+    let stamp = app.context.started().strftime("%Y-%m-%dT%H%M%SZ");
+    let partial = named(folder::PARTIAL);
+    let file = create_beside(&partial)?;
+    let done = (|| {
+        let mut fresh = live::open_new(&partial).map_err(|error| of_target(database, error.into()))?;
+        copying::into(source, &mut fresh, Duration::ZERO, &mut super::watched(app, database))
+            .map_err(|error| of_target(database, error))?;
+        drop(fresh);
+        let permissions = fs::metadata(target).and_then(|old| file.set_permissions(old.permissions()));
+        permissions.and_then(|()| file.sync_all()).map_err(|error| moved(&error, &partial))?;
+        let mut aside = Vec::new();
+        for beside in ["-journal", "-wal", "-shm", ""] {
+            let from = named(beside);
+            let to = named(&format!(".damaged-{stamp}{beside}"));
+            if to.symlink_metadata().is_ok() {
+                return Err(moved(&io::ErrorKind::AlreadyExists.into(), &to));
+            }
+            match fs::rename(&from, &to) {
+                Ok(()) => aside.push(to),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(moved(&error, &from)),
+            }
+        }
+        fs::rename(&partial, target).map_err(|error| moved(&error, target))?;
+        folder::sync(target);
+        aside.reverse();
+        Ok(Replaced { kept: None, aside })
+    })();
+    if done.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    done
+}
+
+/// A new file that its owner alone may read, until it has the permissions of the one that it replaces.
+fn create_beside(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|error| moved(&error, path))
+}
+
+/// Switches a database's journal, which waits for whoever has it open.
+fn set_journal(connection: &Connection, mode: &str, database: &Database, wait: Duration) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let now = connection.pragma_update_and_check(None, "journal_mode", mode, |row| row.get::<_, String>(0));
+        match now.map_err(CopyError::from) {
+            Ok(now) if now.eq_ignore_ascii_case(mode) => return Ok(()),
+            Ok(_) | Err(CopyError::Busy) if start.elapsed() < wait => thread::sleep(BREATH),
+            Ok(_) | Err(CopyError::Busy) => return Err(live::busy(database)),
+            Err(error) => return Err(of_target(database, error)),
+        }
+    }
+}
+
+fn of_target(database: &Database, error: CopyError) -> Failure {
+    match error {
+        CopyError::Busy => live::busy(database),
+        CopyError::Database(error) => database_problem(&DatabaseError::from(error)).in_file(database.url.path()).into(),
+    }
+}
+
+fn moved(error: &io::Error, path: &Path) -> Failure {
+    Problem::new(NOT_RESTORED, format!("the backup cannot be put in the database's place: {error}"))
+        .in_file(path)
+        .help("see that there is room on the disk, and who may write the folder")
+        .into()
+}

@@ -1,0 +1,134 @@
+//! `backup` and `backups`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use migrate_runtime::history::History;
+use serde_json::json;
+
+use crate::app::App;
+use crate::args::BackupArgs;
+use crate::backup::{self, Entry, Made, Why};
+use crate::failure::Result;
+use crate::live;
+
+/// `cargo migrate backup`
+pub(super) fn backup(app: App<'_>, args: &BackupArgs) -> Result<()> {
+    let opened = app.open()?;
+    let database = app.database(&opened)?;
+    let to = args.to.as_deref().map(|to| app.context.working_directory().join(to));
+    let made = backup::make(app, &opened, &database, Why::ByHand, to.as_deref())?;
+    if app.json() {
+        app.shell.json(&json!({
+            "command": "backup",
+            "package": opened.project.key(),
+            "database": database.name,
+            "url": database.url.to_string(),
+            "file": made.path.to_string_lossy(),
+            "revisions": made.revisions,
+            "bytes": made.bytes,
+            "pages": made.pages,
+            "copied_ms": millis(made.copied_in),
+            "checked_ms": millis(made.checked_in),
+        }));
+        return Ok(());
+    }
+    let shown = live::shown(&database, &opened.project.show_path(database.url.path()));
+    app.shell.status("Finished", format!("backup of {shown}: {}", told(&made)));
+    app.shell.out(made.shown.display());
+    Ok(())
+}
+
+/// What a backup has, in a few words.
+pub(super) fn told(made: &Made) -> String {
+    let (copied, checked) = (millis(made.copied_in), millis(made.checked_in));
+    format!("{}, copied in {copied} ms and checked in {checked} ms", size(made.bytes))
+}
+
+/// `cargo migrate backups`
+pub(super) fn backups(app: App<'_>) -> Result<()> {
+    let opened = app.open()?;
+    let mut entries = backup::list(&opened)?;
+    if app.global.database.is_some() {
+        let of = backup::database_part(&app.database(&opened)?);
+        entries.retain(|entry| entry.name.database == of);
+    }
+    let table = &opened.project.settings().version_table;
+    let current = |history: &History| opened.current(history);
+    let revisions: Vec<Option<Vec<String>>> =
+        entries.iter().map(|entry| backup::history_of(&entry.path, table).as_ref().map(current)).collect();
+    if app.json() {
+        let backups: Vec<_> = entries
+            .iter()
+            .zip(&revisions)
+            .map(|(entry, revisions)| {
+                json!({
+                    "name": entry.name.file(),
+                    "file": entry.path.to_string_lossy(),
+                    "database": entry.name.database,
+                    "made_at": entry.name.made_at(),
+                    "revisions": revisions,
+                    "bytes": entry.bytes,
+                    "automatic": entry.name.automatic,
+                })
+            })
+            .collect();
+        app.shell.json(&json!({ "command": "backups", "backups": backups }));
+        return Ok(());
+    }
+    if entries.is_empty() {
+        app.shell.note("there are no backups: `cargo migrate backup` makes one");
+        return Ok(());
+    }
+    let widths = [widest(&entries, |entry| &entry.name.database), widest_of(entries.iter().map(|it| size(it.bytes)))];
+    for (entry, revisions) in entries.iter().zip(&revisions) {
+        let at = match revisions {
+            None => "unreadable".to_owned(),
+            Some(ids) if ids.is_empty() => "base".to_owned(),
+            Some(ids) => ids.join(", "),
+        };
+        let how = if entry.name.automatic { "automatic" } else { "by hand  " };
+        app.shell.out(format!(
+            "{}  {:<database$}  {how}  {:>size$}  {at}",
+            entry.name.made_at(),
+            entry.name.database,
+            size(entry.bytes),
+            database = widths[0],
+            size = widths[1],
+        ));
+        if app.shell.verbose() > 0 {
+            app.shell.out(format!("    {}", opened.project.show_path(&entry.path).display()));
+        }
+    }
+    Ok(())
+}
+
+fn widest<'a>(entries: &'a [Entry], of: impl Fn(&'a Entry) -> &'a str) -> usize {
+    widest_of(entries.iter().map(|entry| of(entry).to_owned()))
+}
+
+fn widest_of(texts: impl Iterator<Item = String>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or_default()
+}
+
+/// A size as people read it.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        (size, unit) = (size / 1024.0, unit + 1);
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// A path as messages show it, where it may stand for a file of the project's backups.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
