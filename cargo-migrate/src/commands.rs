@@ -22,6 +22,7 @@ pub mod reset;
 pub mod restore;
 pub mod revision;
 pub mod run;
+pub mod safeguard;
 pub mod schema;
 pub mod scratch;
 pub mod seal;

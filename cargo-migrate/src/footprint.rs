@@ -325,9 +325,16 @@ impl Replay {
     fn replaces(&self, statement: &str) -> rusqlite::Result<bool> {
         let mut program = self.connection.prepare(&format!("EXPLAIN {statement}"))?;
         let mut rows = program.raw_query();
+        // Where the number of a row is taken, a statement fails or goes on with the next row; one that does neither writes
+        // over the row that is there.
+        let mut taken = false;
         while let Some(row) = rows.next()? {
-            if matches!(row.get_ref("opcode")?.as_str()?, "Delete" | "IdxDelete" | "VUpdate") {
-                return Ok(true);
+            match row.get_ref("opcode")?.as_str()? {
+                "Delete" | "IdxDelete" | "VUpdate" => return Ok(true),
+                "Halt" | "Goto" => taken = false,
+                "NotExists" => taken = true,
+                _ if taken => return Ok(true),
+                _ => {}
             }
         }
         Ok(false)

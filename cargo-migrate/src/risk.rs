@@ -75,6 +75,14 @@ pub fn of(opened: &Opened, connection: &mut Connection, steps: &[Step], down_fro
     Ok(Risk { dangers })
 }
 
+/// Whether a database has any row that is not the version table's.
+///
+/// # Errors
+/// A database that cannot be read.
+pub fn has_rows(connection: &Connection, opened: &Opened) -> Result<bool> {
+    Ok(!populated(connection, &opened.project.settings().version_table)?.is_empty())
+}
+
 /// The tables with rows, by their folded names.
 fn populated(connection: &Connection, version_table: &str) -> Result<BTreeSet<String>> {
     let mut names = connection

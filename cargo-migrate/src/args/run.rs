@@ -33,6 +33,12 @@ pub struct UpgradeArgs {
     /// Create the database where there is none
     #[arg(long)]
     pub create: bool,
+    /// Make a backup first, whatever the configuration says
+    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
+    pub backup: bool,
+    /// Make no backup, even if data can be lost
+    #[arg(long)]
+    pub no_backup: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -60,6 +66,12 @@ pub struct DowngradeArgs {
     /// Take back with the stored statements or the file's
     #[arg(long, value_enum, value_name = "stored|file", hide_possible_values = true)]
     pub down_from: Option<DownFrom>,
+    /// Make a backup first, whatever the configuration says
+    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
+    pub backup: bool,
+    /// Make no backup, even if data can be lost
+    #[arg(long)]
+    pub no_backup: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -82,6 +94,12 @@ pub struct SyncArgs {
     /// Rehearse only, and say what would be done
     #[arg(long)]
     pub dry_run: bool,
+    /// Make a backup first, whatever the configuration says
+    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
+    pub backup: bool,
+    /// Make no backup, even if data can be lost
+    #[arg(long)]
+    pub no_backup: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

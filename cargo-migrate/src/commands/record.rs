@@ -14,10 +14,11 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{EnsureVersionArgs, StampArgs};
-use crate::commands::{confirm, preview, run};
+use crate::commands::{confirm, preview, run, safeguard};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
+use crate::project::settings::BackupPolicy;
 
 /// Runs `change` in one transaction of the runner's kind, once no run is under way, then brings the locks up to date.
 pub(super) fn change(
@@ -26,9 +27,12 @@ pub(super) fn change(
     database: &Database,
     yes: bool,
     create: bool,
+    keeps: bool,
     change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
 ) -> Result<usize> {
     confirm::protected(app, &opened.project, database, yes, "say `--yes` where this is meant", || ())?;
+    // What the record says is data, too: where some of it may go, all of it is kept first.
+    let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never && database.url.path().exists();
     let mut connection = live::open_for_writing(database, create)?;
     let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
     let wait: Duration = app.wait(opened);
@@ -36,6 +40,9 @@ pub(super) fn change(
     let history = runner::begin(&mut driver, wait, &mut || {
         app.shell.status("Waiting", "for another process that holds the database")
     })?;
+    if keeps && !history.rows().is_empty() {
+        safeguard::backup_now(app, opened, database)?;
+    }
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
     let changed = change(&mut driver, &history)?;
     driver.finish(opened.project.key()).map_err(|error| Failure::from(store_problem(&error)))?;
@@ -54,7 +61,7 @@ pub(super) fn stamp(app: App<'_>, args: &StampArgs) -> Result<()> {
     }
     let database = app.database(&opened)?;
     let create = database.may_be_created();
-    let changed = change(app, &opened, &database, args.yes, create, |driver, history| {
+    let changed = change(app, &opened, &database, args.yes, create, args.purge, |driver, history| {
         restamp(app, &opened, args, driver, history)
     })?;
     told(app, "stamp", changed);
@@ -65,7 +72,7 @@ pub(super) fn stamp(app: App<'_>, args: &StampArgs) -> Result<()> {
 pub(super) fn stamp_new(app: App<'_>, id: &RevisionId, database: &Database, yes: bool) -> Result<()> {
     let opened = app.open()?;
     let args = StampArgs { revisions: vec![id.to_string()], purge: false, sql: false, yes };
-    change(app, &opened, database, yes, false, |driver, history| restamp(app, &opened, &args, driver, history))?;
+    change(app, &opened, database, yes, false, false, |driver, history| restamp(app, &opened, &args, driver, history))?;
     Ok(())
 }
 
@@ -125,7 +132,7 @@ pub(super) fn ensure_version(app: App<'_>, args: &EnsureVersionArgs) -> Result<(
         return Ok(());
     }
     let database = app.database(&opened)?;
-    change(app, &opened, &database, args.yes, database.may_be_created(), |_, _| Ok(0))?;
+    change(app, &opened, &database, args.yes, database.may_be_created(), false, |_, _| Ok(0))?;
     if app.json() {
         told(app, "ensure-version", 0);
     } else {

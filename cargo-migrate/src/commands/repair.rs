@@ -53,7 +53,7 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
     let database = app.database(&opened)?;
     let key = opened.project.key();
     let mut settled = None;
-    let changed = change(app, &opened, &database, yes, false, |driver, history| {
+    let changed = change(app, &opened, &database, yes, false, true, |driver, history| {
         let half_way: Vec<_> = history.of(key).filter(|row| row.is_half_way()).collect();
         let named: Vec<_> = match half_way.iter().find(|row| row.id.as_str() == text) {
             Some(row) => vec![*row],
@@ -121,7 +121,7 @@ fn comments(app: App<'_>, yes: bool) -> Result<()> {
     })?;
     let mut rows = 0;
     if let Some(database) = database.as_ref().filter(|_| amended) {
-        rows = change(app, &opened, database, true, false, |driver, history| amend(&opened, driver, history))?;
+        rows = change(app, &opened, database, true, false, true, |driver, history| amend(&opened, driver, history))?;
     }
     if !app.json() {
         for (at, before) in &accepted {
@@ -231,7 +231,7 @@ fn rename(app: App<'_>, text: &str, yes: bool) -> Result<()> {
         0
     } else {
         // The lock follows the database: what is recorded after the commit names the new key.
-        change(app, &opened, &database, yes, false, |driver, _| {
+        change(app, &opened, &database, yes, false, true, |driver, _| {
             driver.rename_package(old, new).map_err(|error| Failure::from(store_problem(&error)))?;
             Ok(count)
         })?

@@ -14,6 +14,7 @@ use crate::app::{App, Opened};
 use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
+use crate::commands::safeguard::{Asked, Safeguard};
 use crate::commands::scratch;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -27,6 +28,7 @@ pub(super) struct Request {
     pub(super) create: bool,
     pub(super) yes: bool,
     pub(super) down_from: Option<runner::DownFrom>,
+    pub(super) backup: Asked,
 }
 
 /// `cargo migrate upgrade`
@@ -45,6 +47,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         yes: args.yes,
         // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
         down_from: database.scratch.then_some(runner::DownFrom::Stored),
+        backup: Asked::of(args.backup, args.no_backup),
     };
     let report = run(app, &opened, &database, &request, &upgrade_planner(&opened, &database, &args.target))?;
     told(app, &opened, &database, &report, "upgrade", args.dry_run);
@@ -65,6 +68,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
         create: false,
         yes: args.yes,
         down_from: args.down_from.map(down_from),
+        backup: Asked::of(args.backup, args.no_backup),
     };
     let key = opened.project.key();
     let planner = |history: &History| plan::downgrade(key, &opened.graph, history, &args.target);
@@ -137,7 +141,16 @@ pub(super) fn run(
         }
         return Ok(Report { done: Vec::new(), history: before });
     }
-    let confirmed = confirm(app, opened, database, request, &first)?.then_some(&first);
+    let safeguard = if request.dry_run {
+        None
+    } else {
+        Some(Safeguard::of(opened, database, &first.steps, request.down_from, request.backup)?)
+    };
+    let asked = confirm(app, opened, database, request, &first, safeguard.as_ref())?;
+    let confirmed = asked.then_some(&first);
+    if !asked && let Some(safeguard) = &safeguard {
+        safeguard.tell(app);
+    }
     if first.is_split() {
         app.shell
             .note("this run is made in several commits: a revision in it runs outside a transaction or on its own");
@@ -156,7 +169,11 @@ pub(super) fn run(
     } else {
         (live::open_for_writing(database, false)?, true)
     };
-    let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: None };
+    let before = |steps: &[Step]| match &safeguard {
+        Some(safeguard) => safeguard.make(app, opened, database, steps),
+        None => Ok(()),
+    };
+    let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: Some(&before) };
     let result = carry_out(app, opened, &mut connection, &how, planner);
     match result {
         Ok(report) => {
@@ -251,7 +268,14 @@ pub(super) fn record(app: App<'_>, opened: &Opened, database: &Database, history
 }
 
 /// Asks before a protected database is written; gives whether somebody was asked.
-fn confirm(app: App<'_>, opened: &Opened, database: &Database, request: &Request, plan: &Plan) -> Result<bool> {
+fn confirm(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    request: &Request,
+    plan: &Plan,
+    safeguard: Option<&Safeguard>,
+) -> Result<bool> {
     if request.dry_run || plan.steps.is_empty() {
         return Ok(false);
     }
@@ -264,6 +288,9 @@ fn confirm(app: App<'_>, opened: &Opened, database: &Database, request: &Request
         || {
             for step in &plan.steps {
                 app.shell.status(verb(step), step_line(step));
+            }
+            if let Some(safeguard) = safeguard {
+                safeguard.tell(app);
             }
         },
     )

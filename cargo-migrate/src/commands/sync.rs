@@ -11,6 +11,7 @@ use migrate_runtime::runner::DownFrom;
 use crate::app::{App, Opened};
 use crate::args::SyncArgs;
 use crate::commands::run::{self, How, Request};
+use crate::commands::safeguard::Asked;
 use crate::commands::scratch;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -39,6 +40,7 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
         create: database.may_be_created(),
         yes: args.yes,
         down_from: Some(DownFrom::Stored),
+        backup: Asked::of(args.backup, args.no_backup),
         ..Request::default()
     };
     let report = run::run(app, &opened, &database, &request, &planner)?;

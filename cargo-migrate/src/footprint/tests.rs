@@ -74,11 +74,18 @@ fn a_new_row_that_may_take_the_place_of_an_old_one_is_told_from_one_that_comes_b
         ("INSERT OR ABORT INTO greedy VALUES (1)", false),
         ("INSERT INTO plain VALUES (1) ON CONFLICT DO UPDATE SET a = 2", true),
         ("INSERT INTO watched VALUES (1)", true),
+        ("INSERT INTO numbered VALUES (1, 'x')", false),
+        ("INSERT INTO numbered (x) VALUES ('x')", false),
+        ("INSERT OR IGNORE INTO numbered VALUES (1, 'x')", false),
+        ("INSERT INTO numbered SELECT a, 'x' FROM plain", false),
+        ("INSERT OR REPLACE INTO numbered VALUES (1, 'x')", true),
+        ("REPLACE INTO numbered SELECT a, 'x' FROM plain", true),
+        ("INSERT OR REPLACE INTO numbered SELECT * FROM numbered", true),
         ("DELETE FROM plain", true),
     ] {
         let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
         let tables = "CREATE TABLE plain (a UNIQUE); CREATE TABLE greedy (a UNIQUE ON CONFLICT REPLACE);
-            CREATE TABLE watched (a); CREATE TRIGGER w AFTER INSERT ON watched BEGIN DELETE FROM plain; END;";
+            CREATE TABLE numbered (id INTEGER PRIMARY KEY, x); CREATE TABLE watched (a); CREATE TRIGGER w AFTER INSERT ON watched BEGIN DELETE FROM plain; END;";
         assert!(replay.run(tables, 0..tables.len()).is_empty());
         let (footprint, refused) = replay.record(statement, 0..statement.len());
         assert!(refused.is_empty(), "{refused:?}");

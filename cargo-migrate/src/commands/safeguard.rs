@@ -1,0 +1,119 @@
+//! A backup before a run that can lose data.
+
+use build_support::problem::{Problem, printable};
+use migrate_runtime::plan::Step;
+use migrate_runtime::runner::DownFrom;
+
+use crate::app::{App, Opened};
+use crate::backup::{self, Why};
+use crate::failure::Result;
+use crate::live;
+use crate::project::Database;
+use crate::project::settings::BackupPolicy;
+use crate::risk::{self, Risk};
+
+/// How many dangers are listed.
+const LISTED: usize = 8;
+
+/// What the command line says about a backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing: the configuration decides.
+    #[default]
+    Nothing,
+    /// `--backup`
+    Backup,
+    /// `--no-backup`
+    NoBackup,
+}
+
+impl Asked {
+    /// What two flags say of which one at most is given.
+    pub(super) fn of(backup: bool, no_backup: bool) -> Self {
+        match (backup, no_backup) {
+            (true, _) => Self::Backup,
+            (_, true) => Self::NoBackup,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// What a run can lose, and whether a backup is made before it.
+#[derive(Debug)]
+pub(super) struct Safeguard {
+    risk: Risk,
+    makes: bool,
+    steps: Vec<Step>,
+    allowed: bool,
+}
+
+impl Safeguard {
+    /// Looks at a run before it starts. A scratch database, and one that is not there, have nothing to lose.
+    pub(super) fn of(
+        opened: &Opened,
+        database: &Database,
+        steps: &[Step],
+        down_from: Option<DownFrom>,
+        asked: Asked,
+    ) -> Result<Self> {
+        let nothing = Self { risk: Risk::default(), makes: false, steps: steps.to_vec(), allowed: false };
+        if asked == Asked::NoBackup || database.scratch && asked != Asked::Backup {
+            return Ok(nothing);
+        }
+        let Some(mut connection) = live::open_for_reading(database, opened.wait)? else { return Ok(nothing) };
+        let by_rule = match database.backup {
+            BackupPolicy::Never => false,
+            BackupPolicy::Always => risk::has_rows(&connection, opened)?,
+            BackupPolicy::Destructive => true,
+        };
+        let risk = match database.backup {
+            BackupPolicy::Never if asked == Asked::Nothing => Risk::default(),
+            _ => risk::of(opened, &mut connection, steps, down_from)?,
+        };
+        let makes = asked == Asked::Backup || by_rule && (database.backup == BackupPolicy::Always || !risk.is_none());
+        Ok(Self { makes, risk, allowed: by_rule || asked == Asked::Backup, ..nothing })
+    }
+
+    /// Says what can be lost, and where the backup goes.
+    pub(super) fn tell(&self, app: App<'_>) {
+        if app.json() {
+            return;
+        }
+        for danger in self.risk.dangers.iter().take(LISTED) {
+            app.shell.note(format!("it can lose data: {danger}"));
+        }
+        if self.risk.dangers.len() > LISTED {
+            app.shell.note(format!("and {} more", self.risk.dangers.len() - LISTED));
+        }
+        if self.makes {
+            app.shell.note("so a backup is made before, in .migrate/backups (`--no-backup` makes none)");
+        }
+    }
+
+    /// Makes the backup, where one is to be made, while the run holds its lock. The plan under the lock may be another one
+    /// than was looked at, of which it is not known what it can lose.
+    pub(super) fn make(
+        &self,
+        app: App<'_>,
+        opened: &Opened,
+        database: &Database,
+        steps: &[Step],
+    ) -> std::result::Result<(), Problem> {
+        if self.makes || self.allowed && steps != self.steps { backup_now(app, opened, database) } else { Ok(()) }
+    }
+}
+
+/// Makes a backup by itself, and says where it is.
+pub(super) fn backup_now(app: App<'_>, opened: &Opened, database: &Database) -> std::result::Result<(), Problem> {
+    let made = backup::make(app, opened, database, Why::Automatic, None).map_err(|failure| {
+        let first = failure.problems().first().cloned();
+        let problem = first.unwrap_or_else(|| Problem::new(backup::FAILED, "the backup could not be made"));
+        problem.note("without it nothing was run").help("make room for it, or say `--no-backup`")
+    })?;
+    if !app.json() {
+        app.shell.status("Backup", printable(&made.shown.to_string_lossy()));
+    }
+    // One that cannot be removed is in nobody's way.
+    let _ = backup::prune(opened, database, &[&made.path]);
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Before a run that can lose data it is said what, and a backup is made.
+
+use crate::harness::Project;
+
+/// A project with rows in a database at head: `a` makes a table, `b` adds a column, `c` drops another table.
+fn with_rows() -> Project {
+    let project = Project::new();
+    project.migration("a", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);\n-- migrate:down\nDROP TABLE t;\n");
+    project.run(&["upgrade"]).done();
+    project.database().execute_batch("INSERT INTO t (x) VALUES ('one'), ('two')").unwrap();
+    project
+}
+
+fn add_column(project: &Project) {
+    project.migration("b", "-- migrate:parent a\n-- migrate:up\nALTER TABLE t ADD COLUMN y TEXT;\n-- migrate:down\nALTER TABLE t DROP COLUMN y;\n");
+}
+
+fn backups(project: &Project) -> usize {
+    let ran = project.run(&["backups", "--format", "json"]).done().json();
+    ran["backups"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_failed_upgrade_and_a_blind_downgrade_cost_nobody_a_table() {
+    let project = with_rows();
+    // Given an upgrade that fails, so that nothing of it is there.
+    project.migration("b", "-- migrate:parent a\n-- migrate:up\nALTER TABLE t ADD COLUMN y TEXT;\nCREATE UNIQUE INDEX u ON t (length(x));\n");
+    project.run(&["upgrade"]).refused(&["error[sql-error]"]);
+    assert_eq!(backups(&project), 0, "adding a column loses nothing");
+    // When somebody takes "it" back, which takes back the revision before, and its table with all rows.
+    let ran = project.run(&["downgrade", "-1"]).done();
+    assert!(ran.err.contains("it can lose data: `t` is dropped"), "{}", ran.err);
+    assert!(ran.err.contains("Backup .migrate/backups/"), "{}", ran.err);
+    // Then the rows are one command away.
+    project.run(&["restore", "--yes"]).done();
+    assert_eq!(project.ask("SELECT group_concat(x) FROM t"), "one,two");
+    project.run(&["check"]).done();
+}
+
+#[test]
+fn what_loses_nothing_makes_no_backup() {
+    let project = with_rows();
+    add_column(&project);
+    let ran = project.run(&["upgrade"]).done();
+    assert!(!ran.err.contains("lose") && !ran.err.contains("Backup"), "{}", ran.err);
+    project.run(&["downgrade", "-1", "--dry-run"]).done();
+    assert_eq!(backups(&project), 0);
+    // Nor does what has no rows.
+    project.run(&["upgrade", "-d", "sqlite:new.db", "--create"]).done();
+    project.run(&["downgrade", "base", "-d", "sqlite:new.db"]).done();
+    project.run(&["upgrade", "-d", "test"]).done();
+    project.run(&["downgrade", "base", "-d", "test"]).done();
+    assert_eq!(backups(&project), 0);
+}
+
+#[test]
+fn rows_that_are_changed_deleted_or_replaced_are_kept_first() {
+    for statement in
+        ["UPDATE t SET x = 'all'", "DELETE FROM t", "INSERT OR REPLACE INTO t VALUES (1, 'new')", "DROP TABLE t"]
+    {
+        let project = with_rows();
+        project.migration("b", &format!("-- migrate:parent a\n-- migrate:up\n{statement};\n"));
+        let ran = project.run(&["upgrade"]).done();
+        assert!(ran.err.contains("it can lose data: ") && ran.err.contains("Backup"), "{statement}\n{}", ran.err);
+        project.run(&["restore", "--yes"]).done();
+        assert_eq!(project.ask("SELECT group_concat(x) FROM t"), "one,two", "{statement}");
+    }
+}
+
+#[test]
+fn the_configuration_and_the_command_line_decide() {
+    let project = with_rows();
+    add_column(&project);
+    let manifest = project.read("Cargo.toml");
+    let policy = |word: &str| {
+        project.write(
+            "Cargo.toml",
+            &manifest.replace("database = \"dev\"", &format!("database = \"dev\"\nbackup = \"{word}\"")),
+        );
+    };
+    policy("always");
+    project.run(&["upgrade"]).done().says("Backup");
+    project.run(&["downgrade", "-1", "--no-backup"]).done();
+    assert_eq!(backups(&project), 1);
+    policy("never");
+    project.run(&["upgrade"]).done();
+    project.run(&["downgrade", "-1"]).done();
+    assert_eq!(backups(&project), 1);
+    project.run(&["upgrade", "--backup"]).done();
+    assert_eq!(backups(&project), 2);
+    assert_eq!(project.run(&["upgrade", "--backup", "--no-backup"]).status, 2);
+}
+
+#[test]
+fn without_its_backup_a_run_does_not_start() {
+    let project = with_rows();
+    project.write(".migrate", "a file where the folder should be");
+    project.run(&["downgrade", "-1"]).refused(&["without it nothing was run", "--no-backup"]);
+    assert_eq!(project.ask("SELECT count(*) FROM t"), "2");
+    project.run(&["downgrade", "-1", "--no-backup"]).done();
+}
+
+#[test]
+fn what_the_record_says_is_kept_before_it_is_emptied() {
+    let project = with_rows();
+    project.run(&["stamp", "base", "--purge"]).done();
+    assert_eq!(backups(&project), 1);
+    project.run(&["restore", "--yes"]).done();
+    project.run(&["upgrade"]).done().says("nothing to do");
+}
+
+#[test]
+fn only_so_many_stay() {
+    let project = with_rows();
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("database = \"dev\"", "database = \"dev\"\nkeep = 2"));
+    project.run(&["backup"]).done();
+    for _ in 0..4 {
+        project.run(&["stamp", "a", "--purge"]).done();
+    }
+    assert_eq!(backups(&project), 3, "the one made by hand, and the last two");
+}
