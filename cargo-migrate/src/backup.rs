@@ -154,11 +154,11 @@ pub fn prune(opened: &Opened, database: &Database, spared: &[&Path]) -> Result<V
     Ok(removed)
 }
 
-/// Tells of a copy that takes long, or that is in somebody's way.
+/// Tells a person of a copy that takes long, and everybody of one that is in somebody's way.
 fn watched<'a>(app: App<'a>, database: &'a Database) -> impl FnMut(Step) + 'a {
     let (mut told, mut started_over) = (Instant::now(), 0);
     move |step| match step {
-        Step::Pages { done, total } if told.elapsed() >= TELL_EVERY => {
+        Step::Pages { done, total } if app.context.interactive() && told.elapsed() >= TELL_EVERY => {
             told = Instant::now();
             app.shell.status("Copying", format!("{} %, {done} of {total} pages", done * 100 / total.max(1)));
         }

@@ -475,6 +475,21 @@ fn a_damaged_database_is_not_backed_up_and_makes_room_for_a_backup() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_the_database_stays_a_link() {
+    let project = project();
+    fs::create_dir(project.path("elsewhere")).unwrap();
+    fs::rename(project.path("app.db"), project.path("elsewhere/real.db")).unwrap();
+    std::os::unix::fs::symlink("elsewhere/real.db", project.path("app.db")).unwrap();
+    project.run(&["backup"]).done();
+    let none = "no database at all, and long enough to be looked at as one: a hundred bytes or so are needed for that";
+    fs::write(project.path("elsewhere/real.db"), none).unwrap();
+    project.run(&["restore", "--yes"]).done().says("elsewhere/real.db.damaged-");
+    assert!(project.path("app.db").is_symlink());
+    assert_eq!(sum_of(&project.path("elsewhere/real.db")), 1);
+}
+
 #[test]
 fn the_backup_of_another_package_says_whose_it_is() {
     let project = project();

@@ -77,6 +77,8 @@ impl Folder {
                 lock.unlock()?;
             }
             Err(TryLockError::WouldBlock) => {}
+            // Some network file systems know no locks: there nobody's half backups are removed.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         lock.lock_shared()?;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Why;
 use crate::project::Database;
+use crate::project::database::identity;
 
 /// The ending of a backup.
 const ENDING: &str = ".db";
@@ -97,10 +98,9 @@ pub fn database(database: &Database) -> String {
     }
     let path = database.url.path();
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut digest = Digest::new("cargo-migrate backup 1");
     digest.part(database.lock_name().as_bytes());
-    digest.part(path.as_os_str().as_encoded_bytes());
+    digest.part(identity(path).as_os_str().as_encoded_bytes());
     let hash = digest.finish();
     // A hyphen could make a time of what stands around it.
     format!("{}~{}", cut(&plain(&stem, "_.")), &hash[..8])

@@ -17,6 +17,7 @@ use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
+use crate::project::database::identity;
 
 /// No backup is meant.
 pub const NO_BACKUP: Code = Code("no-backup");
@@ -64,12 +65,14 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
         return Ok(entry.path.clone());
     }
     let path = app.context.working_directory().join(wanted);
-    if path.symlink_metadata().is_ok() {
+    if path.is_file() {
         return Ok(path);
     }
     let found: Vec<&Entry> = entries.iter().filter(|entry| named(entry).contains(wanted)).collect();
     match found.as_slice() {
         [one] => Ok(one.path.clone()),
+        // What it is instead of a file is said when it is looked into.
+        [] if path.symlink_metadata().is_ok() => Ok(path),
         [] => Err(Problem::new(
             NO_BACKUP,
             format!("there is no backup `{}`, and no file of that name", printable(wanted)),
@@ -135,8 +138,8 @@ pub fn restore(
     }
     let mut watch = super::watched(app, database);
     copying::into(source, &mut connection, opened.wait, &mut watch).map_err(|error| of_target(database, error))?;
-    if without_log {
-        set_journal(&connection, "WAL", database, opened.wait)?;
+    if without_log && set_journal(&connection, "WAL", database, Duration::ZERO).is_err() {
+        app.shell.warning(format!("{database} has no write-ahead log any more: somebody has opened it meanwhile"));
     }
     Ok(Replaced { kept, aside: Vec::new() })
 }
@@ -205,7 +208,8 @@ fn create(target: &Path, backup: &Path) -> Result<()> {
 /// way, the journals first: one of them beside the new file would be taken for its own.
 fn replaced(database: &Database, app: App<'_>, backup: (&Path, &Connection, &Content)) -> Result<Replaced> {
     let (_, source, _) = backup;
-    let target = database.url.path();
+    // What lies beside a file lies beside the end of all links to it.
+    let target = &identity(database.url.path());
     let named = |ending: &str| -> PathBuf {
         let mut name = target.as_os_str().to_owned();
         name.push(ending);

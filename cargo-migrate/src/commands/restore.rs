@@ -60,7 +60,11 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         }
     };
     let spared: Vec<&Path> = replaced.kept.iter().map(|made| made.path.as_path()).chain([path.as_path()]).collect();
-    backup::prune(&opened, &database, &spared)?;
+    if let Err(failure) = backup::prune(&opened, &database, &spared) {
+        for problem in failure.problems() {
+            app.shell.problem(&problem.clone().as_warning());
+        }
+    }
     told(app, &opened, &database, &path, &replaced, &history)
 }
 

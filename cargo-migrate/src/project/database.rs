@@ -269,7 +269,7 @@ pub fn is_name(choice: &str) -> bool {
 
 /// What two paths of one file have in common: the canonical path where the file or its folder exists, else the
 /// path with `..` taken out of its text.
-fn identity(path: &Path) -> PathBuf {
+pub(crate) fn identity(path: &Path) -> PathBuf {
     if let Ok(path) = path.canonicalize() {
         return path;
     }
