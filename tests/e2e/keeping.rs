@@ -138,6 +138,9 @@ fn a_backup_is_chosen_by_any_part_of_its_name_that_no_other_has() {
     project.run(&["backup"]).done();
     project.refuses(&["restore", "--yes", "dev"], &["[ambiguous-backup]", "a1.db", "a2.db", "backups"]);
     project.refuses(&["restore", "--yes", "a3"], &["[no-backup]", "`a3`", "backups"]);
+    for (url, word) in [("sqlite:none.db?mode=rw", "no-database-file"), ("sqlite:app.db?mode=ro", "mode=ro")] {
+        project.refuses(&["-d", url, "restore", "--yes", "Z-a1"], &[word]);
+    }
     project.run(&["restore", "--yes", "Z-a1"]).done();
     project.run(&["current"]).done().says("a1");
     let newest = names(&project).into_iter().find(|name| name.ends_with("Z-a2.db")).unwrap();

@@ -17,7 +17,7 @@ use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
-use crate::project::database::identity;
+use crate::project::database::{SqliteMode, identity};
 
 /// No backup is meant.
 pub const NO_BACKUP: Code = Code("no-backup");
@@ -113,6 +113,10 @@ pub fn restore(
             .into());
     }
     match readable(database, opened.wait)? {
+        State::Missing if matches!(database.url.mode(), Some(SqliteMode::ReadOnly | SqliteMode::ReadWrite)) => {
+            // Its URL says that it is never made.
+            live::open_for_writing(database, false)?;
+        }
         State::Missing => create(target, path)?,
         State::Unreadable => return replaced(database, app, backup),
         State::Readable if live::is_under_way(database, opened.wait)? => return Err(live::busy(database)),
