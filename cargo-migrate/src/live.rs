@@ -111,16 +111,9 @@ pub fn in_memory() -> Result<Connection> {
 /// # Errors
 /// A database that is locked for longer or cannot be read, or no room for the copy.
 pub fn copy(database: &Database, wait: Duration) -> Result<tempfile::NamedTempFile> {
-    let failed =
-        |what: String| Failure::from(Problem::new(Code("database"), format!("{database} cannot be copied: {what}")));
-    let file = tempfile::NamedTempFile::new().map_err(|error| failed(error.to_string()))?;
-    let Some(mut source) = open_for_reading(database, wait)? else { return Ok(file) };
-    let mut target = open_new(file.path()).map_err(|error| failed(error.to_string()))?;
-    match copying::out(&mut source, &mut target, &mut |_| (), |_| ()) {
-        Ok(()) => Ok(file),
-        Err(CopyError::Busy) => Err(busy(database)),
-        Err(CopyError::Database(error)) => Err(failed(error.to_string())),
-    }
+    let file = tempfile::NamedTempFile::new().map_err(|error| not_copied(database, &error))?;
+    copy_into(database, file.path(), wait)?;
+    Ok(file)
 }
 
 /// Opens a file that this process has just made and that counts for nothing until it is whole: there is no way back in
@@ -157,6 +150,26 @@ pub fn open_unchanging(path: &Path) -> rusqlite::Result<Connection> {
     uri.push_str("?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(uri, flags)
+}
+
+/// The same into a file that is there and empty.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_into(database: &Database, file: &Path, wait: Duration) -> Result<()> {
+    let Some(mut source) = open_for_reading(database, wait)? else { return Ok(()) };
+    let mut target = open_new(file).map_err(|error| not_copied(database, &error))?;
+    match copying::out(&mut source, &mut target, &mut |_| (), |_| ()) {
+        Ok(()) => Ok(()),
+        Err(CopyError::Busy) => Err(busy(database)),
+        Err(CopyError::Database(error)) => Err(not_copied(database, &error)),
+    }
+}
+
+fn not_copied(database: &Database, what: &dyn std::fmt::Display) -> Failure {
+    Problem::new(Code("database"), format!("{database} cannot be copied: {what}"))
+        .help("see that there is room for a copy of it")
+        .into()
 }
 
 /// Opens a SQLite file that this process has made.

@@ -1,29 +1,30 @@
 //! A rehearsal: each revision up, down and up again on a copy of the database, and everything compared.
 //!
-//! What is worked on here is thrown away afterwards; the database that was copied is never written.
+//! What is worked on here is thrown away afterwards; the database that was copied is never written. Where a revision has
+//! left the copy otherwise than it should, the ones after it are rehearsed on a new copy that has met it once, so that one
+//! fault is not told of many times.
 
 mod compared;
 mod copy;
+mod counted;
+mod interrupts;
 pub mod report;
+mod stage;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
+use build_support::migration::Directives;
 use build_support::problem::{Code, Problem, printable};
-use migrate_runtime::driver::sqlite::SqliteDriver;
-use migrate_runtime::history::History;
-use migrate_runtime::plan::{self, Plan, downgrade_step};
-use migrate_runtime::runner::{self, DownFrom, Files, Options};
-use rusqlite::Connection;
+use migrate_runtime::plan::IRREVERSIBLE;
+use migrate_runtime::runner::FOREIGN_KEYS;
 
+use self::stage::Stage;
 use crate::app::{App, Opened};
-use crate::failure::Result;
-use crate::fingerprint::Fingerprint;
-use crate::introspect::{self, failed};
-use crate::schema::Schema;
+use crate::failure::{Failure, Result};
 
 pub use self::copy::{Copy, Start};
+pub use self::interrupts::Interrupts;
 
 /// A revision that a rehearsal finds something wrong with.
 pub const NOT_SAFE: Code = Code("not-safe");
@@ -40,8 +41,16 @@ pub enum Way {
 }
 
 impl Way {
-    fn is_done(&self) -> bool {
+    /// Whether it went.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
+    }
+
+    /// Why it was refused; nothing where it was not.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        if let Self::Refused(problems) = self { problems } else { &[] }
     }
 }
 
@@ -75,6 +84,8 @@ pub struct Rehearsed {
     pub schema: Verdict,
     /// Whether it restores the rows.
     pub data: Verdict,
+    /// Whether each row that refers to another one still finds it, whichever way was gone.
+    pub foreign_keys: Verdict,
     /// Whether SQLite finds the file in order after the upgrade.
     pub integrity: Verdict,
     /// What is wrong, each thing in a line.
@@ -84,199 +95,130 @@ pub struct Rehearsed {
 }
 
 impl Rehearsed {
+    fn of(revision: String) -> Self {
+        let untried = || Way::Untried("not tried");
+        Self {
+            revision,
+            up: untried(),
+            down: untried(),
+            again: untried(),
+            rows: 0,
+            schema: Verdict::Untried,
+            data: Verdict::Untried,
+            foreign_keys: Verdict::Untried,
+            integrity: Verdict::Untried,
+            faults: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
     /// Whether nothing is wrong with it.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.faults.is_empty()
     }
+
+    /// All that the ways were refused for.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        [&self.up, &self.down, &self.again].into_iter().flat_map(Way::problems)
+    }
+
+    /// Notes why a way was refused.
+    fn refused(&mut self, what: &str, way: &Way) {
+        self.faults.extend(way.problems().iter().map(|problem| {
+            let what = format!("{what} is refused: {}", problem.message());
+            if problem.code() == IRREVERSIBLE {
+                format!("{what}: write its down section, or declare `-- migrate:irreversible` in its header")
+            } else {
+                what
+            }
+        }));
+    }
+
+    /// The runner refuses what leaves a row without the one that it refers to.
+    fn judge_foreign_keys(&mut self) {
+        let broken = self.problems().any(|problem| problem.code() == FOREIGN_KEYS);
+        self.foreign_keys = match (broken, self.up.is_done()) {
+            (true, _) => Verdict::No,
+            (false, true) => Verdict::Yes,
+            (false, false) => Verdict::Untried,
+        };
+    }
 }
 
-/// Rehearses revisions in this order on a copy that has everything that they stand on. It ends at the first one without
-/// which the next ones cannot be tried.
+/// What a rehearsal leaves: what was found, and the copy.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// Of each revision that could be tried, in their order.
+    pub found: Vec<Rehearsed>,
+    copy: Copy,
+}
+
+impl Rehearsal {
+    /// Leaves the copy as the first revision with a fault has left it, else as the last one has, and says where.
+    #[must_use]
+    pub fn keep(mut self) -> PathBuf {
+        self.copy.keep();
+        self.copy.path()
+    }
+}
+
+/// Rehearses revisions in this order on a copy on which everything stands that they stand on. It ends at the first one
+/// without which the next ones cannot be tried.
 ///
 /// # Errors
-/// A copy that cannot be read.
+/// A database that cannot be copied or read, or a copy that cannot be brought to where the rehearsal starts.
 pub fn rehearse(
     app: App<'_>,
     opened: &Opened,
-    connection: &mut Connection,
+    start: Start<'_>,
     revisions: &[usize],
+    interrupts: &Interrupts,
     observer: &mut dyn FnMut(usize, &str),
-) -> Result<Vec<Rehearsed>> {
-    let mut stage = Stage { app, opened, counted: Counted::of(connection, opened) };
-    let mut found = Vec::new();
+) -> Result<Rehearsal> {
+    let fresh = |tried: usize| Stage::at(app, opened, (start, interrupts), revisions, tried);
+    let mut stage = fresh(0)?;
+    let mut found: Vec<Rehearsed> = Vec::new();
+    let mut faulty: Option<Copy> = None;
     for (number, at) in revisions.iter().enumerate() {
         observer(number, opened.graph.lineage().id(*at).as_str());
-        let rehearsed = stage.revision(connection, *at)?;
-        let goes_on = rehearsed.up.is_done() && (rehearsed.again.is_done() || !rehearsed.down.is_done());
+        let mut rehearsed = stage.rehearse(*at, &|| fresh(number))?;
+        let (safe, went_up) = (rehearsed.is_safe(), rehearsed.up.is_done());
+        if is_as_new(&rehearsed, &opened.graph.migration(*at).directives) {
+            found.push(rehearsed);
+            continue;
+        }
+        let mut next = None;
+        if went_up && number + 1 < revisions.len() {
+            match fresh(number + 1) {
+                Ok(new) => next = Some(new),
+                Err(failure) => rehearsed.remarks.push(no_second_copy(&failure)),
+            }
+        }
         found.push(rehearsed);
-        if !goes_on {
-            break;
+        let Some(next) = next else { break };
+        let used = std::mem::replace(&mut stage, next).into_copy();
+        if !safe && faulty.is_none() {
+            faulty = Some(used);
         }
     }
-    Ok(found)
+    let copy = faulty.unwrap_or_else(|| stage.into_copy());
+    Ok(Rehearsal { found, copy })
 }
 
-/// Counts the rows that statements change, without those of the version table.
-struct Counted {
-    own: Arc<AtomicU64>,
-}
-
-impl Counted {
-    /// The copy's connection is ours, and so is its hook.
-    fn of(connection: &mut Connection, opened: &Opened) -> Self {
-        let own = Arc::new(AtomicU64::new(0));
-        let (counter, version_table) = (Arc::clone(&own), opened.project.settings().version_table.clone());
-        // Where the hook cannot be set, the rows of the version table are counted along.
-        let _ = connection.update_hook(Some(move |_, _: &str, table: &str, _| {
-            if table.eq_ignore_ascii_case(&version_table) {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-        }));
-        Self { own }
-    }
-
-    fn now(&self, connection: &Connection) -> u64 {
-        let all = connection.query_row("SELECT total_changes()", [], |row| row.get::<_, i64>(0)).unwrap_or(0);
-        u64::try_from(all).unwrap_or(0).saturating_sub(self.own.load(Ordering::Relaxed))
+/// Whether the copy is now as if the revision had gone up once and nothing else.
+fn is_as_new(found: &Rehearsed, directives: &Directives) -> bool {
+    let same = |verdict| matches!(verdict, Verdict::Yes);
+    match (&found.up, &found.down, &found.again) {
+        (Way::Done(_), Way::Done(_), Way::Done(_)) => found.is_safe() && same(found.schema) && same(found.data),
+        (Way::Done(_), Way::Untried(_), _) => true,
+        // What is refused is rolled back, unless it was outside of a transaction.
+        (Way::Done(_), Way::Refused(_), _) => !directives.no_transaction,
+        _ => false,
     }
 }
 
-/// A schema with what its tables hold.
-struct Moment {
-    schema: Schema,
-    rows: Fingerprint,
-}
-
-struct Stage<'a> {
-    app: App<'a>,
-    opened: &'a Opened,
-    counted: Counted,
-}
-
-impl Stage<'_> {
-    fn moment(&self, connection: &Connection) -> Result<Moment> {
-        let schema = introspect::read(connection, &self.opened.project.settings().version_table)?;
-        let rows = Fingerprint::of(connection, &schema).map_err(failed)?;
-        Ok(Moment { schema, rows })
-    }
-
-    fn revision(&mut self, connection: &mut Connection, at: usize) -> Result<Rehearsed> {
-        let migration = self.opened.graph.migration(at);
-        let directives = &migration.directives;
-        let mut found = Rehearsed {
-            revision: migration.id.to_string(),
-            up: Way::Untried("not tried"),
-            down: Way::Untried("not tried"),
-            again: Way::Untried("not tried"),
-            rows: 0,
-            schema: Verdict::Untried,
-            data: Verdict::Untried,
-            integrity: Verdict::Untried,
-            faults: Vec::new(),
-            remarks: Vec::new(),
-        };
-        let before = self.moment(connection)?;
-        let counted = self.counted.now(connection);
-        found.up = self.upgrade(connection, at);
-        found.rows = self.counted.now(connection).saturating_sub(counted);
-        if let Way::Refused(problems) = &found.up {
-            found
-                .faults
-                .extend(problems.iter().map(|problem| format!("the upgrade is refused: {}", problem.message())));
-            return Ok(found);
-        }
-        found.integrity = integrity(connection, &mut found.faults);
-        let after = introspect::read(connection, &self.opened.project.settings().version_table)?;
-        if directives.irreversible {
-            found.down = Way::Untried("irreversible");
-            found.again = Way::Untried("irreversible");
-            found.schema = Verdict::Declared;
-            found.data = Verdict::Declared;
-            found.remarks.push("it is declared irreversible, so its way back was not tried".to_owned());
-            return Ok(found);
-        }
-        found.remarks.extend(compared::lost_by_downgrade(connection, &before.schema, &after)?);
-        found.down = self.downgrade(connection, at);
-        if let Way::Refused(problems) = &found.down {
-            found
-                .faults
-                .extend(problems.iter().map(|problem| format!("the downgrade is refused: {}", problem.message())));
-            return Ok(found);
-        }
-        let back = self.moment(connection)?;
-        compared::schemas(&before.schema, &back.schema, &mut found);
-        compared::rows(&before, &back, &directives.loses, &mut found);
-        found.again = self.upgrade(connection, at);
-        match &found.again {
-            Way::Refused(problems) => {
-                let refused =
-                    problems.iter().map(|problem| format!("the second upgrade is refused: {}", problem.message()));
-                found.faults.extend(refused);
-            }
-            Way::Done(_) => {
-                let again = introspect::read(connection, &self.opened.project.settings().version_table)?;
-                compared::second_time(&after, &again, &mut found.faults);
-            }
-            Way::Untried(_) => {}
-        }
-        Ok(found)
-    }
-
-    fn upgrade(&self, connection: &mut Connection, at: usize) -> Way {
-        let key = self.opened.project.key();
-        let id = self.opened.graph.lineage().id(at).clone();
-        self.run(connection, &|history| {
-            let mut plan = plan::upgrade_from(key, &self.opened.graph, history, id.as_str())?;
-            // What it stands on has been rehearsed before it, or is there.
-            plan.steps.retain(|step| step.id == id);
-            Ok(plan)
-        })
-    }
-
-    fn downgrade(&self, connection: &mut Connection, at: usize) -> Way {
-        let key = self.opened.project.key();
-        let id = self.opened.graph.lineage().id(at).clone();
-        self.run(connection, &|history| {
-            let steps = history.find(key, &id).map(downgrade_step).into_iter().collect();
-            Ok(Plan { package: key.to_owned(), steps })
-        })
-    }
-
-    fn run(&self, connection: &mut Connection, planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>) -> Way {
-        let start = Instant::now();
-        let now = || self.app.now();
-        let options = Options {
-            per_revision: false,
-            dry_run: false,
-            wait: self.opened.wait,
-            expected: None,
-            down_from: Some(DownFrom::Stored),
-            before: None,
-            now: &now,
-            tool_version: env!("CARGO_PKG_VERSION"),
-        };
-        let files = Files { graph: &self.opened.graph, directory: &self.opened.directory };
-        let mut driver = SqliteDriver::new(connection, &self.opened.project.settings().version_table);
-        match runner::run(&mut driver, files, planner, &options, &mut |_| {}) {
-            Ok(_) => Way::Done(start.elapsed()),
-            Err(stopped) => Way::Refused(stopped.problems),
-        }
-    }
-}
-
-/// SQLite's own check of the file; what it finds is a fault.
-fn integrity(connection: &Connection, faults: &mut Vec<String>) -> Verdict {
-    let found = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
-    match found.as_deref() {
-        Ok("ok") => Verdict::Yes,
-        Ok(what) => {
-            faults.push(format!("SQLite finds the file damaged: {}", printable(what)));
-            Verdict::No
-        }
-        Err(error) => {
-            faults.push(format!("SQLite cannot check the file: {}", printable(&error.to_string())));
-            Verdict::No
-        }
-    }
+fn no_second_copy(failure: &Failure) -> String {
+    let why: Vec<String> = failure.problems().iter().map(|problem| printable(problem.message())).collect();
+    format!("a second copy could not be made: {}", why.join("; "))
 }

@@ -40,6 +40,8 @@ mod random_schema;
 mod random_schemas;
 mod refusals;
 mod safeguarding;
+mod rehearsing;
+mod rehearsing_safely;
 mod scenarios;
 mod syncing;
 mod trial_commands;

@@ -1,17 +1,18 @@
 //! `test`: a rehearsal of what is pending, on a copy.
 
+use std::time::Duration;
+
 use build_support::problem::{Problem, printable};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use migrate_runtime::history::History;
-use migrate_runtime::plan::{self, Plan};
+use migrate_runtime::plan::{self, IRREVERSIBLE};
 use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{Format, TestArgs};
 use crate::commands::look;
-use crate::commands::run::{self, How};
-use crate::failure::{Failure, Result};
-use crate::live;
-use crate::rehearsal::{Copy, NOT_SAFE, Rehearsed, Start, rehearse, report};
+use crate::failure::Result;
+use crate::rehearsal::{Interrupts, NOT_SAFE, Rehearsed, Start, rehearse, report};
 
 /// `cargo migrate test`
 pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
@@ -39,61 +40,37 @@ pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
     if revisions.is_empty() {
         return nothing(app, &opened);
     }
-    let start = match &database {
-        Some(database) => {
-            let path = opened.project.show_path(database.url.path());
-            status(app, "Copying", live::shown(database, &path));
-            Start::Of(database)
-        }
-        None => Start::Nothing,
-    };
-    let mut copy = Copy::make(&opened, start)?;
-    let mut connection = copy.open()?;
-    ready(app, &opened, &mut connection, &revisions)?;
-    let many = revisions.len();
-    let found = rehearse(app, &opened, &mut connection, &revisions, &mut |number, id| {
-        status(app, "Rehearsing", format!("{} of {many}: {id}", number + 1));
-    })?;
-    drop(connection);
+    let start = database.as_ref().map_or(Start::Nothing, Start::Of);
+    let bar = progress(app, revisions.len());
+    let rehearsal = rehearse(app, &opened, start, &revisions, &Interrupts::watched(), &mut |number, id| {
+        bar.set_position(number as u64);
+        bar.set_message(printable(id));
+    });
+    bar.finish_and_clear();
+    let rehearsal = rehearsal?;
+    let found = rehearsal.found.clone();
     if args.keep {
-        copy.keep();
-        app.shell.note(format!("the copy is kept: {}", opened.project.show_path(&copy.path()).display()));
+        let path = rehearsal.keep();
+        app.shell.note(format!("the copy is kept: {}", opened.project.show_path(&path).display()));
+    } else {
+        drop(rehearsal);
     }
-    tell(app, args, &opened, &found, many)
+    tell(app, args, &opened, &found, revisions.len())
 }
 
-fn status(app: App<'_>, verb: &str, what: impl std::fmt::Display) {
-    if !app.json() {
-        app.shell.status(verb, what);
+/// What a person sees meanwhile; a pipe gets nothing.
+fn progress(app: App<'_>, revisions: usize) -> ProgressBar {
+    let seen = app.context.interactive() && !app.shell.quiet();
+    let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(revisions as u64), target);
+    if let Ok(style) = ProgressStyle::with_template("  Rehearsing [{bar:27}] {pos}/{len} {elapsed}: {wide_msg}") {
+        bar.set_style(style.progress_chars("=> "));
     }
-}
-
-/// Brings the copy to where the first of these revisions comes next: what is applied of them, or stands on them, is taken
-/// off, and what they stand on is applied.
-fn ready(app: App<'_>, opened: &Opened, connection: &mut rusqlite::Connection, revisions: &[usize]) -> Result<()> {
-    let (key, lineage) = (opened.project.key(), opened.graph.lineage());
-    let off = lineage.with_descendants(revisions);
-    let down = |history: &History| -> std::result::Result<Plan, Vec<Problem>> {
-        let mut rows: Vec<_> =
-            history.of(key).filter(|row| lineage.find(row.id.as_str()).is_some_and(|at| off[at])).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.sequence));
-        Ok(Plan { package: key.to_owned(), steps: rows.into_iter().map(plan::downgrade_step).collect() })
-    };
-    let mut needed = lineage.with_ancestors(revisions);
-    revisions.iter().for_each(|at| needed[*at] = false);
-    let up = |history: &History| -> std::result::Result<Plan, Vec<Problem>> {
-        let applied = plan::applied(key, lineage, history);
-        let missing = lineage.order().iter().filter(|at| needed[**at] && !applied[**at]);
-        Ok(Plan { package: key.to_owned(), steps: missing.map(|at| plan::upgrade_step(&opened.graph, *at)).collect() })
-    };
-    let how = || How { down_from: Some(migrate_runtime::runner::DownFrom::Stored), ..How::default() };
-    run::carry_out_silently(app, opened, connection, &how(), &down)
-        .and_then(|_| run::carry_out_silently(app, opened, connection, &how(), &up))
-        .map_err(|stopped| {
-            let note = |problem: Problem| problem.note("the copy could not be brought to where the rehearsal starts");
-            Failure::from(stopped.problems.into_iter().map(note).collect::<Vec<_>>())
-        })?;
-    Ok(())
+    if seen {
+        bar.enable_steady_tick(Duration::from_millis(100));
+    }
+    bar.set_message("copying");
+    bar
 }
 
 fn nothing(app: App<'_>, opened: &Opened) -> Result<()> {
@@ -148,13 +125,10 @@ fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], man
     if !args.keep {
         problem = problem.help("look at the copy: say `--keep`");
     }
-    let refused = found.iter().find_map(|one| match (&one.up, &one.down, &one.again) {
-        (crate::rehearsal::Way::Refused(problems), ..)
-        | (_, crate::rehearsal::Way::Refused(problems), _)
-        | (.., crate::rehearsal::Way::Refused(problems)) => Some(problems.clone()),
-        _ => None,
-    });
-    let mut problems = refused.unwrap_or_default();
+    // What is wrong with a statement is shown at its place; that there is no way back is told above.
+    let refused: Vec<Problem> =
+        found.iter().flat_map(Rehearsed::problems).filter(|problem| problem.code() != IRREVERSIBLE).cloned().collect();
+    let mut problems = refused;
     problems.push(
         problem.help(
             "mend the revision (it is a draft), or declare what it means to lose: `-- migrate:loses TABLE.COLUMN`",

@@ -3,40 +3,56 @@
 use build_support::problem::printable;
 use rusqlite::Connection;
 
-use super::{Moment, Rehearsed, Verdict};
+use super::{Rehearsed, Verdict};
 use crate::diff::{self, Change, Detail};
 use crate::failure::Result;
 use crate::fingerprint::Difference;
 use crate::introspect::failed;
 use crate::project::settings::ColumnOrder;
 use crate::schema::Schema;
+use crate::schema::table::{Column, Table};
 use crate::schema::text::identifier;
 
-/// The values that a downgrade takes away with what the upgrade has made, counted.
-pub(super) fn lost_by_downgrade(connection: &Connection, before: &Schema, after: &Schema) -> Result<Vec<String>> {
-    let mut lost = Vec::new();
-    let count = |sql: String| connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
-    for table in after.tables() {
-        let name = printable(&table.name);
-        let Some(old) = before.table(&table.name) else {
-            let rows = count(format!("SELECT count(*) FROM {}", identifier(&table.name)))?;
-            if rows > 0 {
-                lost.push(format!("`{name}`: {} would be lost by the downgrade", many(rows, "row")));
-            }
-            continue;
-        };
-        let new =
-            table.columns.iter().filter(|column| old.column(&column.name).is_none() && column.generated.is_none());
-        for column in new {
-            let column_name = identifier(&column.name);
-            let values = count(format!("SELECT count({column_name}) FROM {}", identifier(&table.name)))?;
-            if values > 0 {
-                let values = many(values, "value");
-                lost.push(format!("`{name}.{}`: {values} would be lost by the downgrade", printable(&column.name)));
+/// How much each table and each column holds.
+pub(super) struct Held(Vec<(Table, Vec<i64>)>);
+
+impl Held {
+    /// Counts rows and values.
+    pub(super) fn by(connection: &Connection, schema: &Schema) -> Result<Self> {
+        let counted = schema.tables().map(|table| {
+            // What is generated is no value of its own.
+            let value = |column: &Column| match column.generated {
+                None => format!("count({})", identifier(&column.name)),
+                Some(_) => "0".to_owned(),
+            };
+            let counts: Vec<String> = table.columns.iter().map(value).collect();
+            let sql = format!("SELECT count(*), {} FROM main.{}", counts.join(", "), identifier(&table.name));
+            let numbers = connection.query_row(&sql, [], |row| (0..=counts.len()).map(|at| row.get(at)).collect());
+            Ok((table.clone(), numbers.map_err(failed)?))
+        });
+        Ok(Self(counted.collect::<Result<_>>()?))
+    }
+
+    /// What of it has no place in this schema, which a downgrade leads to.
+    pub(super) fn lost(&self, back: &Schema) -> Vec<String> {
+        let mut lost = Vec::new();
+        for (table, numbers) in &self.0 {
+            let name = printable(&table.name);
+            let Some(left) = back.table(&table.name) else {
+                if numbers[0] > 0 {
+                    lost.push(format!("`{name}`: {} would be lost by the downgrade", many(numbers[0], "row")));
+                }
+                continue;
+            };
+            for (column, values) in table.columns.iter().zip(&numbers[1..]) {
+                if *values > 0 && left.column(&column.name).is_none() {
+                    let values = many(*values, "value");
+                    lost.push(format!("`{name}.{}`: {values} would be lost by the downgrade", printable(&column.name)));
+                }
             }
         }
+        lost
     }
-    Ok(lost)
 }
 
 /// Whether the schema is as it was before the upgrade.
@@ -71,41 +87,54 @@ fn not_restored(change: &Change<'_>) -> Vec<String> {
     }
 }
 
-/// Whether the rows are as they were before the upgrade.
-pub(super) fn rows(before: &Moment, back: &Moment, declared: &[String], found: &mut Rehearsed) {
-    let says = |table: &str, column: Option<&str>| {
-        declared.iter().any(|loss| {
-            loss.eq_ignore_ascii_case(table)
-                || column.is_some_and(|column| loss.eq_ignore_ascii_case(&format!("{table}.{column}")))
-        })
+/// One thing about rows that is not as it was.
+pub(super) struct Line {
+    /// The table that it is in.
+    pub(super) table: String,
+    /// The column, where it is one column's affair.
+    pub(super) column: Option<String>,
+    /// In words.
+    pub(super) text: String,
+}
+
+/// What the sums alone tell.
+pub(super) fn uncounted(difference: &Difference) -> Line {
+    let name = printable(difference.table());
+    let (column, text) = match difference {
+        Difference::Count { before, after, .. } => {
+            let rows = many(i64::try_from(before.abs_diff(*after)).unwrap_or(i64::MAX), "row");
+            (None, format!("`{name}`: {rows} {}", if after < before { "lost" } else { "left over" }))
+        }
+        Difference::Column { column, .. } => {
+            (Some(column), format!("`{name}.{}`: the values are not what they were", printable(column)))
+        }
+        Difference::Rows { .. } => (None, format!("`{name}`: the rows are not what they were")),
+        Difference::NoTable { rows, .. } => {
+            (None, format!("`{name}`: {} lost", many(i64::try_from(*rows).unwrap_or(i64::MAX), "row")))
+        }
+        Difference::NoColumn { column, .. } => {
+            (Some(column), format!("`{name}.{}`: the values are lost", printable(column)))
+        }
     };
-    found.data = Verdict::Yes;
-    for difference in before.rows.differences(&back.rows) {
-        let table = printable(difference.table());
-        let (line, said) = match &difference {
-            Difference::Count { table: name, before, after } => {
-                let change = i128::from(*after) - i128::from(*before);
-                let rows = many(i64::try_from(change.abs()).unwrap_or(i64::MAX), "row");
-                let line =
-                    if change < 0 { format!("`{table}`: {rows} lost") } else { format!("`{table}`: {rows} left over") };
-                (format!("{line} after up and down"), says(name, None))
-            }
-            Difference::Column { table: name, column } => (
-                format!("`{table}.{}`: the values are not what they were after up and down", printable(column)),
-                says(name, Some(column)),
-            ),
-            Difference::Rows { table: name } => {
-                (format!("`{table}`: the rows are not what they were after up and down"), says(name, None))
-            }
-        };
+    let text = format!("{text} after up and down");
+    Line { table: difference.table().to_owned(), column: column.cloned(), text }
+}
+
+/// What is not as it was, as faults or, where the revision declares the loss, as remarks.
+pub(super) fn rows(lines: Vec<Line>, declared: &[String], found: &mut Rehearsed) {
+    for Line { table, column, text } in lines {
+        let said = declared.iter().any(|loss| {
+            loss.eq_ignore_ascii_case(&table)
+                || column.as_ref().is_some_and(|column| loss.eq_ignore_ascii_case(&format!("{table}.{column}")))
+        });
         if said {
             if found.data == Verdict::Yes {
                 found.data = Verdict::Declared;
             }
-            found.remarks.push(format!("{line}, as the revision declares"));
+            found.remarks.push(format!("{text}, as the revision declares"));
         } else {
             found.data = Verdict::No;
-            found.faults.push(line);
+            found.faults.push(text);
         }
     }
 }
@@ -117,6 +146,6 @@ pub(super) fn second_time(first: &Schema, second: &Schema, faults: &mut Vec<Stri
     }
 }
 
-fn many(count: i64, what: &str) -> String {
+pub(super) fn many(count: i64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

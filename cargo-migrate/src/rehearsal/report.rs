@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Rehearsed, Verdict, Way};
 
-const HEADINGS: [&str; 8] =
-    ["revision", "up", "down", "up again", "rows", "schema restored", "data restored", "integrity"];
+const HEADINGS: [&str; 9] =
+    ["revision", "up", "down", "up again", "rows", "schema restored", "data restored", "foreign keys", "integrity"];
 
 fn way(way: &Way) -> String {
     match way {
@@ -34,7 +34,7 @@ fn millis(elapsed: Duration) -> u64 {
 /// The lines of the table, its headings first.
 #[must_use]
 pub fn table(found: &[Rehearsed]) -> Vec<String> {
-    let mut rows: Vec<[String; 8]> = vec![HEADINGS.map(str::to_owned)];
+    let mut rows: Vec<[String; 9]> = vec![HEADINGS.map(str::to_owned)];
     rows.extend(found.iter().map(|one| {
         [
             printable(&one.revision),
@@ -44,12 +44,13 @@ pub fn table(found: &[Rehearsed]) -> Vec<String> {
             one.rows.to_string(),
             verdict(one.schema).to_owned(),
             verdict(one.data).to_owned(),
+            verdict(one.foreign_keys).to_owned(),
             verdict(one.integrity).to_owned(),
         ]
     }));
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let line = |row: &[String; 8]| {
+    let line = |row: &[String; 9]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
@@ -80,6 +81,7 @@ pub fn json(one: &Rehearsed) -> Value {
         "rows": one.rows,
         "schema_restored": verdict(one.schema),
         "data_restored": verdict(one.data),
+        "foreign_keys": verdict(one.foreign_keys),
         "integrity": verdict(one.integrity),
         "faults": one.faults,
         "remarks": one.remarks,
@@ -133,8 +135,8 @@ fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\n' => escaped.push_str("&#10;"),
-            // XML has no way to write the other control characters.
-            c if c.is_control() => escaped.push('\u{FFFD}'),
+            // XML has no way to write the other control characters, nor these two that are no characters.
+            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => escaped.push('\u{FFFD}'),
             c => escaped.push(c),
         }
     }
