@@ -10,6 +10,8 @@
 #![allow(clippy::disallowed_macros, reason = "a test target without a harness prints its own results")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
+mod rehearsals;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,9 +26,15 @@ use cargo_migrate::scratch;
 
 const VERSION_TABLE: &str = "_cargo_migrate";
 
-const TESTS: [(&str, ColumnOrder); 2] = [
-    ("every_step_of_real_histories_lands_exactly_both_ways", ColumnOrder::Any),
-    ("every_step_of_real_histories_lands_exactly_both_ways_with_its_columns_in_order", ColumnOrder::Exact),
+/// A test tries each so many-th case of the folder, and says how it went.
+type Test = fn(&Path, usize) -> bool;
+
+const TESTS: [(&str, Test); 3] = [
+    ("every_step_of_real_histories_lands_exactly_both_ways", |corpus, each| every_step(corpus, ColumnOrder::Any, each)),
+    ("every_step_of_real_histories_lands_exactly_both_ways_with_its_columns_in_order", |corpus, each| {
+        every_step(corpus, ColumnOrder::Exact, each)
+    }),
+    ("the_downs_that_do_not_restore_are_those_that_are_known", rehearsals::downs_that_do_not_restore),
 ];
 
 fn main() -> ExitCode {
@@ -49,16 +57,10 @@ fn main() -> ExitCode {
     let each = if std::env::var_os("MIGRATE_TEST_SCALE").is_some() { 1 } else { 10 };
     let corpus = &corpus;
     let passed = std::thread::scope(|scope| {
-        let runs: Vec<_> = chosen
-            .into_iter()
-            .map(|(name, order)| (name, scope.spawn(move || every_step(corpus, *order, each))))
-            .collect();
+        let runs: Vec<_> =
+            chosen.into_iter().map(|(name, test)| (name, scope.spawn(move || test(corpus, each)))).collect();
         runs.into_iter().fold(true, |passed, (name, run)| {
-            let tally = run.join().ok();
-            let ok = tally.as_ref().is_some_and(|tally| tally.failed.is_empty() && tally.passed > 50);
-            if let Some(tally) = tally {
-                tally.report(each);
-            }
+            let ok = run.join().unwrap_or(false);
             println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
             passed && ok
         })
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn every_step(corpus: &Path, order: ColumnOrder, each: usize) -> Tally {
+fn every_step(corpus: &Path, order: ColumnOrder, each: usize) -> bool {
     let mut tally = Tally::default();
     let mut number = 0;
     for project in folders(corpus) {
@@ -87,7 +89,8 @@ fn every_step(corpus: &Path, order: ColumnOrder, each: usize) -> Tally {
             before = Some((path, state));
         }
     }
-    tally
+    tally.report(each);
+    tally.failed.is_empty() && tally.passed > 50
 }
 
 #[derive(Default)]
