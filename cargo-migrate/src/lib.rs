@@ -13,13 +13,14 @@
 //! - [`schema`], [`scratch`], [`introspect`]: a database's schema as a value, and how it is read.
 //! - [`source`]: where a schema comes from.
 //! - [`diff`], [`renames`], [`ddl`], [`proof`], [`autogenerate`]: from two schemas to a migration that has been proved.
+//! - [`fingerprint`], [`rehearsal`], [`risk`]: what tables hold, what a revision does to a copy, what a run can lose.
 //! - [`commands`]: the verbs.
 //! - [`report`]: what a person and a program get to see.
 //! - [`failure`], [`exit`]: how a command ends when it does not end well.
 //!
 //! It reads `Cargo.toml` through `cargo metadata`, `.env`, the migrations folder, the chosen database and, where it is
 //! asked to, what git has of the folder; it writes
-//! migration files, the two lock files, the chosen database and backups of it in `.migrate/backups`, and `init` writes `Cargo.toml`, `.gitignore` and
+//! migration files, the two lock files, the chosen database and copies of it below `.migrate`, and `init` writes `Cargo.toml`, `.gitignore` and
 //! `.gitattributes`.
 
 pub mod against;

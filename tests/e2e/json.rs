@@ -57,13 +57,14 @@ fn the_documented_shapes_are_those_that_are_printed() {
                 &["repair"]
             }
             "show" => &["show", "head"],
+            "test" => &["test", "--revision", "create_todos"],
             "revision" => &["revision", "-m", "add mail", "--rev-id", id],
             "edit" => &["edit", id],
             "delete" => &["delete", id],
             "restore" => &["restore", "--yes"],
             command => &[command],
         };
-        let mut run = project.command(&[&["--format", "json"], arguments].concat());
+        let mut run = project.command(&[arguments, &["--format", "json"]].concat());
         let output = run.env("VISUAL", "true").output().unwrap();
         let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(printed["command"], expected["command"]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -495,4 +495,22 @@ fn what_only_this_program_cannot_know_does_not_stop_the_rest() {
     assert_eq!(rehearsed(&project, &[])["safe"], true);
     second(&project, "", "UPDATE pages SET text = 'three' WHERE rowid = 2;", "SELECT 1;");
     assert_eq!(faults(&project), ["`pages`: the rows are not what they were after up and down"]);
+}
+
+/// The page's checklist, from reviewing to looking afterwards, on a copy of the example with one revision pending.
+#[test]
+fn each_line_of_the_checklist_is_a_command() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rehearsal.md")).unwrap();
+    let checklist = page.split_once("\n## The checklist\n").unwrap().1.split("\n## ").next().unwrap();
+    let rows = checklist.lines().filter(|line| line.starts_with('|')).skip(2);
+    let commands: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    let project = Project::todo();
+    project.run(&["upgrade", "2025_02_20_001_add_priority"]).done();
+    // Backups have pages of their own.
+    for command in commands.into_iter().filter(|command| *command != "cargo migrate backup") {
+        let arguments: Vec<&str> = command.strip_prefix("cargo migrate ").expect(command).split(' ').collect();
+        project.run(&arguments).done();
+    }
+    project.run(&["status"]).done().says("pending   0");
 }

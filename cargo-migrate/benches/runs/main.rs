@@ -17,6 +17,8 @@
 //!   plain SQLite that loads the two. Its sizes are tables, 50, 500 and 2,000 where none are given.
 //! - `backup`: a backup against a plain copy of the file and against the `.backup` of SQLite's shell, what its check takes,
 //!   and its peak of memory. Its sizes are of the database, in MiB: `--part backup --sizes 64,512`.
+//! - `fingerprint`: what a rehearsal takes of a table's rows, against a plain `SELECT` of them, and the memory it needs;
+//!   the same whatever the sizes are.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -32,12 +34,13 @@ mod autogenerate;
 mod backup;
 mod command;
 mod embedding;
+mod fingerprints;
 mod generate;
 mod pairs;
 mod run;
 
 /// What can be measured by itself.
-const PARTS: [&str; 8] = ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup"];
+const PARTS: [&str; 9] = ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup", "fingerprint"];
 
 /// What is measured, and how often.
 struct Options {
@@ -46,6 +49,7 @@ struct Options {
     tables: Vec<usize>,
     /// The sizes that were typed.
     given: Option<Vec<usize>>,
+    scale: f64,
     rounds: Option<usize>,
     part: Option<String>,
 }
@@ -57,7 +61,7 @@ impl Options {
         sizes.dedup();
         let mut tables: Vec<usize> = [50.0, 500.0, 2_000.0].map(|size| (size * scale).max(25.0) as usize).to_vec();
         tables.dedup();
-        let mut options = Self { sizes, tables, given: None, rounds: None, part: None };
+        let mut options = Self { sizes, tables, given: None, scale, rounds: None, part: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("`{argument}` needs a value"));
@@ -103,7 +107,11 @@ fn main() {
             autogenerate::measure(*tables, options.rounds(*tables));
         }
     }
-    if matches!(options.part.as_deref(), Some("autogenerate" | "backup")) {
+    if options.wants("fingerprint") {
+        let folder = tempfile::tempdir().unwrap();
+        fingerprints::measure(folder.path(), options.scale, options.rounds);
+    }
+    if matches!(options.part.as_deref(), Some("autogenerate" | "backup" | "fingerprint")) {
         return;
     }
     for size in &options.sizes {

@@ -129,10 +129,6 @@ fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], man
     let refused: Vec<Problem> =
         found.iter().flat_map(Rehearsed::problems).filter(|problem| problem.code() != IRREVERSIBLE).cloned().collect();
     let mut problems = refused;
-    problems.push(
-        problem.help(
-            "mend the revision (it is a draft), or declare what it means to lose: `-- migrate:loses TABLE.COLUMN`",
-        ),
-    );
+    problems.push(problem.help("mend the revision, or declare what it means to lose: `-- migrate:loses TABLE.COLUMN`"));
     Err(problems.into())
 }
