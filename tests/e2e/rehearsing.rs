@@ -415,6 +415,43 @@ fn the_copy_is_kept_where_somebody_wants_to_look_at_it() {
     assert_eq!(project.read(".migrate/.gitignore"), "*\n");
 }
 
+#[test]
+fn what_was_edited_on_a_scratch_database_is_rehearsed_anew() {
+    let project = Project::new();
+    project.migration("a1", &table("base", "t1"));
+    project.run(&["-d", "test", "upgrade"]).done();
+    project.migration("a1", &table("base", "t2"));
+    let document = rehearsed(&project, &["-d", "test"]);
+    assert_eq!((ids(&document), document["safe"].as_bool()), (vec!["a1"], Some(true)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_whose_name_is_no_text_is_as_good_as_any() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let project = applied(NOTES);
+    second(&project, "", "UPDATE notes SET stars = 0 WHERE stars > 2;", "SELECT 1;");
+    let odd = project.path("").join(std::ffi::OsStr::from_bytes(b"o\xffdd"));
+    fs::create_dir(&odd).unwrap();
+    let mut command = project.command(&[
+        "test",
+        "--format",
+        "json",
+        "--name",
+        "app",
+        "--migrations",
+        "../migrations",
+        "-d",
+        "sqlite:../app.db",
+    ]);
+    command.current_dir(&odd);
+    let ran = crate::harness::ended(command);
+    assert_eq!(
+        lines(&ran.json()["revisions"][0], "faults"),
+        ["`notes.stars`: 2 values are not what they were after up and down"]
+    );
+}
+
 /// A text that is well-formed XML as far as elements and attributes go: gives each start tag with its attributes.
 fn elements(xml: &str) -> Vec<(String, BTreeMap<String, String>)> {
     let unescaped = |text: &str| {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened};
 use crate::args::{Format, TestArgs};
-use crate::commands::look;
+use crate::commands::{look, scratch};
 use crate::failure::Result;
 use crate::rehearsal::{Interrupts, NOT_SAFE, Rehearsed, Start, rehearse, report};
 
@@ -34,7 +34,15 @@ pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
     let applied = plan::applied(opened.project.key(), lineage, &opened.with_accepted_texts(&history));
     let chosen = match &args.revision {
         Some(range) => look::range(&opened, Some(range), &applied)?,
-        None => applied.iter().map(|applied| !applied).collect(),
+        None => {
+            let mut pending: Vec<bool> = applied.iter().map(|applied| !applied).collect();
+            // On a scratch database an upgrade takes off what was edited, and applies it again.
+            if database.as_ref().is_some_and(|database| database.scratch) {
+                let edited = scratch::outdated(&opened, &history);
+                edited.iter().filter_map(|row| lineage.find(row.id.as_str())).for_each(|at| pending[at] = true);
+            }
+            pending
+        }
     };
     let revisions: Vec<usize> = lineage.order().iter().copied().filter(|at| chosen[*at]).collect();
     if revisions.is_empty() {

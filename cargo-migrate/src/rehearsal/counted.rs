@@ -26,7 +26,9 @@ pub(super) fn lines(
     back: &Schema,
     differences: &[Difference],
 ) -> Result<Vec<Line>> {
-    connection.execute(&format!("ATTACH ?1 AS {PRISTINE}"), [pristine.path().to_string_lossy()]).map_err(failed)?;
+    connection
+        .execute(&format!("ATTACH ?1 AS {PRISTINE}"), [pristine.path().as_os_str().as_encoded_bytes()])
+        .map_err(failed)?;
     let counted = counted(connection, moments, back, differences).map_err(failed);
     connection.execute_batch(&format!("DETACH {PRISTINE}")).map_err(failed)?;
     counted
