@@ -40,7 +40,8 @@ mod pairs;
 mod run;
 
 /// What can be measured by itself.
-const PARTS: [&str; 9] = ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup", "fingerprint"];
+const PARTS: [&str; 9] =
+    ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup", "fingerprint"];
 
 /// What is measured, and how often.
 struct Options {

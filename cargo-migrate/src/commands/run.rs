@@ -219,6 +219,28 @@ pub(super) fn carry_out(
     how: &How<'_>,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
 ) -> std::result::Result<Report, Stopped> {
+    with_observer(app, opened, connection, how, planner, &mut |event| observe(app, &event))
+}
+
+/// The same without a word about it.
+pub(super) fn carry_out_silently(
+    app: App<'_>,
+    opened: &Opened,
+    connection: &mut rusqlite::Connection,
+    how: &How<'_>,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+) -> std::result::Result<Report, Stopped> {
+    with_observer(app, opened, connection, how, planner, &mut |_| {})
+}
+
+fn with_observer(
+    app: App<'_>,
+    opened: &Opened,
+    connection: &mut rusqlite::Connection,
+    how: &How<'_>,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+    observer: &mut dyn FnMut(Event<'_>),
+) -> std::result::Result<Report, Stopped> {
     let now = || app.now();
     let options = Options {
         per_revision: how.per_revision,
@@ -232,7 +254,7 @@ pub(super) fn carry_out(
     };
     let files = Files { graph: &opened.graph, directory: &opened.directory };
     let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
-    runner::run(&mut driver, files, planner, &options, &mut |event| observe(app, &event))
+    runner::run(&mut driver, files, planner, &options, observer)
 }
 
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.

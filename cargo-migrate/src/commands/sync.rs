@@ -16,7 +16,7 @@ use crate::commands::scratch;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
-use crate::rehearsal::{Copy, Start};
+use crate::rehearsal::{Copy, Interrupts, Start};
 
 /// On a protected database, what is to be taken off has to be named.
 pub const NAME_THEM: Code = Code("name-them");
@@ -122,7 +122,7 @@ fn rehearse(
     if !app.json() {
         app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(database, &path)));
     }
-    let copy = Copy::make(opened, Start::Of(database))?;
+    let copy = Copy::make(opened, Start::Of(database), &Interrupts::watched())?;
     let mut connection = copy.open()?;
     let how = How { down_from: Some(DownFrom::Stored), ..How::default() };
     run::carry_out_silently(app, opened, &mut connection, &how, planner).map(drop).map_err(|stopped| {
