@@ -4,7 +4,7 @@
 //! A copy is of one moment. With a write-ahead log a read transaction pins that moment, and nobody is held up however
 //! long the copy takes. With a rollback journal such a transaction would keep all writers from their commits, so they are
 //! let in between any two steps. Who comes in makes SQLite start from the first page, and who writes often would let no
-//! copy end: after [`MOST_RESTARTS`] of them the rest is copied in one go, for which writers have to wait.
+//! copy end: after three such starts the rest is copied in one go, for which writers have to wait.
 
 use std::thread;
 use std::time::{Duration, Instant};
