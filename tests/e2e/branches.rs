@@ -59,3 +59,15 @@ fn a_missing_parent_a_circle_and_an_id_used_twice_name_both_files() {
     project.migration("b1", &step("a1", "b"));
     project.run(&["upgrade"]).refused(&["circle", "a1.sql", "b1.sql"]);
 }
+
+#[test]
+fn a_merge_without_sections_goes_up_and_down() {
+    let project = Project::new();
+    project.migration("a", &step("base", "t_a"));
+    project.migration("b", &step("a", "t_b"));
+    project.migration("c", &step("a", "t_c"));
+    project.migration("d", "-- migrate:parent b, c\n");
+    project.run(&["upgrade"]).done();
+    project.run(&["downgrade", "-1"]).done();
+    project.run(&["upgrade"]).done();
+}

@@ -156,13 +156,17 @@ impl Project {
         ran
     }
 
-    /// Every name in the project's folder with what is there: a file's hash, or what it is if it is no file.
+    /// Every name in the project's folder with what is there: a file's hash, or what it is if it is no file. Backups and
+    /// copies are left out: one is made before what may lose something, even where that is refused in the end.
     pub fn contents(&self) -> BTreeMap<PathBuf, String> {
         fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
             for entry in fs::read_dir(folder).unwrap() {
                 let entry = entry.unwrap();
                 let kind = entry.file_type().unwrap();
                 let path = entry.path();
+                if path.ends_with(".migrate") {
+                    continue;
+                }
                 let what = if kind.is_dir() {
                     walk(&path, found);
                     "a folder".to_owned()

@@ -335,7 +335,9 @@ fn a_dry_run_on_a_copy_waits_no_longer_than_it_was_told_to() {
     };
     let mut command = project.command(&["upgrade", "--dry-run", "--wait", "0"]);
     command.env("TMPDIR", &folder).env("TMP", &folder);
-    ended(command).done().says("dry run of 1 revision");
+    // Who comes in while it is copied is let in, so the copy may have to be given up; but it is not waited for.
+    let ran = ended(command);
+    assert!(ran.status == 0 || ran.err.contains("error[database-busy]"), "{}", ran.err);
     drop(over);
     other.join().unwrap();
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);

@@ -40,13 +40,14 @@ pub(super) fn change(
     let history = runner::begin(&mut driver, wait, &mut || {
         app.shell.status("Waiting", "for another process that holds the database")
     })?;
-    if keeps && !history.rows().is_empty() {
-        safeguard::backup_now(app, opened, database)?;
-    }
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
     let changed = change(&mut driver, &history)?;
     driver.finish(opened.project.key()).map_err(|error| Failure::from(store_problem(&error)))?;
     let after = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
+    // Another connection sees what was there before, until this one commits.
+    if keeps && changed > 0 && !history.rows().is_empty() {
+        safeguard::backup_now(app, opened, database)?;
+    }
     driver.commit(wait).map_err(|error| Failure::from(database_problem(&error)))?;
     run::record(app, opened, database, &after);
     Ok(changed)

@@ -122,6 +122,10 @@ impl Run<'_, '_> {
                 Section { path: PathBuf::from(format!("{} (stored down)", step.id)), text, span }
             }
             (DownFrom::File, _, Some((migration, text, span))) => Section { path: migration.path.clone(), text, span },
+            // A merge has nothing to take back, and needs no section to say so.
+            _ if !did_something(step) => {
+                Section { path: PathBuf::from(step.id.as_str()), text: String::new(), span: 0..0 }
+            }
             _ => return Err(one(no_way_back(step, "has no down section"))),
         };
         if split(&section.text, section.span.clone()).is_empty() && did_something(step) {
