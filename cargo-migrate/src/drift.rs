@@ -51,11 +51,11 @@ pub fn noticed(database: &str) -> Problem {
 
 /// Everything in which the live schema is not what the applied revisions make, as one problem.
 ///
-/// Where others share the database, or it has revisions that are not in this checkout, these cannot be run again, and the
-/// hash alone is compared.
+/// Where others share the database, or it has revisions that are not in this checkout, or that need functions which only
+/// the program has, these cannot be run again, and the hash alone is compared.
 ///
 /// # Errors
-/// A database that cannot be read, and revisions that cannot be run again.
+/// A database that cannot be read.
 pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> Result<Option<Problem>> {
     let key = opened.project.key();
     let history = opened.history(database)?;
@@ -67,14 +67,18 @@ pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> R
     let known = |row: &migrate_runtime::history::AppliedRevision| {
         row.package == key && opened.graph.find(row.id.as_str()).is_some()
     };
-    if !history.rows().iter().all(known) {
+    let by_hash = || -> Result<Option<Problem>> {
         let drifted = at_a_glance(app, opened, database, &history)? == Some(true);
-        return Ok(drifted.then(|| as_error(&name, "the schema is not the one that the last run has left")));
+        Ok(drifted.then(|| as_error(&name, "the schema is not the one that the last run has left")))
+    };
+    if !history.rows().iter().all(known) {
+        return by_hash();
     }
     let Some(connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
     let version_table = &opened.project.settings().version_table;
     let is = introspect::read(&connection, version_table)?;
-    let made = Source::Revisions(applied_heads(opened, &history)).schema(app, opened)?;
+    // What uses functions that only the program has cannot be run again here.
+    let Ok(made) = Source::Revisions(applied_heads(opened, &history)).schema(app, opened) else { return by_hash() };
     // A column that was added is the last one, wherever a rebuild would have put it.
     let changes = diff::changes(&made, &is, ColumnOrder::Any);
     if changes.is_empty() {

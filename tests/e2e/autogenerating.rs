@@ -293,3 +293,19 @@ fn the_preview_writes_nothing() {
     assert!(ran.out.contains("CREATE TABLE users (\n    id INTEGER PRIMARY KEY,"), "{}", ran.out);
     assert_eq!(project.contents(), before);
 }
+
+#[test]
+fn a_history_that_only_the_program_can_run_again_is_compared_by_its_hash() {
+    let project = Project::new();
+    project.migration(
+        "a",
+        "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x);\nINSERT INTO t VALUES (of_the_program());\n",
+    );
+    project.run(&["lock"]).done();
+    // The program has applied it: its table is there, and what it recorded.
+    project.database().execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    project.run(&["stamp", "a"]).done();
+    project.run(&["check"]).done();
+    project.database().execute_batch("CREATE TABLE by_hand (x)").unwrap();
+    project.run(&["check"]).refused(&["error[drift]", "not the one that the last run has left"]);
+}
