@@ -227,6 +227,21 @@ fn a_database_that_was_changed_by_hand_is_told_of_and_the_change_can_be_kept() {
 }
 
 #[test]
+fn a_run_tells_of_a_change_by_hand_before_it_builds_on_another_schema() {
+    let project = project(USERS);
+    project.run(&["revision", "--autogenerate", "-m", "users"]).done();
+    project.run(&["upgrade"]).done();
+    project.write("schema.sql", &USERS.replace("name TEXT NOT NULL", "name TEXT NOT NULL CHECK (name <> '')"));
+    project.run(&["revision", "--autogenerate", "-m", "check"]).done();
+    // A rebuild knows nothing of an index that no migration makes.
+    project.database().execute_batch("CREATE INDEX by_hand ON users (name)").unwrap();
+    project.run(&["upgrade"]).done().says("warning[drift]");
+    // What the run has left is the schema that counts from then on.
+    project.run(&["downgrade", "-1"]).done();
+    assert_eq!(project.run(&["status", "--format", "json"]).done().json()["drift"], false);
+}
+
+#[test]
 fn changes_by_hand_are_captured_only_where_nothing_is_pending() {
     let project = project(USERS);
     project.run(&["revision", "--autogenerate", "-m", "users"]).done();

@@ -16,6 +16,7 @@ use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::safeguard::{Asked, Safeguard};
 use crate::commands::scratch;
+use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -140,6 +141,10 @@ pub(super) fn run(
             record(app, opened, database, &before);
         }
         return Ok(Report { done: Vec::new(), history: before });
+    }
+    // A rebuild knows the indexes and triggers of the migrations alone; what was made by hand would go with the old table.
+    if !database.scratch && drift::at_a_glance(app, opened, database, &before)? == Some(true) {
+        app.shell.problem(&drift::noticed(&database.to_string()));
     }
     let safeguard = if request.dry_run {
         None
