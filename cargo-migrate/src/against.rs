@@ -14,6 +14,7 @@ use build_support::problem::printable;
 
 use crate::app::Opened;
 use crate::failure::Result;
+use crate::report::many;
 
 pub(crate) use git::OF_HOOKS;
 pub use git::{NO_GIT, NO_MERGE_BASE, NO_REPOSITORY, UNKNOWN_REF};
@@ -50,7 +51,7 @@ impl Against {
     pub fn looks_at(&self, opened: &Opened) -> String {
         let (ours, theirs) = (self.only_ours(opened).count(), self.only_theirs(opened).count());
         let both = self.theirs.files.keys().filter(|id| opened.graph.find(id.as_str()).is_some()).count();
-        let of = |count: usize| if count == 1 { "1 revision".to_owned() } else { format!("{count} revisions") };
+        let of = |count: usize| many(count, "revision");
         format!(
             "the merge with `{}`: {} of this branch alone, {} of that one alone, {both} of both",
             self.reference,

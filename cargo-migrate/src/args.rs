@@ -20,7 +20,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 pub use keep::{BackupArgs, BackupsArgs, RestoreArgs};
 pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
-pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, StampArgs, SyncArgs, UpgradeArgs};
+pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, SafetyArgs, StampArgs, SyncArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
 pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, TestArgs, VerifyArgs};

@@ -32,8 +32,19 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn new(sql: impl Into<String>) -> Self {
+    /// A statement without a note.
+    pub(crate) fn new(sql: impl Into<String>) -> Self {
         Self { note: String::new(), sql: sql.into() }
+    }
+
+    /// What makes an object, as the database keeps it.
+    pub(crate) fn create(object: &Object) -> Self {
+        Self::new(layout::statement(&object.sql))
+    }
+
+    /// What takes an object away.
+    pub(crate) fn drop(object: &Object) -> Self {
+        Self::new(format!("DROP {} {}", object.kind.sql(), identifier(&object.name)))
     }
 
     /// The note stays a comment, whatever names stand in it.
@@ -58,6 +69,17 @@ pub struct Way<'s> {
     pub minimum: SqliteVersion,
     /// What old rows get in columns that they do not have.
     pub fills: &'s Fills,
+}
+
+impl Way<'_> {
+    /// A name that neither schema uses, for what takes another's place in the end.
+    fn free_name(&self, name: &str) -> String {
+        let mut new = format!("_new_{name}");
+        while self.from.has_name(&new) || self.to.has_name(&new) {
+            new.insert(0, '_');
+        }
+        new
+    }
 }
 
 /// How careful a plan is.
@@ -257,11 +279,7 @@ impl<'s> Moved<'s> {
         // What stands on others goes before them.
         objects.sort_by_key(|object| std::cmp::Reverse(object.kind));
         let dropped = |kind: Kind, name: &str| gone.contains(&(kind, fold(name)));
-        objects
-            .into_iter()
-            .filter(|object| !self.goes_along(object, &dropped))
-            .map(|object| Statement::new(format!("DROP {} {}", object.kind.sql(), identifier(&object.name))))
-            .collect()
+        objects.into_iter().filter(|object| !self.goes_along(object, &dropped)).map(Statement::drop).collect()
     }
 
     fn created(&self, changes: &[Change<'s>]) -> Vec<Statement> {
@@ -301,7 +319,7 @@ impl<'s> Moved<'s> {
             (before.map_or(usize::MAX, |before| before.place), trigger.place)
         });
         let all = indexes.into_iter().chain(in_order(views)).chain(triggers);
-        all.map(|object| Statement::new(layout::statement(&object.sql))).collect()
+        all.map(Statement::create).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::project::settings::ColumnOrder;
 use crate::schema::table::{Check, Column, ForeignKey, PrimaryKey, Table, Unique};
 use crate::schema::{Object, Schema};
 
+pub use self::words::listed;
 pub(crate) use self::words::loses_by_type;
 
 /// One difference between two schemas, with what it was before and is after.

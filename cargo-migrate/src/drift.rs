@@ -1,7 +1,7 @@
 //! Whether a database's schema is what its revisions make: at a glance by the hash that the last run has left, object by
 //! object by running the revisions again on a scratch database.
 
-use build_support::problem::{Code, Problem, printable};
+use build_support::problem::{Code, Problem};
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use migrate_runtime::runner::store_problem;
@@ -19,9 +19,6 @@ use crate::source::Source;
 
 /// A database was changed by other means than its revisions.
 pub const DRIFT: Code = Code("drift");
-
-/// How many differences are listed.
-const LISTED: usize = 20;
 
 /// Whether the schema is another one than the last run has left. `None` where no run has left a word about it, or there
 /// is no file.
@@ -84,19 +81,9 @@ pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> R
     if changes.is_empty() {
         return Ok(None);
     }
-    let lines: Vec<String> = changes.iter().flat_map(diff::Change::lines).collect();
-    let mut problem = as_error(&name, "its schema is not what its revisions make");
-    for line in lines.iter().take(LISTED) {
-        problem = problem.note(printable(line));
-    }
-    if lines.len() > LISTED {
-        problem = problem.note(format!(
-            "and {} more lines: `cargo migrate diff current {}`",
-            lines.len() - LISTED,
-            database.lock_name()
-        ));
-    }
-    Ok(Some(problem))
+    let problem = as_error(&name, "its schema is not what its revisions make");
+    let all = format!("cargo migrate diff current {}", database.lock_name());
+    Ok(Some(diff::listed(problem, &changes, &all)))
 }
 
 fn as_error(database: &str, what: &str) -> Problem {

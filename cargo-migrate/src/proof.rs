@@ -239,7 +239,7 @@ impl Proof<'_> {
         if self.sets_all_aside(caution) {
             statements.extend(drops(&self.from.schema));
         }
-        statements.extend(self.renames.statements().into_iter().map(|sql| Statement { note: String::new(), sql }));
+        statements.extend(self.renames.statements().into_iter().map(Statement::new));
         run(&connection, &statements).map_err(|error| self.suspect(error, refused))?;
         // Where nothing was done yet, it is what there is.
         let renamed = if statements.is_empty() {
@@ -300,8 +300,7 @@ impl Proof<'_> {
             if aside {
                 run(&renamed, &drops(&self.from.schema)).map_err(|error| self.suspect(error, refused))?;
             }
-            let renames: Vec<Statement> =
-                self.renames.statements().into_iter().map(|sql| Statement { note: String::new(), sql }).collect();
+            let renames: Vec<Statement> = self.renames.statements().into_iter().map(Statement::new).collect();
             run(&renamed, &renames).map_err(|error| self.suspect(error, refused))?;
             Some(State::of(renamed, self.terms.version_table).map_err(broken)?)
         };
@@ -316,7 +315,7 @@ impl Proof<'_> {
             fills: &invented,
         };
         let Plan { mut statements, refills, .. } = plan(&way, caution);
-        statements.extend(self.renames.back().into_iter().map(|sql| Statement { note: String::new(), sql }));
+        statements.extend(self.renames.back().into_iter().map(Statement::new));
         if aside {
             statements.extend(creations(&self.from.schema));
         }
@@ -413,21 +412,12 @@ fn drops(schema: &Schema) -> Vec<Statement> {
     let aside = |kind: Kind| schema.objects().filter(move |object| object.kind == kind);
     // The triggers of a view go with it.
     let triggers = aside(Kind::Trigger).filter(|trigger| schema.object(Kind::View, &trigger.on).is_none());
-    triggers
-        .chain(aside(Kind::View))
-        .map(|object| Statement {
-            note: String::new(),
-            sql: format!("DROP {} {}", object.kind.sql(), identifier(&object.name)),
-        })
-        .collect()
+    triggers.chain(aside(Kind::View)).map(Statement::drop).collect()
 }
 
 fn creations(schema: &Schema) -> Vec<Statement> {
     let aside = |kind: Kind| schema.objects().filter(move |object| object.kind == kind);
-    aside(Kind::View)
-        .chain(aside(Kind::Trigger))
-        .map(|object| Statement { note: String::new(), sql: object.sql.trim().trim_end_matches(';').to_owned() })
-        .collect()
+    aside(Kind::View).chain(aside(Kind::Trigger)).map(Statement::create).collect()
 }
 
 struct Failed {

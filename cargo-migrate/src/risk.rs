@@ -15,8 +15,9 @@ use crate::app::Opened;
 use crate::failure::{Failure, Result};
 use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay};
 use crate::introspect::failed;
+use crate::report::many;
 use crate::schema::text::{fold, identifier};
-use crate::source;
+use crate::scratch;
 
 /// What a run can lose, in words; nothing where no row is in danger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub fn of(opened: &Opened, connection: &mut Connection, steps: &[Step], down_fro
     if populated.is_empty() {
         return Ok(Risk::default());
     }
-    let mut replay = Replay::new(source::empty_like(connection)?).map_err(failed)?;
+    let mut replay = Replay::new(scratch::empty_like(connection)?).map_err(failed)?;
     let mut footprint = Footprint::default();
     let mut unknown = 0;
     for step in steps {
@@ -69,7 +70,7 @@ pub fn of(opened: &Opened, connection: &mut Connection, steps: &[Step], down_fro
         }
     }
     if unknown > 0 {
-        let statements = if unknown == 1 { "a statement".to_owned() } else { format!("{unknown} statements") };
+        let statements = if unknown == 1 { "a statement".to_owned() } else { many(unknown, "statement") };
         dangers.push(format!("{statements} could not be looked at beforehand"));
     }
     Ok(Risk { dangers })

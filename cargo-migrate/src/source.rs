@@ -15,7 +15,7 @@ use rusqlite::Connection;
 
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
-use crate::introspect::{self, failed};
+use crate::introspect;
 use crate::live;
 use crate::project::Database;
 use crate::project::database::is_name;
@@ -117,7 +117,7 @@ impl Source {
     pub fn state(&self, app: App<'_>, opened: &Opened) -> Result<(State, Hints)> {
         let version_table = &opened.project.settings().version_table;
         let (connection, hints) = match self {
-            Self::Database(database) => (empty_like(&reading(app, opened, database)?)?, Hints::default()),
+            Self::Database(database) => (scratch::empty_like(&reading(app, opened, database)?)?, Hints::default()),
             Self::Revisions(found) => (replay(app, opened, found)?, Hints::default()),
             Self::Models => desired::build(opened)?,
             Self::Script(path) => {
@@ -144,29 +144,6 @@ fn reading(app: App<'_>, opened: &Opened, database: &Database) -> Result<Connect
     })
 }
 
-/// A scratch database with the schema of another one and without its rows.
-///
-/// # Errors
-/// A schema that SQLite does not take a second time.
-pub fn empty_like(source: &Connection) -> Result<Connection> {
-    let scratch = scratch::empty()?;
-    let mut statement = source
-        .prepare(
-            "SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) <> 'sqlite_' \
-             AND NOT (type = 'table' AND name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')) \
-             ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, rowid",
-        )
-        .map_err(failed)?;
-    let statements: Vec<String> =
-        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
-    scratch.execute_batch("BEGIN").map_err(failed)?;
-    for sql in statements {
-        scratch.execute_batch(&sql).map_err(failed)?;
-    }
-    scratch.execute_batch("COMMIT").map_err(failed)?;
-    Ok(scratch)
-}
-
 /// A scratch database after these revisions and all that they stand on.
 ///
 /// # Errors
@@ -174,16 +151,7 @@ pub fn empty_like(source: &Connection) -> Result<Connection> {
 pub fn replay(app: App<'_>, opened: &Opened, revisions: &[usize]) -> Result<Connection> {
     let mut connection = scratch::empty()?;
     let now = || app.now();
-    let options = Options {
-        per_revision: false,
-        dry_run: false,
-        wait: app.wait(opened),
-        expected: None,
-        down_from: None,
-        before: None,
-        now: &now,
-        tool_version: env!("CARGO_PKG_VERSION"),
-    };
+    let options = Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"));
     let files = Files { graph: &opened.graph, directory: &opened.directory };
     let planner = |history: &History| {
         let key = opened.project.key();

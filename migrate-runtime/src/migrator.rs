@@ -240,16 +240,8 @@ impl<'a> Migrator<'a> {
         graph: &RevisionGraph,
         planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>,
     ) -> Result<Outcome, Error> {
-        let options = Options {
-            per_revision: false,
-            dry_run: false,
-            wait: self.wait,
-            expected: None,
-            down_from: Some(DownFrom::Stored),
-            before: None,
-            now: &now,
-            tool_version: env!("CARGO_PKG_VERSION"),
-        };
+        let options =
+            Options { down_from: Some(DownFrom::Stored), ..Options::new(self.wait, &now, env!("CARGO_PKG_VERSION")) };
         let mut driver = SqliteDriver::new(connection, &self.version_table);
         let files = Files { graph, directory: self.migrations };
         let report = runner::run(&mut driver, files, planner, &options, &mut self.observer)

@@ -79,6 +79,23 @@ pub struct Options<'a> {
     pub tool_version: &'a str,
 }
 
+impl<'a> Options<'a> {
+    /// A run as it is where nothing else is said: one transaction that is kept, by a plan that nobody has seen.
+    #[must_use]
+    pub fn new(wait: Duration, now: &'a dyn Fn() -> String, tool_version: &'a str) -> Self {
+        Self {
+            per_revision: false,
+            dry_run: false,
+            wait,
+            expected: None,
+            down_from: None,
+            before: None,
+            now,
+            tool_version,
+        }
+    }
+}
+
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
@@ -326,16 +343,7 @@ mod tests {
         };
         let mut stored_down = |_: &str, _: &RevisionId| Ok(None);
         let mut driver = RecordingDriver::new("app", "_m", &History::default(), &mut stored_down, None);
-        let options = Options {
-            per_revision,
-            dry_run: false,
-            wait: Duration::ZERO,
-            expected: None,
-            down_from: None,
-            before: None,
-            now: &String::new,
-            tool_version: "0",
-        };
+        let options = Options { per_revision, ..Options::new(Duration::ZERO, &String::new, "0") };
         let files = Files { graph: &graph, directory: &directory };
         let stopped = run(&mut driver, files, &planner, &options, &mut |_| {}).unwrap_err();
         assert_eq!(stopped.problems.iter().map(Problem::code).collect::<Vec<_>>(), [FILE_MOVED]);

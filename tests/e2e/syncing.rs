@@ -9,33 +9,21 @@ fn between_branches(down: &str) -> Project {
     project.migration("a", &table("base", "t_a"));
     project.write(".gitignore", "*.db*\nmigrate.local\n/.migrate/\n");
     project.run(&["lock"]).done();
-    git(&project, &["init", "-q", "-b", "main"]);
-    commit(&project, "a");
-    git(&project, &["checkout", "-q", "-b", "feature"]);
+    project.git(&["init", "-q", "-b", "main"]);
+    project.commit("a");
+    project.git(&["checkout", "-q", "-b", "feature"]);
     project.migration(
         "b",
         &format!("-- migrate:parent a\n-- migrate:up\nCREATE TABLE t_b (x);\nINSERT INTO t_b VALUES (1);\n{down}"),
     );
     project.run(&["lock"]).done();
-    commit(&project, "b");
+    project.commit("b");
     project.run(&["upgrade"]).done();
-    git(&project, &["checkout", "-q", "main"]);
+    project.git(&["checkout", "-q", "main"]);
     project
 }
 
 const DOWN: &str = "-- migrate:down\nDROP TABLE t_b;\n";
-
-fn git(project: &Project, arguments: &[&str]) {
-    let mut command = std::process::Command::new("git");
-    command.current_dir(project.path(".")).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn commit(project: &Project, message: &str) {
-    git(project, &["add", "-A"]);
-    git(project, &["commit", "-qm", message]);
-}
 
 fn tables(project: &Project) -> String {
     project.ask("SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_master WHERE name LIKE 't\\__' ESCAPE '\\' ORDER BY name)")
@@ -57,8 +45,8 @@ fn the_database_follows_from_branch_to_branch() {
     // Then it is where this branch is, and back on the other one it follows again.
     assert_eq!(tables(&project), "t_a t_c");
     project.run(&["check"]).done();
-    commit(&project, "c");
-    git(&project, &["checkout", "-q", "feature"]);
+    project.commit("c");
+    project.git(&["checkout", "-q", "feature"]);
     project.run(&["sync"]).done();
     assert_eq!(tables(&project), "t_a t_b");
     project.run(&["sync"]).done().says("nothing to do");
@@ -76,12 +64,12 @@ fn a_way_back_that_does_not_work_is_found_on_a_copy() {
 #[test]
 fn what_is_declared_irreversible_stays() {
     let project = between_branches("");
-    git(&project, &["checkout", "-q", "feature"]);
+    project.git(&["checkout", "-q", "feature"]);
     project.migration("d", "-- migrate:parent b\n-- migrate:irreversible\n-- migrate:up\nCREATE TABLE t_d (x);\n");
     project.run(&["lock"]).done();
-    commit(&project, "d");
+    project.commit("d");
     project.run(&["upgrade"]).done();
-    git(&project, &["checkout", "-q", "main"]);
+    project.git(&["checkout", "-q", "main"]);
     project.refuses(&["sync"], &["error[irreversible]", "`d`"]);
 }
 

@@ -267,17 +267,11 @@ fn a_change_of_comments_is_accepted_on_purpose_and_a_change_of_statements_is_not
 #[test]
 fn where_git_knows_the_old_text_repair_shows_what_changed() {
     let project = chain();
-    let git = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        command.current_dir(project.path(".")).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
-        assert!(command.output().unwrap().status.success(), "{arguments:?}");
-    };
-    git(&["init", "-q"]);
-    git(&["add", "-A"]);
-    git(&["commit", "-qm", "as applied"]);
+    project.git(&["init", "-q"]);
+    project.commit("as applied");
     project.run(&["upgrade"]).done();
     project.migration("a1", &table("base", "t_a1").replace("-- migrate:up", "-- Why.\n-- migrate:up"));
-    git(&["commit", "-qam", "a comment"]);
+    project.git(&["commit", "-qam", "a comment"]);
     project.run(&["repair"]).done().says("+ -- Why.");
     project.migration("b1", &table("a1", "t_b1").replace("INTEGER", "TEXT"));
     project.run(&["repair"]).refused(&[

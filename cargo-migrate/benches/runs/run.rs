@@ -55,16 +55,8 @@ fn ours(folder: &Path, database: &Path, size: usize) -> Duration {
         let mut connection = Connection::open(database).unwrap();
         let mut driver = SqliteDriver::new(&mut connection, TABLE);
         let files = Files { graph: &graph, directory: &directory };
-        let options = Options {
-            per_revision: false,
-            dry_run: false,
-            wait: Duration::from_secs(30),
-            expected: None,
-            down_from: None,
-            before: None,
-            now: &|| "2025-01-01T00:00:00Z".to_owned(),
-            tool_version: env!("CARGO_PKG_VERSION"),
-        };
+        let now = || "2025-01-01T00:00:00Z".to_owned();
+        let options = Options::new(Duration::from_secs(30), &now, env!("CARGO_PKG_VERSION"));
         let planner = |history: &_| plan::upgrade("app", &graph, history, "head", "`dev`");
         runner::run(&mut driver, files, &planner, &options, &mut |_| {}).unwrap()
     });

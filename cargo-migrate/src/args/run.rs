@@ -11,6 +11,17 @@ pub enum DownFrom {
     File,
 }
 
+/// What is said about a backup before a run; the configuration decides where nothing is said.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct SafetyArgs {
+    /// Make a backup first, whatever the configuration says
+    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
+    pub backup: bool,
+    /// Make no backup, even if data can be lost
+    #[arg(long)]
+    pub no_backup: bool,
+}
+
 /// `upgrade`: apply pending migrations.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -33,12 +44,9 @@ pub struct UpgradeArgs {
     /// Create the database where there is none
     #[arg(long)]
     pub create: bool,
-    /// Make a backup first, whatever the configuration says
-    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
-    pub backup: bool,
-    /// Make no backup, even if data can be lost
-    #[arg(long)]
-    pub no_backup: bool,
+    /// Whether a backup is made first.
+    #[command(flatten)]
+    pub safety: SafetyArgs,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -66,12 +74,9 @@ pub struct DowngradeArgs {
     /// Take back with the stored statements or the file's
     #[arg(long, value_enum, value_name = "stored|file", hide_possible_values = true)]
     pub down_from: Option<DownFrom>,
-    /// Make a backup first, whatever the configuration says
-    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
-    pub backup: bool,
-    /// Make no backup, even if data can be lost
-    #[arg(long)]
-    pub no_backup: bool,
+    /// Whether a backup is made first.
+    #[command(flatten)]
+    pub safety: SafetyArgs,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -94,12 +99,9 @@ pub struct SyncArgs {
     /// Rehearse only, and say what would be done
     #[arg(long)]
     pub dry_run: bool,
-    /// Make a backup first, whatever the configuration says
-    #[arg(long, conflicts_with_all = ["no_backup", "dry_run"])]
-    pub backup: bool,
-    /// Make no backup, even if data can be lost
-    #[arg(long)]
-    pub no_backup: bool,
+    /// Whether a backup is made first.
+    #[command(flatten)]
+    pub safety: SafetyArgs,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

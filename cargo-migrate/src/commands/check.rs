@@ -1,6 +1,6 @@
 //! `check`: everything that may disagree, looked at in one go, for CI.
 
-use build_support::problem::{Code, Problem, Severity, printable};
+use build_support::problem::{Code, Problem, Severity};
 use build_support::target;
 use build_support::verify;
 use migrate_runtime::plan;
@@ -16,13 +16,11 @@ use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
 use crate::project::database::{MISSING_VARIABLE, NO_DATABASE};
+use crate::report::many;
 use crate::source::{self, Source};
 
 /// Autogenerate would write something.
 pub const MODELS_DIFFER: Code = Code("models-differ");
-
-/// How many differences are listed.
-const LISTED: usize = 20;
 
 /// What the checks look at.
 struct Scene<'a> {
@@ -74,8 +72,7 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
         if !app.json() {
             let end = match found.len() {
                 0 => String::new(),
-                1 => ": 1 problem".to_owned(),
-                count => format!(": {count} problems"),
+                count => format!(": {}", many(count, "problem")),
             };
             app.shell.status("Checked", format!("{looks_at}{end}"));
         }
@@ -131,7 +128,7 @@ fn looked(app: App<'_>, opened: &Opened) -> Result<Looked> {
 
 fn files(scene: &Scene<'_>) -> Option<String> {
     let count = scene.opened.graph.migrations().len();
-    Some(format!("{} against migrate.lock", if count == 1 { "1 file".to_owned() } else { format!("{count} files") }))
+    Some(format!("{} against migrate.lock", many(count, "file")))
 }
 
 fn in_files(scene: &Scene<'_>) -> Result<Vec<Problem>> {
@@ -171,14 +168,8 @@ fn in_models(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     if changes.is_empty() {
         return Ok(Vec::new());
     }
-    let lines: Vec<String> = changes.iter().flat_map(diff::Change::lines).collect();
-    let mut problem = Problem::new(MODELS_DIFFER, "the migrations do not make what the models want");
-    for line in lines.iter().take(LISTED) {
-        problem = problem.note(printable(line));
-    }
-    if lines.len() > LISTED {
-        problem = problem.note(format!("and {} more lines: `cargo migrate diff head models`", lines.len() - LISTED));
-    }
+    let problem = Problem::new(MODELS_DIFFER, "the migrations do not make what the models want");
+    let problem = diff::listed(problem, &changes, "cargo migrate diff head models");
     Ok(vec![problem.help("write the missing revision: `cargo migrate revision --autogenerate -m \"…\"`")])
 }
 

@@ -15,6 +15,7 @@ use crate::drift;
 use crate::failure::Result;
 use crate::live;
 use crate::project::Database;
+use crate::report::many;
 
 /// `cargo migrate status`
 pub(super) fn status(app: App<'_>) -> Result<()> {
@@ -84,7 +85,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     let elsewhere = sync::elsewhere(&opened, &texts).len();
     if elsewhere > 0 && !database.scratch {
         let place = if pending.is_empty() { "ahead of" } else { "beside" };
-        let revisions = if elsewhere == 1 { "1 revision".to_owned() } else { format!("{elsewhere} revisions") };
+        let revisions = many(elsewhere, "revision");
         app.shell.note(format!(
             "the database is {place} this checkout, which lacks {revisions} that it has; `cargo migrate sync` lets it follow"
         ));

@@ -16,6 +16,7 @@ use crate::commands::run;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
+use crate::scratch;
 
 /// Which way a script goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +71,8 @@ pub(super) fn print(
     let now = || app.now();
     let options = Options {
         per_revision: per_revision || opened.project.settings().per_revision,
-        dry_run: false,
-        wait: std::time::Duration::ZERO,
-        expected: None,
         down_from,
-        before: None,
-        now: &now,
-        tool_version: env!("CARGO_PKG_VERSION"),
+        ..Options::new(std::time::Duration::ZERO, &now, env!("CARGO_PKG_VERSION"))
     };
     let files = Files { graph: &opened.graph, directory: &opened.directory };
     let report = runner::run(&mut driver, files, &planner, &options, &mut |_| {})
@@ -130,7 +126,7 @@ fn online(app: App<'_>, opened: &Opened, way: Way, target: &str) -> Result<Start
     let history = opened.history(&database)?;
     let mut live = live::open_for_reading(&database, app.wait(opened))?;
     let scratch = match &mut live {
-        Some(connection) => copy_schema(connection),
+        Some(connection) => scratch::empty_like(connection).ok(),
         None => live::in_memory().ok(),
     };
     Ok(Start { history, target: target.to_owned(), database: Some(database), scratch, live })
@@ -193,37 +189,9 @@ fn replay(app: App<'_>, opened: &Opened, connection: &mut Connection, wanted: &[
     let plan = Plan { package: opened.project.key().to_owned(), steps };
     let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
     let now = || app.now();
-    let options = Options {
-        per_revision: false,
-        dry_run: false,
-        wait: std::time::Duration::ZERO,
-        expected: None,
-        down_from: None,
-        before: None,
-        now: &now,
-        tool_version: env!("CARGO_PKG_VERSION"),
-    };
+    let options = Options::new(std::time::Duration::ZERO, &now, env!("CARGO_PKG_VERSION"));
     let files = Files { graph: &opened.graph, directory: &opened.directory };
     runner::run(&mut driver, files, &|_| Ok(plan.clone()), &options, &mut |_| {}).ok().map(|_| ())
-}
-
-/// A scratch database with the same schema and no rows; `None` where it cannot be made.
-fn copy_schema(live: &Connection) -> Option<Connection> {
-    let scratch = live::in_memory().ok()?;
-    let mut statement = live
-        .prepare("SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'trigger', type = 'view', rowid")
-        .ok()?;
-    let all: Vec<String> =
-        statement.query_map([], |row| row.get(0)).ok()?.collect::<std::result::Result<_, _>>().ok()?;
-    for sql in all {
-        match scratch.execute_batch(&sql) {
-            Ok(()) => {}
-            // A virtual table has made its own tables already.
-            Err(error) if error.to_string().contains("already exists") => {}
-            Err(_) => return None,
-        }
-    }
-    Some(scratch)
 }
 
 /// The stored down texts: the database's, or the files' where no database is opened.

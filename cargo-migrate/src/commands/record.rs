@@ -19,6 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
 use crate::project::settings::BackupPolicy;
+use crate::report::many;
 
 /// Runs `change` in one transaction of the runner's kind, once no run is under way, then brings the locks up to date.
 pub(super) fn change(
@@ -146,7 +147,7 @@ pub(super) fn told(app: App<'_>, command: &str, changed: usize) {
     if app.json() {
         app.shell.json(&json!({ "command": command, "rows": changed }));
     } else {
-        let rows = if changed == 1 { "1 row".to_owned() } else { format!("{changed} rows") };
+        let rows = many(changed, "row");
         app.shell.status("Finished", format!("{command}: {rows} of the version table changed"));
     }
 }

@@ -13,6 +13,7 @@ use crate::args::{Format, TestArgs};
 use crate::commands::{look, scratch};
 use crate::failure::Result;
 use crate::rehearsal::{Interrupts, NOT_SAFE, Rehearsed, Start, rehearse, report};
+use crate::report::many;
 
 /// `cargo migrate test`
 pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
@@ -94,9 +95,9 @@ fn nothing(app: App<'_>, opened: &Opened) -> Result<()> {
     Ok(())
 }
 
-fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], many: usize) -> Result<()> {
+fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], pending: usize) -> Result<()> {
     let key = opened.project.key();
-    let safe = found.len() == many && found.iter().all(Rehearsed::is_safe);
+    let safe = found.len() == pending && found.iter().all(Rehearsed::is_safe);
     match app.global.format {
         Format::Json => app.shell.json(&json!({
             "command": "test",
@@ -116,7 +117,7 @@ fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], man
     }
     if safe {
         if app.global.format == Format::Text {
-            let revisions = if many == 1 { "1 revision".to_owned() } else { format!("{many} revisions") };
+            let revisions = many(pending, "revision");
             app.shell.status("Finished", format!("safe to apply: {revisions}, up, down and up again"));
         }
         return Ok(());
@@ -127,8 +128,8 @@ fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], man
             problem = problem.note(format!("{}: {}", printable(&one.revision), printable(fault)));
         }
     }
-    if found.len() < many {
-        problem = problem.note(format!("{} after it could not be tried", many - found.len()));
+    if found.len() < pending {
+        problem = problem.note(format!("{} after it could not be tried", pending - found.len()));
     }
     if !args.keep {
         problem = problem.help("look at the copy: say `--keep`");

@@ -42,8 +42,9 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     source.pragma_update(None, "page_size", page_size).map_err(failed)?;
     let name = format!("`{}`", database.lock_name());
     let planner = |history: &History| plan::upgrade(opened.project.key(), &opened.graph, history, "heads", &name);
-    let report = run::carry_out(app, &opened, &mut source, &How::default(), &planner)
-        .map_err(|stopped| Failure::from(stopped.problems))?;
+    let report =
+        run::carry_out(app, &opened, &mut source, &How::default(), &planner, &mut |event| run::observe(app, &event))
+            .map_err(|stopped| Failure::from(stopped.problems))?;
     let mut watch = |step| {
         if step == copying::Step::Waits {
             app.shell.status("Waiting", "for another process that holds the database");

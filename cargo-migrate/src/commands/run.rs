@@ -20,6 +20,7 @@ use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
+use crate::report::many;
 
 /// How a run was asked for.
 #[derive(Default)]
@@ -48,7 +49,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         yes: args.yes,
         // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
         down_from: database.scratch.then_some(runner::DownFrom::Stored),
-        backup: Asked::of(args.backup, args.no_backup),
+        backup: Asked::of(args.safety),
     };
     let report = run(app, &opened, &database, &request, &upgrade_planner(&opened, &database, &args.target))?;
     told(app, &opened, &database, &report, "upgrade", args.dry_run);
@@ -69,7 +70,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
         create: false,
         yes: args.yes,
         down_from: args.down_from.map(down_from),
-        backup: Asked::of(args.backup, args.no_backup),
+        backup: Asked::of(args.safety),
     };
     let key = opened.project.key();
     let planner = |history: &History| plan::downgrade(key, &opened.graph, history, &args.target);
@@ -179,7 +180,7 @@ pub(super) fn run(
         None => Ok(()),
     };
     let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: Some(&before) };
-    let result = carry_out(app, opened, &mut connection, &how, planner);
+    let result = carry_out(app, opened, &mut connection, &how, planner, &mut |event| observe(app, &event));
     match result {
         Ok(report) => {
             if !request.dry_run {
@@ -216,29 +217,8 @@ pub(super) struct How<'a> {
     pub(super) before: Option<runner::Before<'a>>,
 }
 
-/// Hands a connection to the runner and shows what it does.
+/// Hands a connection to the runner; `observer` is [`observe`] where a person is to see what it does.
 pub(super) fn carry_out(
-    app: App<'_>,
-    opened: &Opened,
-    connection: &mut rusqlite::Connection,
-    how: &How<'_>,
-    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
-) -> std::result::Result<Report, Stopped> {
-    with_observer(app, opened, connection, how, planner, &mut |event| observe(app, &event))
-}
-
-/// The same without a word about it.
-pub(super) fn carry_out_silently(
-    app: App<'_>,
-    opened: &Opened,
-    connection: &mut rusqlite::Connection,
-    how: &How<'_>,
-    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
-) -> std::result::Result<Report, Stopped> {
-    with_observer(app, opened, connection, how, planner, &mut |_| {})
-}
-
-fn with_observer(
     app: App<'_>,
     opened: &Opened,
     connection: &mut rusqlite::Connection,
@@ -250,12 +230,10 @@ fn with_observer(
     let options = Options {
         per_revision: how.per_revision,
         dry_run: how.dry_run,
-        wait: app.wait(opened),
         expected: how.expected,
         down_from: how.down_from,
         before: how.before,
-        now: &now,
-        tool_version: env!("CARGO_PKG_VERSION"),
+        ..Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"))
     };
     let files = Files { graph: &opened.graph, directory: &opened.directory };
     let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
@@ -308,7 +286,7 @@ fn verb(step: &Step) -> &'static str {
     }
 }
 
-fn observe(app: App<'_>, event: &Event<'_>) {
+pub(super) fn observe(app: App<'_>, event: &Event<'_>) {
     match event {
         Event::Waiting => app.shell.status("Waiting", "for another process that holds the database"),
         Event::Started(step) => app.shell.status("Running", step_line(step)),
@@ -380,7 +358,7 @@ pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &
 }
 
 fn revisions(count: usize) -> String {
-    if count == 1 { "1 revision".to_owned() } else { format!("{count} revisions") }
+    many(count, "revision")
 }
 
 fn millis(elapsed: Duration) -> u64 {

@@ -5,6 +5,7 @@ use migrate_runtime::plan::Step;
 use migrate_runtime::runner::DownFrom;
 
 use crate::app::{App, Opened};
+use crate::args::SafetyArgs;
 use crate::backup::{self, Why};
 use crate::failure::Result;
 use crate::live;
@@ -29,8 +30,8 @@ pub(super) enum Asked {
 
 impl Asked {
     /// What two flags say of which one at most is given.
-    pub(super) fn of(backup: bool, no_backup: bool) -> Self {
-        match (backup, no_backup) {
+    pub(super) fn of(args: SafetyArgs) -> Self {
+        match (args.backup, args.no_backup) {
             (true, _) => Self::Backup,
             (_, true) => Self::NoBackup,
             _ => Self::Nothing,

@@ -12,14 +12,24 @@ use crate::project::Database;
 
 /// The rows of what was edited, or is not in this checkout, and of what stands on it; the latest applied first.
 pub(super) fn outdated<'a>(opened: &'a Opened, history: &'a History) -> Vec<&'a AppliedRevision> {
+    with_followers(opened, history, |row| {
+        opened.graph.find(row.id.as_str()).is_none_or(|file| file.checksum != row.checksum)
+    })
+}
+
+/// The applied rows that have to go, and those of what stands on them; the latest applied first.
+pub(super) fn with_followers<'a>(
+    opened: &'a Opened,
+    history: &'a History,
+    goes: impl Fn(&AppliedRevision) -> bool,
+) -> Vec<&'a AppliedRevision> {
     let key = opened.project.key();
     let mut gone: HashSet<&str> = HashSet::new();
     let mut rows = Vec::new();
     // In the order of application what a revision stands on comes before it.
     for row in history.of(key).filter(|row| row.state == State::Applied) {
-        let edited = opened.graph.find(row.id.as_str()).is_none_or(|file| file.checksum != row.checksum);
         let needs = row.parents.iter().map(RevisionId::as_str).chain(row.depends.iter().map(String::as_str));
-        if edited || needs.into_iter().any(|id| gone.contains(id)) {
+        if goes(row) || needs.into_iter().any(|id| gone.contains(id)) {
             gone.insert(row.id.as_str());
             rows.push(row);
         }

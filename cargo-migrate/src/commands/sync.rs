@@ -1,10 +1,7 @@
 //! `sync`: a database follows this checkout, as it has to after a change of git branches.
 
-use std::collections::HashSet;
-
 use build_support::problem::{Code, Problem};
-use build_support::revision::RevisionId;
-use migrate_runtime::history::{AppliedRevision, History, State};
+use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, IRREVERSIBLE, Plan, downgrade_step};
 use migrate_runtime::runner::DownFrom;
 
@@ -40,7 +37,7 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
         create: database.may_be_created(),
         yes: args.yes,
         down_from: Some(DownFrom::Stored),
-        backup: Asked::of(args.backup, args.no_backup),
+        backup: Asked::of(args.safety),
         ..Request::default()
     };
     let report = run::run(app, &opened, &database, &request, &planner)?;
@@ -50,19 +47,7 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
 
 /// The rows of what is not in this checkout, and of what stands on it; the latest applied first.
 pub(super) fn elsewhere<'h>(opened: &'h Opened, history: &'h History) -> Vec<&'h AppliedRevision> {
-    let mut gone: HashSet<&str> = HashSet::new();
-    let mut rows = Vec::new();
-    // In the order of application what a revision stands on comes before it.
-    for row in history.of(opened.project.key()).filter(|row| row.state == State::Applied) {
-        let unknown = opened.graph.find(row.id.as_str()).is_none();
-        let needs = row.parents.iter().map(RevisionId::as_str).chain(row.depends.iter().map(String::as_str));
-        if unknown || needs.into_iter().any(|id| gone.contains(id)) {
-            gone.insert(row.id.as_str());
-            rows.push(row);
-        }
-    }
-    rows.reverse();
-    rows
+    scratch::with_followers(opened, history, |row| opened.graph.find(row.id.as_str()).is_none())
 }
 
 /// Refuses to take anything off a protected database that has not been named, each by its id or a part that is its alone.
@@ -125,7 +110,7 @@ fn rehearse(
     let copy = Copy::make(opened, Start::Of(database), &Interrupts::watched())?;
     let mut connection = copy.open()?;
     let how = How { down_from: Some(DownFrom::Stored), ..How::default() };
-    run::carry_out_silently(app, opened, &mut connection, &how, planner).map(drop).map_err(|stopped| {
+    run::carry_out(app, opened, &mut connection, &how, planner, &mut |_| {}).map(drop).map_err(|stopped| {
         let note = |problem: Problem| problem.note("found on a copy: the database is as it was");
         Failure::from(stopped.problems.into_iter().map(note).collect::<Vec<_>>())
     })

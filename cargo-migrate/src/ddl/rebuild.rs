@@ -5,14 +5,13 @@
 
 use super::{Statement, Way, layout};
 use crate::diff::TableChange;
-use crate::schema::Schema;
 use crate::schema::table::{Column, Table};
 use crate::schema::text::{fold, identifier, literal};
 
 /// The statements of a rebuild; indexes and triggers, which go with the old table, are made again elsewhere.
 pub(super) fn rebuild(change: &TableChange<'_>, way: &Way<'_>, why: &str) -> Vec<Statement> {
     let (before, after) = (change.before, change.after);
-    let new = free_name(&after.name, way.from, way.to);
+    let new = way.free_name(&after.name);
     let note = format!("{} is rebuilt: {why}.", after.name);
     let mut statements = vec![Statement::noted(note, layout::create_table_as(after, &new))];
     statements.extend(copy(before, after, &new, way));
@@ -105,13 +104,4 @@ pub(crate) fn numbers(before: &Table, after: &Table, column: &str) -> bool {
 
 fn shown_rowid(name: &str, table: &Table) -> String {
     if table.rowid_alias().is_some() { identifier(name) } else { name.to_owned() }
-}
-
-/// A name that neither schema uses.
-fn free_name(name: &str, from: &Schema, to: &Schema) -> String {
-    let mut new = format!("_new_{name}");
-    while from.has_name(&new) || to.has_name(&new) {
-        new.insert(0, '_');
-    }
-    new
 }

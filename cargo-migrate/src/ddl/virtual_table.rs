@@ -82,10 +82,7 @@ pub(super) fn replace(before: &Object, after: &Object, way: &Way<'_>) -> Vec<Sta
     if content(&before.sql) != Content::Own || content(&after.sql) != Content::Own {
         return vec![Statement::new(format!("DROP TABLE {}", identifier(&before.name))), create(after)];
     }
-    let mut new = format!("_new_{}", after.name);
-    while way.from.has_name(&new) || way.to.has_name(&new) {
-        new.insert(0, '_');
-    }
+    let new = way.free_name(&after.name);
     let mut columns: Vec<String> = vec!["rowid".to_owned()];
     let old = self::columns(&before.sql);
     let kept =

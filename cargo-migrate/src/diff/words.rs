@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use build_support::problem::{Problem, printable};
+
 use serde_json::{Value, json};
 
 use super::{Change, Detail, TableChange};
@@ -93,6 +95,20 @@ fn key(key: Option<&PrimaryKey>) -> String {
             format!("({}){}", columns.join(", "), if key.autoincrement { " AUTOINCREMENT" } else { "" })
         },
     )
+}
+
+/// How many lines are listed.
+const LISTED: usize = 20;
+
+/// Adds the changes to a problem, the first ones line by line; `all` is the command that shows every one.
+#[must_use]
+pub fn listed(problem: Problem, changes: &[Change<'_>], all: &str) -> Problem {
+    let lines: Vec<String> = changes.iter().flat_map(Change::lines).collect();
+    let problem = lines.iter().take(LISTED).fold(problem, |problem, line| problem.note(printable(line)));
+    match lines.len().saturating_sub(LISTED) {
+        0 => problem,
+        more => problem.note(format!("and {more} more lines: `{all}`")),
+    }
 }
 
 /// What two columns differ in, in words.

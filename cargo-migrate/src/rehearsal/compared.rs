@@ -9,6 +9,7 @@ use crate::failure::Result;
 use crate::fingerprint::Difference;
 use crate::introspect::failed;
 use crate::project::settings::ColumnOrder;
+use crate::report::many;
 use crate::schema::Schema;
 use crate::schema::table::{Column, Table};
 use crate::schema::text::identifier;
@@ -102,16 +103,14 @@ pub(super) fn uncounted(difference: &Difference) -> Line {
     let name = printable(difference.table());
     let (column, text) = match difference {
         Difference::Count { before, after, .. } => {
-            let rows = many(i64::try_from(before.abs_diff(*after)).unwrap_or(i64::MAX), "row");
+            let rows = many(before.abs_diff(*after), "row");
             (None, format!("`{name}`: {rows} {}", if after < before { "lost" } else { "left over" }))
         }
         Difference::Column { column, .. } => {
             (Some(column), format!("`{name}.{}`: the values are not what they were", printable(column)))
         }
         Difference::Rows { .. } => (None, format!("`{name}`: the rows are not what they were")),
-        Difference::NoTable { rows, .. } => {
-            (None, format!("`{name}`: {} lost", many(i64::try_from(*rows).unwrap_or(i64::MAX), "row")))
-        }
+        Difference::NoTable { rows, .. } => (None, format!("`{name}`: {} lost", many(*rows, "row"))),
         Difference::NoColumn { column, .. } => {
             (Some(column), format!("`{name}.{}`: the values are lost", printable(column)))
         }
@@ -144,8 +143,4 @@ pub(super) fn second_time(first: &Schema, second: &Schema, faults: &mut Vec<Stri
     for change in diff::changes(first, second, ColumnOrder::Any) {
         faults.push(format!("the second upgrade does not make the same: {}", printable(&change.lines().join(" "))));
     }
-}
-
-pub(super) fn many(count: i64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

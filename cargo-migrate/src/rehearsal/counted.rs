@@ -5,11 +5,12 @@ use build_support::problem::printable;
 use rusqlite::Connection;
 
 use super::Copy;
-use super::compared::{Line, many, uncounted};
+use super::compared::{Line, uncounted};
 use super::stage::Moment;
 use crate::failure::Result;
 use crate::fingerprint::Difference;
 use crate::introspect::failed;
+use crate::report::many;
 use crate::schema::Schema;
 use crate::schema::table::Table;
 use crate::schema::text::identifier;

@@ -203,14 +203,8 @@ impl<'a> Stage<'a> {
         let app = self.app;
         let now = || app.now();
         let options = Options {
-            per_revision: false,
-            dry_run: false,
-            wait: self.opened.wait,
-            expected: None,
             down_from: Some(DownFrom::Stored),
-            before: None,
-            now: &now,
-            tool_version: env!("CARGO_PKG_VERSION"),
+            ..Options::new(self.opened.wait, &now, env!("CARGO_PKG_VERSION"))
         };
         let files = Files { graph: &self.opened.graph, directory: &self.opened.directory };
         let mut driver = SqliteDriver::new(&mut self.connection, &self.opened.project.settings().version_table);
