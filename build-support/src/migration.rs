@@ -17,6 +17,7 @@
 mod marker;
 mod reader;
 mod reparent;
+mod tables;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use crate::checksum::{Checksum, StatementsHash};
 use crate::problem::{Code, Place, Problem};
 use crate::revision::RevisionId;
+
+pub use self::tables::TableChange;
 
 /// The file is not UTF-8 text, or has a NUL in it.
 pub const NOT_TEXT: Code = Code("not-text");
@@ -155,6 +158,8 @@ pub struct Migration {
     /// Whether the up section may hold a statement that starts with a word of [`is_control`]. Where it cannot, nobody
     /// has to read the file again to know.
     pub controls: bool,
+    /// The tables that the up section makes, drops and renames.
+    pub tables: Vec<TableChange>,
     /// The up section's span in the normalised text.
     pub up: Range<usize>,
     /// The down section's span; `None` where the file has none.

@@ -49,6 +49,21 @@ pub struct Token {
     pub open: bool,
 }
 
+/// The name that a token of a name stands for (<https://www.sqlite.org/lang_keywords.html>); SQLite takes strings as
+/// names, too.
+#[must_use]
+pub fn unquoted(token: &str) -> String {
+    let inner = |quote: char| {
+        token[quote.len_utf8()..token.len() - quote.len_utf8()].replace(&format!("{quote}{quote}"), &quote.to_string())
+    };
+    match token.chars().next() {
+        Some(quote @ ('"' | '`' | '\'')) if token.len() >= 2 && token.ends_with(quote) => inner(quote),
+        // Nothing can stand for the bracket that closes.
+        Some('[') if token.len() >= 2 && token.ends_with(']') => token[1..token.len() - 1].to_owned(),
+        _ => token.to_owned(),
+    }
+}
+
 /// Reads a text as tokens; together they cover it wholly, whatever it holds.
 #[must_use]
 pub fn tokens(text: &str) -> Tokens<'_> {

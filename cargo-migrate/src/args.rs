@@ -71,32 +71,38 @@ pub struct GlobalArgs {
     /// Use this Cargo.toml
     #[arg(long, global = true, value_name = "PATH", display_order = 900)]
     pub manifest_path: Option<PathBuf>,
-    /// Work on this package of the workspace
-    #[arg(short, long, global = true, value_name = "NAME", display_order = 901)]
-    pub package: Option<String>,
+    /// Work on this package of the workspace: a name, NAME@VERSION or a glob; may be repeated
+    #[arg(short, long, global = true, value_name = "SPEC", display_order = 901)]
+    pub package: Vec<String>,
+    /// Work on all packages of the workspace that have migrations
+    #[arg(long, global = true, display_order = 902)]
+    pub workspace: bool,
+    /// Leave this package out of --workspace; may be repeated
+    #[arg(long, global = true, value_name = "SPEC", display_order = 903)]
+    pub exclude: Vec<String>,
     /// Use this database: a configured name, or a URL
-    #[arg(short, long, global = true, value_name = "NAME|URL", display_order = 902)]
+    #[arg(short, long, global = true, value_name = "NAME|URL", display_order = 904)]
     pub database: Option<String>,
     /// Use this folder of migrations
-    #[arg(long, global = true, value_name = "DIR", display_order = 903)]
+    #[arg(long, global = true, value_name = "DIR", display_order = 905)]
     pub migrations: Option<PathBuf>,
     /// Keep the history under this name in the version table
-    #[arg(long, global = true, value_name = "KEY", display_order = 904)]
+    #[arg(long, global = true, value_name = "KEY", display_order = 906)]
     pub name: Option<String>,
     /// Print for a person or for a program
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json", display_order = 905)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json", display_order = 907)]
     pub format: Format,
     /// Say nothing but warnings, errors and results
-    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 906)]
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 908)]
     pub quiet: bool,
     /// Say more; twice for still more
-    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 907)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 909)]
     pub verbose: u8,
     /// Colour the output
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = true, value_name = "auto|always|never", display_order = 908)]
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = true, value_name = "auto|always|never", display_order = 910)]
     pub color: Color,
     /// Wait this long for a locked database
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds, display_order = 909)]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds, display_order = 911)]
     pub wait: Option<Duration>,
 }
 
@@ -239,8 +245,29 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     let program = args.next().unwrap_or_else(|| OsString::from("cargo-migrate"));
     let first = args.next().filter(|first| first != OsStr::new("migrate"));
     let line: Vec<OsString> = std::iter::once(program).chain(first).chain(args).collect();
-    let mut matches = Cli::command().color(colors(&line)).try_get_matches_from(line)?;
-    Cli::from_arg_matches_mut(&mut matches)
+    let mut matches = command().color(colors(&line)).try_get_matches_from(line)?;
+    // Before the command and behind it: `cargo migrate -p shop upgrade -p queue` is about both.
+    let added = |id: &str| -> Vec<String> {
+        let levels = [Some(&matches), matches.subcommand().map(|(_, matches)| matches)];
+        levels.into_iter().flatten().flat_map(|it| it.get_many::<String>(id).into_iter().flatten()).cloned().collect()
+    };
+    let (package, exclude) = (added("package"), added("exclude"));
+    let mut cli = Cli::from_arg_matches_mut(&mut matches)?;
+    cli.global.package = package;
+    cli.global.exclude = exclude;
+    Ok(cli)
+}
+
+/// The definition that lines are read with. Of a global flag that stands in both places clap keeps one, so those that
+/// add up are flags of the program and of each command instead.
+fn command() -> clap::Command {
+    let adds_up = |arg: &clap::Arg| matches!(arg.get_id().as_str(), "package" | "exclude");
+    let command = Cli::command();
+    let added: Vec<_> =
+        command.get_arguments().filter(|arg| adds_up(arg)).map(|arg| arg.clone().global(false)).collect();
+    command
+        .mut_args(|arg| if adds_up(&arg) { arg.global(false) } else { arg })
+        .mut_subcommands(|command| command.args(&added))
 }
 
 /// What `--color` says, found before the line is read: an error in the line has a colour too.

@@ -11,6 +11,7 @@ pub mod drawing;
 pub mod edit;
 pub mod generate;
 pub mod init;
+pub mod lanes;
 pub mod look;
 pub mod merge;
 pub mod past;
@@ -26,11 +27,13 @@ pub mod safeguard;
 pub mod schema;
 pub mod scratch;
 pub mod seal;
+pub mod several;
 pub mod splice;
+pub mod status;
 pub mod sync;
 pub mod trust;
 
-use crate::app::App;
+use crate::app::{App, Purpose};
 use crate::args::{Command, Format};
 use crate::failure::{Failure, Result};
 
@@ -59,7 +62,7 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Stamp(args) => record::stamp(app, args),
         Command::EnsureVersion(args) => record::ensure_version(app, args),
         Command::Reset(args) => reset::reset(app, args),
-        Command::Status(_) => look::status(app),
+        Command::Status(_) => status::status(app),
         Command::Current(args) => look::current(app, args),
         Command::History(args) => look::history(app, args),
         Command::Heads(_) => look::heads(app),
@@ -70,8 +73,10 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Repair(args) => repair::repair(app, args),
         Command::Check(args) => check::check(app, args),
         Command::Test(args) => rehearse::test(app, args),
-        Command::Verify(_) => trust::verify(app),
-        Command::Seal(args) => seal::seal(app, args),
+        Command::Verify(_) => several::each_package(app, "verify", Purpose::Look, trust::verify),
+        Command::Seal(args) => {
+            several::each_package(app, "seal", Purpose::Change, |app, opened| seal::seal(app, args, opened))
+        }
         Command::Lock(_) => trust::lock(app),
         Command::Backup(args) => backup::backup(app, args),
         Command::Backups(_) => backup::backups(app),

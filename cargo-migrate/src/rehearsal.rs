@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use build_support::migration::Directives;
 use build_support::problem::{Code, Problem, printable};
-use migrate_runtime::plan::IRREVERSIBLE;
+use migrate_runtime::plan::{At, IRREVERSIBLE};
 use migrate_runtime::runner::FOREIGN_KEYS;
 
 use self::stage::Stage;
@@ -70,7 +70,9 @@ pub enum Verdict {
 /// What a rehearsal found of one revision.
 #[derive(Clone, Debug)]
 pub struct Rehearsed {
-    /// Its id.
+    /// The key of its package.
+    pub package: String,
+    /// Its id, with its package where there are several.
     pub revision: String,
     /// The way up.
     pub up: Way,
@@ -95,9 +97,10 @@ pub struct Rehearsed {
 }
 
 impl Rehearsed {
-    fn of(revision: String) -> Self {
+    fn of(package: &str, revision: String) -> Self {
         let untried = || Way::Untried("not tried");
         Self {
+            package: package.to_owned(),
             revision,
             up: untried(),
             down: untried(),
@@ -172,19 +175,21 @@ pub fn rehearse(
     app: App<'_>,
     opened: &Opened,
     start: Start<'_>,
-    revisions: &[usize],
+    revisions: &[At],
     interrupts: &Interrupts,
     observer: &mut dyn FnMut(usize, &str),
 ) -> Result<Rehearsal> {
-    let fresh = |tried: usize| Stage::at(app, opened, (start, interrupts), revisions, tried);
+    let packages = opened.packages()?;
+    let fresh = |tried: usize| Stage::at(app, (opened, &packages), (start, interrupts), revisions, tried);
     let mut stage = fresh(0)?;
     let mut found: Vec<Rehearsed> = Vec::new();
     let mut faulty: Option<Copy> = None;
     for (number, at) in revisions.iter().enumerate() {
-        observer(number, opened.graph.lineage().id(*at).as_str());
+        let package = packages.all()[at.0];
+        observer(number, &opened.named(package.key, packages.id(*at).as_str()));
         let mut rehearsed = stage.rehearse(*at, &|| fresh(number))?;
         let (safe, went_up) = (rehearsed.is_safe(), rehearsed.up.is_done());
-        if is_as_new(&rehearsed, &opened.graph.migration(*at).directives) {
+        if is_as_new(&rehearsed, &package.graph.migration(at.1).directives) {
             found.push(rehearsed);
             continue;
         }

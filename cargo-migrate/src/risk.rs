@@ -109,15 +109,16 @@ fn text(
     step: &Step,
     down_from: Option<DownFrom>,
 ) -> Result<Option<String>> {
-    let file = opened.graph.find(step.id.as_str());
+    let package = opened.package(&step.package);
+    let file = package.and_then(|package| Some((package, package.graph.find(step.id.as_str())?)));
     if step.direction == Direction::Upgrade {
-        let Some(file) = file else { return Ok(None) };
-        return Ok(Some(opened.directory.text(file)?[file.up.clone()].to_owned()));
+        let Some((package, file)) = file else { return Ok(None) };
+        return Ok(Some(package.directory.text(file)?[file.up.clone()].to_owned()));
     }
-    if let (Some(DownFrom::File), Some(file)) = (down_from, file) {
+    if let (Some(DownFrom::File), Some((package, file))) = (down_from, file) {
         let down = file.down.clone();
-        return down.map(|down| Ok(opened.directory.text(file)?[down].to_owned())).transpose();
+        return down.map(|down| Ok(package.directory.text(file)?[down].to_owned())).transpose();
     }
     let mut store = Store::new(connection, opened.project.settings().version_table.as_str());
-    store.stored_down(opened.project.key(), &step.id).map_err(|error| Failure::from(store_problem(&error)))
+    store.stored_down(&step.package, &step.id).map_err(|error| Failure::from(store_problem(&error)))
 }

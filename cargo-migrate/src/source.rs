@@ -10,7 +10,7 @@ use build_support::target;
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::history::History;
 use migrate_runtime::plan::{self, Plan};
-use migrate_runtime::runner::{self, Files, Options};
+use migrate_runtime::runner::{self, Options};
 use rusqlite::Connection;
 
 use crate::app::{App, Opened};
@@ -152,21 +152,23 @@ pub fn replay(app: App<'_>, opened: &Opened, revisions: &[usize]) -> Result<Conn
     let mut connection = scratch::empty()?;
     let now = || app.now();
     let options = Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"));
-    let files = Files { graph: &opened.graph, directory: &opened.directory };
+    let files = opened.files();
     let planner = |history: &History| {
-        let key = opened.project.key();
+        let packages = opened.packages()?;
         let mut steps = Vec::new();
         for at in revisions {
             let id = opened.graph.lineage().id(*at).as_str();
-            steps.extend(plan::upgrade_from(key, &opened.graph, history, id)?.steps);
+            let mut targets = vec![None; packages.all().len()];
+            targets[0] = Some(id);
+            steps.extend(packages.upgrade(history, &targets)?.steps);
         }
         // Two revisions may stand on the same ones.
         let mut seen = std::collections::HashSet::new();
-        steps.retain(|step: &plan::Step| seen.insert(step.id.clone()));
-        Ok(Plan { package: key.to_owned(), steps })
+        steps.retain(|step: &plan::Step| seen.insert((step.package.clone(), step.id.clone())));
+        Ok(Plan { steps })
     };
     let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
-    let run = runner::run(&mut driver, files, &planner, &options, &mut |_| {});
+    let run = runner::run(&mut driver, &files, &planner, &options, &mut |_| {});
     drop(driver);
     run.map_err(|stopped| {
         let in_scratch =

@@ -121,11 +121,11 @@ pub trait Driver {
     /// What the database says; a record that is not there.
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError>;
 
-    /// Brings the newest row's count and schema hash up to date.
+    /// Brings the count and the schema hash of each package's newest row up to date.
     ///
     /// # Errors
     /// What the database says.
-    fn finish(&mut self, package: &str) -> Result<(), StoreError>;
+    fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError>;
 
     /// Looks, once, at the foreign keys that are broken already, before statements that may break more. `rows` says
     /// whether rows have to be looked at, or the tables' definitions alone.

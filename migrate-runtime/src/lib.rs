@@ -39,7 +39,7 @@ pub mod statement;
 mod testing;
 
 pub use build_support;
-pub use migrations::Migrations;
+pub use migrations::{Joined, Migrations};
 
 #[doc(hidden)]
 pub use migrate_macros::embed as __embed;

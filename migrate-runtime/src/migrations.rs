@@ -182,7 +182,22 @@ impl Migrations {
     /// A run with settings: a wait, an observer, a policy for a database that is ahead.
     #[must_use]
     pub fn migrator(&self) -> Migrator<'_> {
-        Migrator::new(self)
+        Migrator::new(vec![self])
+    }
+
+    /// The migrations of several packages that share one database, such as those of libraries that own tables. They are
+    /// applied together, in the order that their `depends` ask for.
+    ///
+    /// ```no_run
+    /// # mod accounts { pub static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::Migrations::embedded("accounts", "m", &[], None); }
+    /// # mod billing { pub static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::Migrations::embedded("billing", "m", &[], None); }
+    /// use migrate_runtime::{Joined, Migrations};
+    ///
+    /// static MIGRATIONS: Joined<2> = Migrations::join([&accounts::MIGRATIONS, &billing::MIGRATIONS]);
+    /// ```
+    #[must_use]
+    pub const fn join<const N: usize>(parts: [&'static Self; N]) -> Joined<N> {
+        Joined { parts }
     }
 
     /// What tells these migrations from others in this process.
@@ -219,6 +234,56 @@ impl Migrations {
                 && row.seal == head
                 && usize::try_from(row.count).is_ok_and(|count| count == self.revisions.len())
         }))
+    }
+}
+
+/// The migrations of several packages that share one database; [`Migrations::join`] makes them. A run of one part alone,
+/// a downgrade for instance, goes through that part.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined<const N: usize> {
+    parts: [&'static Migrations; N],
+}
+
+impl<const N: usize> Joined<N> {
+    /// The parts, as they were joined.
+    #[must_use]
+    pub const fn parts(&self) -> &[&'static Migrations; N] {
+        &self.parts
+    }
+
+    /// Applies what is pending in all packages, as one transaction. When all is applied this costs one look-up for each.
+    ///
+    /// # Errors
+    /// As [`Migrations::upgrade`]; besides, a circle of dependencies, a dependency on a package that is not among the
+    /// parts and not applied, and two parts that make the same table.
+    pub fn upgrade(&self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
+        self.migrator().upgrade(connection)
+    }
+
+    /// As [`Migrations::verify`], for all parts.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify(&self, connection: &mut dyn Connection) -> Result<(), Error> {
+        self.migrator().verify(connection)
+    }
+
+    /// How the database stands to each part, in their order. Nothing is written.
+    ///
+    /// # Errors
+    /// A version table that cannot be read.
+    pub fn status(&self, connection: &mut dyn Connection) -> Result<[Status; N], Error> {
+        let mut all = [const { Status { applied: Vec::new(), pending: Vec::new(), ahead: Vec::new() } }; N];
+        for (status, part) in all.iter_mut().zip(self.parts) {
+            *status = part.status(connection)?;
+        }
+        Ok(all)
+    }
+
+    /// A run with settings: a wait, an observer, a policy for a database that is ahead.
+    #[must_use]
+    pub fn migrator(&self) -> Migrator<'_> {
+        Migrator::new(self.parts.to_vec())
     }
 }
 

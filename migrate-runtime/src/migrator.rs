@@ -11,9 +11,9 @@ use build_support::verify::EDITED_COMMENTS;
 use crate::connection::Connection;
 use crate::driver::sqlite::SqliteDriver;
 use crate::event::Event;
-use crate::history::History;
+use crate::history::{AppliedRevision, History};
 use crate::migrations::{AHEAD, BEHIND, Error, Migrations, Outcome, Status};
-use crate::plan::{self, Plan, UNKNOWN_APPLIED};
+use crate::plan::{self, Package, Packages, Plan, UNKNOWN_APPLIED};
 use crate::runner::{self, BUSY, DownFrom, Files, Options, database_problem, store_problem};
 use crate::sqlite::Store;
 
@@ -63,7 +63,7 @@ pub struct GoBack {
 /// # }
 /// ```
 pub struct Migrator<'a> {
-    migrations: &'a Migrations,
+    parts: Vec<&'a Migrations>,
     wait: Duration,
     version_table: String,
     if_ahead: IfAhead,
@@ -77,9 +77,9 @@ impl std::fmt::Debug for Migrator<'_> {
 }
 
 impl<'a> Migrator<'a> {
-    pub(crate) fn new(migrations: &'a Migrations) -> Self {
+    pub(crate) fn new(parts: Vec<&'a Migrations>) -> Self {
         Self {
-            migrations,
+            parts,
             wait: Duration::from_secs(30),
             version_table: "_cargo_migrate".to_owned(),
             if_ahead: IfAhead::Refuse,
@@ -122,56 +122,57 @@ impl<'a> Migrator<'a> {
     /// As there.
     pub fn upgrade(mut self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
         self.check(connection)?;
-        let table = self.version_table.clone();
-        if self.patiently(|| self.migrations.is_at_head(&mut Store::new(connection, &table)))? {
+        if self.is_at_head(connection)? {
             return Ok(Outcome::default());
         }
-        let graph = self.migrations.graph()?;
-        let ahead = ahead(self.migrations.package(), &graph, &self.history(connection)?);
+        let graphs = self.graphs()?;
+        let packages = self.packages(&graphs)?;
+        let ahead = ahead(&packages, &self.history(connection)?);
         if !ahead.is_empty() {
             match self.if_ahead.clone() {
                 IfAhead::Refuse => return Err(ahead_problem(&ahead).into()),
-                IfAhead::Warn => return self.go_on(connection, &graph, ahead),
-                IfAhead::GoBack(allowed) => return self.go_back(connection, &graph, &ahead, &allowed),
+                IfAhead::Warn => return self.go_on(connection, &packages, ahead),
+                IfAhead::GoBack(allowed) => return self.go_back(connection, &packages, &ahead, &allowed),
             }
         }
-        let package = self.migrations.package();
+        let targets = vec![Some("heads"); self.parts.len()];
         let planner = |history: &History| {
-            let problems = objections(package, &graph, history);
-            if problems.is_empty() { plan::upgrade_from(package, &graph, history, "heads") } else { Err(problems) }
+            let problems = objections(&packages, history);
+            if problems.is_empty() { packages.upgrade(history, &targets) } else { Err(problems) }
         };
-        self.run(connection, &graph, &planner)
+        self.run(connection, &packages, &planner)
     }
 
-    /// As [`Migrations::downgrade_to`].
+    /// As [`Migrations::downgrade_to`]. Of several packages only `base` can be the target: name a revision to the one that
+    /// has it.
     ///
     /// # Errors
     /// As there.
     pub fn downgrade_to(mut self, connection: &mut dyn Connection, target: &str) -> Result<Outcome, Error> {
         self.check(connection)?;
-        let graph = self.migrations.graph()?;
-        let package = self.migrations.package();
-        let planner = |history: &History| plan::downgrade(package, &graph, history, target);
-        self.run(connection, &graph, &planner)
+        let graphs = self.graphs()?;
+        let packages = self.packages(&graphs)?;
+        let targets = vec![Some(target); self.parts.len()];
+        let planner = |history: &History| packages.downgrade(history, &targets);
+        self.run(connection, &packages, &planner)
     }
 
-    /// As [`Migrations::status`].
+    /// As [`Migrations::status`]; of several packages all revisions, in the order of an upgrade.
     ///
     /// # Errors
     /// As there.
     pub fn status(self, connection: &mut dyn Connection) -> Result<Status, Error> {
-        let graph = self.migrations.graph()?;
         let history = self.history(connection)?;
-        let package = self.migrations.package();
-        let lineage = graph.lineage();
-        let applied = plan::applied(package, lineage, &history);
-        let pending = lineage.order().iter().filter(|at| !applied[**at]).map(|at| lineage.id(*at).clone()).collect();
-        let known = history
-            .of(package)
-            .filter(|row| !row.is_half_way())
-            .map(|row| row.id.clone())
-            .filter(|id| graph.find(id.as_str()).is_some());
-        Ok(Status { applied: known.collect(), pending, ahead: ahead(package, &graph, &history) })
+        let graphs = self.graphs()?;
+        let packages = self.packages(&graphs)?;
+        let known = |row: &&AppliedRevision| {
+            packages.all().iter().any(|it| it.key == row.package && it.graph.find(row.id.as_str()).is_some())
+        };
+        Ok(Status {
+            applied: history.settled().rows().iter().filter(known).map(|row| row.id.clone()).collect(),
+            pending: lacking(&packages, &history),
+            ahead: ahead(&packages, &history),
+        })
     }
 
     /// As [`Migrations::verify`].
@@ -179,27 +180,45 @@ impl<'a> Migrator<'a> {
     /// # Errors
     /// As there.
     pub fn verify(self, connection: &mut dyn Connection) -> Result<(), Error> {
-        let table = self.version_table.clone();
-        if self.patiently(|| self.migrations.is_at_head(&mut Store::new(connection, &table)))? {
+        if self.is_at_head(connection)? {
             return Ok(());
         }
-        let graph = self.migrations.graph()?;
+        let graphs = self.graphs()?;
+        let packages = self.packages(&graphs)?;
         let history = self.history(connection)?;
-        let package = self.migrations.package();
-        let problems = objections(package, &graph, &history);
+        let problems = objections(&packages, &history);
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        let lineage = graph.lineage();
-        let applied = plan::applied(package, lineage, &history);
-        let lacking: Vec<&RevisionId> =
-            lineage.order().iter().filter(|at| !applied[**at]).map(|at| lineage.id(*at)).collect();
+        let lacking = lacking(&packages, &history);
         if lacking.is_empty() {
             return Ok(());
         }
-        Err(Problem::new(BEHIND, format!("this database lacks {}", listed(&lacking)))
+        Err(Problem::new(BEHIND, format!("this database lacks {}", listed(&lacking.iter().collect::<Vec<_>>())))
             .help("run `cargo migrate upgrade`, or let the program do it: `MIGRATIONS.upgrade(…)`")
             .into())
+    }
+
+    /// Whether a look at each package's newest row says that all is applied and nothing else.
+    fn is_at_head(&self, connection: &mut dyn Connection) -> Result<bool, Error> {
+        for part in &self.parts {
+            if !self.patiently(|| part.is_at_head(&mut Store::new(connection, &self.version_table)))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn graphs(&self) -> Result<Vec<RevisionGraph>, Error> {
+        self.parts.iter().map(|part| part.graph()).collect()
+    }
+
+    fn packages<'g>(&self, graphs: &'g [RevisionGraph]) -> Result<Packages<'g>, Error>
+    where
+        'a: 'g,
+    {
+        let all = self.parts.iter().zip(graphs).map(|(part, graph)| Package { key: part.package(), graph });
+        Ok(Packages::new(all.collect())?)
     }
 
     fn check(&self, connection: &mut dyn Connection) -> Result<(), Error> {
@@ -237,14 +256,19 @@ impl<'a> Migrator<'a> {
     fn run(
         &mut self,
         connection: &mut dyn Connection,
-        graph: &RevisionGraph,
+        packages: &Packages<'_>,
         planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>,
     ) -> Result<Outcome, Error> {
         let options =
             Options { down_from: Some(DownFrom::Stored), ..Options::new(self.wait, &now, env!("CARGO_PKG_VERSION")) };
         let mut driver = SqliteDriver::new(connection, &self.version_table);
-        let files = Files { graph, directory: self.migrations };
-        let report = runner::run(&mut driver, files, planner, &options, &mut self.observer)
+        let files: Vec<Files<'_>> = packages
+            .all()
+            .iter()
+            .zip(&self.parts)
+            .map(|(package, part)| Files { package: package.key, graph: package.graph, directory: *part })
+            .collect();
+        let report = runner::run(&mut driver, &files, planner, &options, &mut self.observer)
             .map_err(|stopped| Error::from(stopped.problems))?;
         let done = report.done.into_iter().map(|(step, _)| step.id).collect();
         Ok(Outcome { done, ahead: Vec::new() })
@@ -254,16 +278,14 @@ impl<'a> Migrator<'a> {
     fn go_on(
         &mut self,
         connection: &mut dyn Connection,
-        graph: &RevisionGraph,
+        packages: &Packages<'_>,
         ahead: Vec<RevisionId>,
     ) -> Result<Outcome, Error> {
-        let package = self.migrations.package();
         let history = self.history(connection)?;
-        let mut problems = plan::check_history(package, graph, &history, "this database");
-        problems.retain(|problem| ![EDITED_COMMENTS, UNKNOWN_APPLIED].contains(&problem.code()));
-        let missing = plan::applied(package, graph.lineage(), &history).iter().position(|applied| !applied);
-        if let Some(at) = missing {
-            problems.push(ahead_problem(&ahead).note(format!("it lacks `{}` all the same", graph.lineage().id(at))));
+        let mut problems = differences(packages, &history);
+        problems.retain(|problem| problem.code() != UNKNOWN_APPLIED);
+        if let Some(missing) = lacking(packages, &history).first() {
+            problems.push(ahead_problem(&ahead).note(format!("it lacks `{missing}` all the same")));
         }
         if !problems.is_empty() {
             return Err(problems.into());
@@ -275,7 +297,7 @@ impl<'a> Migrator<'a> {
     fn go_back(
         &mut self,
         connection: &mut dyn Connection,
-        graph: &RevisionGraph,
+        packages: &Packages<'_>,
         ahead: &[RevisionId],
         allowed: &GoBack,
     ) -> Result<Outcome, Error> {
@@ -289,22 +311,34 @@ impl<'a> Migrator<'a> {
             .into());
         }
         back_up(connection, &allowed.backup)?;
-        let package = self.migrations.package();
         let planner = |history: &History| {
-            let now = self::ahead(package, graph, history);
+            let now = self::ahead(packages, history);
             if now.iter().any(|id| !allowed_here(id)) {
                 return Err(vec![ahead_problem(&now)]);
             }
-            let rows = history.of(package).rev().filter(|row| now.contains(&row.id));
-            Ok(Plan { package: package.to_owned(), steps: rows.map(plan::downgrade_step).collect() })
+            let steps = history.rows().iter().rev().filter(|row| is_ahead(packages, row)).map(plan::downgrade_step);
+            Ok(Plan { steps: steps.collect() })
         };
-        self.run(connection, graph, &planner)
+        self.run(connection, packages, &planner)
     }
 }
 
+/// Whether a row is one of these packages' and not known to them.
+fn is_ahead(packages: &Packages<'_>, row: &AppliedRevision) -> bool {
+    let of = packages.all().iter().find(|package| package.key == row.package);
+    of.is_some_and(|package| package.graph.find(row.id.as_str()).is_none())
+}
+
 /// What the database has and the program does not know, in the order of application.
-fn ahead(package: &str, graph: &RevisionGraph, history: &History) -> Vec<RevisionId> {
-    history.of(package).map(|row| row.id.clone()).filter(|id| graph.find(id.as_str()).is_none()).collect()
+fn ahead(packages: &Packages<'_>, history: &History) -> Vec<RevisionId> {
+    history.rows().iter().filter(|row| is_ahead(packages, row)).map(|row| row.id.clone()).collect()
+}
+
+/// What the database has not, in the order of an upgrade.
+fn lacking(packages: &Packages<'_>, history: &History) -> Vec<RevisionId> {
+    let applied = packages.applied(history);
+    let missing = packages.order().iter().filter(|at| !applied[at.0][at.1]);
+    missing.map(|at| packages.id(*at).clone()).collect()
 }
 
 fn ahead_problem(ahead: &[RevisionId]) -> Problem {
@@ -315,12 +349,21 @@ fn ahead_problem(ahead: &[RevisionId]) -> Problem {
         .help("or take the database back first, from the newer sources: `cargo migrate downgrade`")
 }
 
-/// What speaks against an upgrade. A difference in comments alone never stops a program that is already shipped.
-fn objections(package: &str, graph: &RevisionGraph, history: &History) -> Vec<Problem> {
-    let mut problems = plan::check_history(package, graph, history, "this database");
+/// Where the history is not what the program carries. A difference in comments alone never stops a program that is
+/// already shipped.
+fn differences(packages: &Packages<'_>, history: &History) -> Vec<Problem> {
+    let all = packages.all().iter();
+    let mut problems: Vec<Problem> =
+        all.flat_map(|package| plan::check_history(package.key, package.graph, history, "this database")).collect();
     problems.retain(|problem| problem.code() != EDITED_COMMENTS);
+    problems
+}
+
+/// What speaks against an upgrade.
+fn objections(packages: &Packages<'_>, history: &History) -> Vec<Problem> {
+    let problems = differences(packages, history);
     let unknown = problems.iter().any(|problem| problem.code() == UNKNOWN_APPLIED);
-    if unknown { vec![ahead_problem(&ahead(package, graph, history))] } else { problems }
+    if unknown { vec![ahead_problem(&ahead(packages, history))] } else { problems }
 }
 
 /// Copies the database to a new file (<https://www.sqlite.org/lang_vacuum.html#vacuuminto>).

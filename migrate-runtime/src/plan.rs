@@ -1,6 +1,7 @@
 //! Planning: a graph, a history and a target in, a [`Plan`] out. Nothing is opened, read or printed here.
 
 mod interrupted;
+mod packages;
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +17,7 @@ use crate::history::{AppliedRevision, History};
 
 pub use self::interrupted::interrupted;
 pub(crate) use self::interrupted::with_ways_out;
+pub use self::packages::{At, DUPLICATE_PACKAGE, MISSING_DEPENDENCY, Package, Packages};
 
 /// The database has revisions that this checkout has not.
 pub const UNKNOWN_APPLIED: Code = Code("unknown-applied");
@@ -48,6 +50,8 @@ pub enum Direction {
 pub struct Step {
     /// Which way.
     pub direction: Direction,
+    /// The key of the package whose revision it is.
+    pub package: String,
     /// The revision.
     pub id: RevisionId,
     /// What it is for.
@@ -63,11 +67,9 @@ pub struct Step {
 }
 
 /// What a run will do, step by step. The plan that is shown is the plan that is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The package whose revisions move.
-    pub package: String,
-    /// The steps, in order.
+    /// The steps, in order; they may be of several packages.
     pub steps: Vec<Step>,
 }
 
@@ -78,6 +80,18 @@ impl Plan {
         self.steps.len() > 1 && self.steps.iter().any(|step| step.directives.splits_run())
             || self.steps.iter().any(|step| step.directives.no_transaction)
     }
+
+    /// The keys of the packages whose revisions move, each once, in the order of their first steps.
+    #[must_use]
+    pub fn packages(&self) -> Vec<&str> {
+        packages(&self.steps)
+    }
+}
+
+/// The packages of some steps, each once.
+pub(crate) fn packages(steps: &[Step]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    steps.iter().map(|step| step.package.as_str()).filter(|package| seen.insert(*package)).collect()
 }
 
 /// The hashes of a migration as its graph has them.
@@ -87,12 +101,13 @@ pub fn hashes(graph: &RevisionGraph, at: usize) -> Hashes {
     Hashes { checksum: migration.checksum, statements: migration.statements, seal: graph.seal(at) }
 }
 
-/// The step that applies a revision.
+/// The step that applies a revision of a package.
 #[must_use]
-pub fn upgrade_step(graph: &RevisionGraph, at: usize) -> Step {
+pub fn upgrade_step(package: &str, graph: &RevisionGraph, at: usize) -> Step {
     let migration = graph.migration(at);
     Step {
         direction: Direction::Upgrade,
+        package: package.to_owned(),
         id: migration.id.clone(),
         message: migration.message.clone(),
         parents: graph.lineage().parents(at).iter().map(|parent| graph.lineage().id(*parent).clone()).collect(),
@@ -107,6 +122,7 @@ pub fn upgrade_step(graph: &RevisionGraph, at: usize) -> Step {
 pub fn downgrade_step(row: &AppliedRevision) -> Step {
     Step {
         direction: Direction::Downgrade,
+        package: row.package.clone(),
         id: row.id.clone(),
         message: row.message.clone(),
         parents: row.parents.clone(),
@@ -186,9 +202,9 @@ pub fn upgrade_from(
     target: &str,
 ) -> Result<Plan, Vec<Problem>> {
     let steps: Vec<Step> =
-        pending(package, graph, history, target)?.into_iter().map(|at| upgrade_step(graph, at)).collect();
-    let problems = missing_dependencies(package, &steps, history);
-    if problems.is_empty() { Ok(Plan { package: package.to_owned(), steps }) } else { Err(problems) }
+        pending(package, graph, history, target)?.into_iter().map(|at| upgrade_step(package, graph, at)).collect();
+    let problems = missing_dependencies(&steps, history);
+    if problems.is_empty() { Ok(Plan { steps }) } else { Err(problems) }
 }
 
 /// The revisions that an upgrade to a target would apply, in order.
@@ -247,17 +263,19 @@ fn too_many(steps: i64, there_are: usize, what: &str) -> Problem {
     .help("`cargo migrate status` shows what is applied and what is pending")
 }
 
-fn missing_dependencies(package: &str, steps: &[Step], history: &History) -> Vec<Problem> {
+/// What upgrade steps need of packages that have no step among them and no applied revision either.
+fn missing_dependencies(steps: &[Step], history: &History) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut elsewhere = None;
+    let mut there = None;
     for step in steps {
         for text in &step.depends {
-            let Some((other, id)) = text.split_once('/').filter(|(other, _)| *other != package) else { continue };
-            let applied: &HashSet<(&str, &str)> = elsewhere.get_or_insert_with(|| {
+            let Some((other, id)) = text.split_once('/').filter(|(other, _)| *other != step.package) else { continue };
+            let there: &HashSet<(&str, &str)> = there.get_or_insert_with(|| {
                 let rows = history.rows().iter().filter(|row| !row.is_half_way());
-                rows.map(|row| (row.package.as_str(), row.id.as_str())).collect()
+                let applied = rows.map(|row| (row.package.as_str(), row.id.as_str()));
+                applied.chain(steps.iter().map(|step| (step.package.as_str(), step.id.as_str()))).collect()
             });
-            if !applied.contains(&(other, id)) {
+            if !there.contains(&(other, id)) {
                 problems.push(
                     Problem::new(
                         DEPENDENCY_NOT_APPLIED,
@@ -321,7 +339,29 @@ fn joined(package: &str, graph: &RevisionGraph, history: &History) -> Result<Lin
 /// # Errors
 /// A target that cannot be or is not applied, an irreversible revision, another package that stands in the way.
 pub fn downgrade(package: &str, graph: &RevisionGraph, history: &History, target: &str) -> Result<Plan, Vec<Problem>> {
-    let rows: Vec<&AppliedRevision> = history.of(package).collect();
+    downgrade_of(&coming_off(package, graph, history, target)?, history)
+}
+
+/// The plan that takes these rows off, in this order.
+///
+/// # Errors
+/// An irreversible revision, another package that would stand on nothing.
+pub fn downgrade_of(rows: &[&AppliedRevision], history: &History) -> Result<Plan, Vec<Problem>> {
+    let problems = objections(rows, history);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Plan { steps: rows.iter().map(|row| downgrade_step(row)).collect() })
+}
+
+/// The rows of a package that a downgrade takes off, the latest applied first.
+fn coming_off<'h>(
+    package: &str,
+    graph: &RevisionGraph,
+    history: &'h History,
+    target: &str,
+) -> Result<Vec<&'h AppliedRevision>, Vec<Problem>> {
+    let rows: Vec<&AppliedRevision> = history.rows().iter().filter(|row| row.package == package).collect();
     if let Some(row) = rows.iter().find(|row| row.is_half_way()) {
         return Err(vec![interrupted(row)]);
     }
@@ -368,21 +408,16 @@ pub fn downgrade(package: &str, graph: &RevisionGraph, history: &History, target
             ]);
         }
     };
-    let coming_off: Vec<&AppliedRevision> =
-        rows.into_iter().rev().filter(|row| lineage.find(row.id.as_str()).is_some_and(|at| off[at])).collect();
-    let problems = objections(package, &coming_off, history);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    Ok(Plan { package: package.to_owned(), steps: coming_off.into_iter().map(downgrade_step).collect() })
+    Ok(rows.into_iter().rev().filter(|row| lineage.find(row.id.as_str()).is_some_and(|at| off[at])).collect())
 }
 
-fn objections(package: &str, coming_off: &[&AppliedRevision], history: &History) -> Vec<Problem> {
+fn objections(coming_off: &[&AppliedRevision], history: &History) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut depended: HashMap<String, Vec<String>> = HashMap::new();
-    for row in history.rows().iter().filter(|row| row.package != package) {
-        for text in &row.depends {
-            depended.entry(text.clone()).or_default().push(format!("{}/{}", printable(&row.package), row.id));
+    let off: HashSet<(&str, &str)> = coming_off.iter().map(|row| (row.package.as_str(), row.id.as_str())).collect();
+    let mut standing: HashMap<(&str, &str), Vec<&AppliedRevision>> = HashMap::new();
+    for row in history.rows().iter().filter(|row| !off.contains(&(row.package.as_str(), row.id.as_str()))) {
+        for on in row.depends.iter().filter_map(|text| text.split_once('/')).filter(|on| off.contains(on)) {
+            standing.entry(on).or_default().push(row);
         }
     }
     for row in coming_off {
@@ -392,13 +427,22 @@ fn objections(package: &str, coming_off: &[&AppliedRevision], history: &History)
                     .help("restore a backup that was made before it, or write a new revision that mends what it did"),
             );
         }
-        if let Some(others) = depended.get(&format!("{package}/{}", row.id)) {
-            problems.push(
-                Problem::new(DEPENDED_ON, format!("`{}` cannot come off: other packages stand on it", row.id))
-                    .note(others.join(", "))
-                    .help("take these off first"),
-            );
+        if let Some(others) = standing.get(&(row.package.as_str(), row.id.as_str())) {
+            problems.push(depended_on(row, others));
         }
     }
     problems
+}
+
+/// A revision that others stand on, with the way to take these off first: from the first one of each package on.
+fn depended_on(row: &AppliedRevision, others: &[&AppliedRevision]) -> Problem {
+    let names: Vec<String> = others.iter().map(|row| format!("{}/{}", printable(&row.package), row.id)).collect();
+    let mut problem = Problem::new(DEPENDED_ON, format!("`{}` cannot come off: other packages stand on it", row.id))
+        .note(names.join(", "));
+    let mut told = HashSet::new();
+    for other in others.iter().filter(|other| told.insert(other.package.as_str())) {
+        let package = printable(&other.package);
+        problem = problem.help(format!("take these off first: `cargo migrate downgrade {}-1 -p {package}`", other.id));
+    }
+    problem
 }

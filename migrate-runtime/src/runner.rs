@@ -1,12 +1,13 @@
 //! The one loop that moves a database. The command, an application and the tests go through it.
 //!
-//! `begin` waits for the runs of others, `section` finds and looks at the text that a step runs, `steps` runs and records it, `problems` puts what a
-//! database answers into words.
+//! `begin` waits for the runs of others, `section` finds and looks at the text that a step runs, `steps` runs and records it, `tables` knows which package makes which
+//! table, `problems` puts what a database answers into words.
 
 mod begin;
 mod problems;
 mod section;
 mod steps;
+mod tables;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::plan::{Plan, Step};
 
 pub use self::begin::{begin, under_way};
 pub use self::problems::{database_problem, store_problem};
+pub use self::tables::SAME_TABLE;
 
 /// A statement of a migration failed.
 pub const SQL_ERROR: Code = Code("sql-error");
@@ -135,9 +137,11 @@ impl From<Vec<Problem>> for Stopped {
     }
 }
 
-/// The files that a run takes its sections from.
+/// The files of a package that a run takes its sections from.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
+    /// The package's key in the version table.
+    pub package: &'a str,
     /// The graph that the plan was made from.
     pub graph: &'a RevisionGraph,
     /// Where their texts are.
@@ -167,7 +171,7 @@ impl Texts for Directory {
 /// Whatever stops the run; what it had not committed by then is rolled back.
 pub fn run(
     driver: &mut dyn Driver,
-    files: Files<'_>,
+    files: &[Files<'_>],
     planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>,
     options: &Options<'_>,
     observer: &mut dyn FnMut(Event<'_>),
@@ -187,7 +191,7 @@ pub fn run(
 
 struct Run<'a, 'o> {
     driver: &'a mut dyn Driver,
-    files: Files<'a>,
+    files: &'a [Files<'a>],
     options: &'a Options<'a>,
     observer: &'o mut dyn FnMut(Event<'_>),
     done: Vec<(Step, Duration)>,
@@ -202,7 +206,13 @@ fn one(problem: Problem) -> Vec<Problem> {
     vec![problem]
 }
 
-impl Run<'_, '_> {
+impl<'a> Run<'a, '_> {
+    /// The file of a step's revision and where its text is; none where this checkout has no such file.
+    fn file_of(&self, step: &Step) -> Option<(&'a Migration, &'a dyn Texts)> {
+        let files = self.files.iter().find(|files| files.package == step.package)?;
+        Some((files.graph.find(step.id.as_str())?, files.directory))
+    }
+
     fn begin(&mut self, enforcement: Enforcement) -> Done<()> {
         self.rows_seen = false;
         let observer = &mut *self.observer;
@@ -231,8 +241,9 @@ impl Run<'_, '_> {
         // Every statement is looked at before the first one runs.
         let reads = if units.len() > 1 || plan.is_split() { Reads::All } else { Reads::WhereUnknown };
         for step in &plan.steps {
-            self.preflight(&plan.package, step, reads)?;
+            self.preflight(step, reads)?;
         }
+        self.one_maker_each(&plan, &history)?;
         for (number, unit) in units.iter().enumerate() {
             let enforcement =
                 if unit[0].directives.foreign_keys_on { Enforcement::Immediate } else { Enforcement::Deferred };
@@ -240,7 +251,7 @@ impl Run<'_, '_> {
                 self.driver.rollback();
                 self.begin(enforcement)?;
                 let again = self.history()?;
-                if names(&again, &plan.package) != names(&history, &plan.package) {
+                if names(&again, &plan) != names(&history, &plan) {
                     return Err(one(Problem::new(
                         HISTORY_MOVED,
                         "another runner has moved the database's history between two commits of this run",
@@ -253,9 +264,9 @@ impl Run<'_, '_> {
             }
             self.driver.ensure_table().map_err(|error| one(store_problem(&error)))?;
             if unit[0].directives.no_transaction {
-                self.outside(&plan.package, &unit[0])?;
+                self.outside(&unit[0])?;
             } else {
-                self.inside(&plan.package, unit)?;
+                self.inside(unit)?;
             }
             history = self.history()?;
             if !self.options.dry_run && self.in_transaction()? {
@@ -316,8 +327,10 @@ fn units(plan: &Plan, per_revision: bool) -> Vec<&[Step]> {
     plan.steps.chunk_by(|a, b| !per_revision && !a.directives.splits_run() && !b.directives.splits_run()).collect()
 }
 
-fn names<'h>(history: &'h History, package: &'h str) -> BTreeSet<&'h RevisionId> {
-    history.of(package).map(|row| &row.id).collect()
+fn names<'h>(history: &'h History, plan: &Plan) -> BTreeSet<(&'h str, &'h RevisionId)> {
+    let packages = plan.packages();
+    let rows = history.rows().iter().filter(|row| packages.contains(&row.package.as_str()));
+    rows.map(|row| (row.package.as_str(), &row.id)).collect()
 }
 
 #[cfg(test)]
@@ -342,10 +355,10 @@ mod tests {
             plan::upgrade("app", &graph, history, "head", "`dev`")
         };
         let mut stored_down = |_: &str, _: &RevisionId| Ok(None);
-        let mut driver = RecordingDriver::new("app", "_m", &History::default(), &mut stored_down, None);
+        let mut driver = RecordingDriver::new(&["app"], "_m", &History::default(), &mut stored_down, None);
         let options = Options { per_revision, ..Options::new(Duration::ZERO, &String::new, "0") };
-        let files = Files { graph: &graph, directory: &directory };
-        let stopped = run(&mut driver, files, &planner, &options, &mut |_| {}).unwrap_err();
+        let files = [Files { package: "app", graph: &graph, directory: &directory }];
+        let stopped = run(&mut driver, &files, &planner, &options, &mut |_| {}).unwrap_err();
         assert_eq!(stopped.problems.iter().map(Problem::code).collect::<Vec<_>>(), [FILE_MOVED]);
         (stopped, driver.into_script())
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use build_support::migration::is_control;
-use build_support::token::{Token, TokenKind, tokens};
+use build_support::token::{Token, TokenKind, tokens, unquoted};
 
 /// A statement of a migration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,15 +155,7 @@ impl<'a> Words<'a> {
 
     /// A name without its quotes.
     pub(crate) fn bare(&self, at: usize) -> String {
-        let text = self.text(at);
-        match text.chars().next() {
-            Some(quote @ ('"' | '`' | '\'')) => {
-                let inner = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)).unwrap_or(text);
-                inner.replace(&format!("{quote}{quote}"), &quote.to_string())
-            }
-            Some('[') => text.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            _ => text.to_owned(),
-        }
+        unquoted(self.text(at))
     }
 
     /// The first tokens up to this one, in the whole text.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{
     DIRECTIVES, Dependency, Directives, INVALID_DIRECTIVE, Migration, Parents, UNCLOSED, UNKNOWN_DIRECTIVE, is_control,
-    marker,
+    marker, tables,
 };
 use crate::checksum::{Checksum, StatementsHash};
 use crate::problem::{Code, Place, Problem, nearest, printable};
@@ -164,6 +164,7 @@ impl<'a> Reader<'a> {
             statements: StatementsHash::of(self.text, up_tokens, directives.no_transaction, directives.foreign_keys_on),
             directives,
             controls: controls(self.text, up_tokens),
+            tables: tables::of(self.text, up_tokens),
             up,
             down,
             verify,

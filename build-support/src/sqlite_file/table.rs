@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::token::{TokenKind, tokens};
+use crate::token::{TokenKind, tokens, unquoted};
 
 use super::btree::{Tree, walk};
 use super::record::Value;
@@ -146,7 +146,7 @@ impl Definition {
         let constraint = ["constraint", "primary", "unique", "check", "foreign"].iter().any(|word| is(first, word));
         let mut name = String::new();
         if !constraint {
-            name = unquoted(first).ok_or("has a column without a name")?;
+            name = name_of(first).ok_or("has a column without a name")?;
             // The declared type is all that stands before the column's constraints (sections 2.3 and, for what is a
             // row id, https://www.sqlite.org/lang_createtable.html, section 5).
             let ends = [
@@ -216,7 +216,7 @@ impl Definition {
 /// The names in a key's list.
 fn key(rest: &[Piece<'_>]) -> Result<Vec<String>, &'static str> {
     let (list, _) = enclosed(rest).ok_or("has a key without columns")?;
-    split(list).map(|item| item.first().and_then(unquoted).ok_or("has a key without columns")).collect()
+    split(list).map(|item| item.first().and_then(name_of).ok_or("has a key without columns")).collect()
 }
 
 /// Cuts what starts with a parenthesis into its inside and what follows.
@@ -253,22 +253,9 @@ fn is((kind, text): &Piece<'_>, wanted: &str) -> bool {
     matches!(kind, TokenKind::Word | TokenKind::Mark) && text.eq_ignore_ascii_case(wanted)
 }
 
-/// A name without its quotes (<https://www.sqlite.org/lang_keywords.html>); SQLite takes a string for one too.
-fn unquoted((kind, text): &Piece<'_>) -> Option<String> {
-    match kind {
-        TokenKind::Word => Some((*text).to_owned()),
-        TokenKind::Quoted | TokenKind::Literal => {
-            let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '`' | '[' | '\''))?;
-            let inside = text.get(1..text.len().checked_sub(1)?)?;
-            // A doubled quote stands for one; nothing can stand for the bracket that closes.
-            Some(if quote == '[' {
-                inside.to_owned()
-            } else {
-                inside.replace(&format!("{quote}{quote}"), &quote.to_string())
-            })
-        }
-        _ => None,
-    }
+/// A name without its quotes.
+fn name_of((kind, text): &Piece<'_>) -> Option<String> {
+    matches!(kind, TokenKind::Word | TokenKind::Quoted | TokenKind::Literal).then(|| unquoted(text))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ fn read(line: &[&str]) -> Result<Cli, clap::Error> {
 #[test]
 fn the_definition_holds_together() {
     Cli::command().debug_assert();
+    command().debug_assert();
 }
 
 #[test]
@@ -76,6 +77,33 @@ fn global_flags_stand_before_or_after_the_command() {
     }
     assert!(read(&["cargo-migrate", "status", "--wait", "-1"]).is_err());
     assert!(read(&["cargo-migrate", "status", "--wait=NaN"]).is_err());
+}
+
+#[test]
+fn packages_add_up_wherever_they_stand() {
+    for line in [
+        &["cargo-migrate", "-p", "shop", "upgrade", "--package=queue"][..],
+        &["cargo-migrate", "upgrade", "-p", "shop", "-p", "queue"],
+        &["cargo-migrate", "-p", "shop", "-p", "queue", "upgrade"],
+    ] {
+        assert_eq!(read(line).unwrap().global.package, ["shop", "queue"], "{line:?}");
+    }
+    let line = ["cargo-migrate", "--exclude", "a", "status", "--workspace", "--exclude", "b*"];
+    let global = read(&line).unwrap().global;
+    assert_eq!((global.workspace, global.exclude), (true, vec!["a".to_owned(), "b*".to_owned()]));
+    assert!(read(&["cargo-migrate", "--workspace", "status"]).unwrap().global.workspace);
+}
+
+#[test]
+fn the_help_of_a_command_lists_the_flags_that_add_up_once() {
+    let help = read(&["cargo-migrate", "upgrade", "--help"]).unwrap_err().to_string();
+    for flag in ["-p, --package <SPEC>", "--exclude <SPEC>", "--workspace"] {
+        assert_eq!(help.matches(&format!("  {flag}")).count(), 1, "{help}");
+    }
+    let common = help.split("Common options:").nth(1).unwrap();
+    let at = |flag: &str| common.find(flag).unwrap();
+    assert!(at("--manifest-path") < at("--package") && at("--package") < at("--workspace"), "{help}");
+    assert!(at("--workspace") < at("--exclude") && at("--exclude") < at("--database"), "{help}");
 }
 
 #[test]

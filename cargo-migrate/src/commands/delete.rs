@@ -7,7 +7,7 @@ use build_support::problem::{Code, Problem, printable};
 use build_support::revision::RevisionId;
 use build_support::target;
 use migrate_runtime::history::History;
-use migrate_runtime::plan::{self, Plan, downgrade_step};
+use migrate_runtime::plan::{self, Plan};
 use serde_json::json;
 
 use crate::app::{App, Opened};
@@ -135,8 +135,8 @@ fn take_off(key: &str, history: &History, ids: &[RevisionId]) -> std::result::Re
             ]);
         }
     }
-    let rows = history.of(key).rev().filter(|row| ids.contains(&row.id));
-    Ok(Plan { package: key.to_owned(), steps: rows.map(downgrade_step).collect() })
+    let rows: Vec<_> = history.rows().iter().rev().filter(|row| row.package == key && ids.contains(&row.id)).collect();
+    plan::downgrade_of(&rows, history)
 }
 
 /// Which databases have which revisions: by asking those that can be reached, and by what the lock files say of the

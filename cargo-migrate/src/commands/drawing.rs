@@ -8,6 +8,11 @@ pub(super) struct Drawing {
 }
 
 impl Drawing {
+    /// A drawing in which these lanes are open from the top, each to the revision that it leads to.
+    pub(super) fn with_lanes(lanes: Vec<usize>) -> Self {
+        Self { lanes, lines: Vec::new() }
+    }
+
     /// Draws a revision below what was drawn before: it comes after all that follow it. `parents` are those that will be
     /// drawn too.
     pub(super) fn revision(&mut self, at: usize, parents: &[usize], text: &str) {

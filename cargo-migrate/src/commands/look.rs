@@ -1,134 +1,47 @@
 //! The commands that only look: they never create a file or a table.
 
-use build_support::migration::Migration;
 use build_support::problem::Problem;
 use build_support::target::{self, Resolved};
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use serde_json::json;
 
-use crate::app::{App, Opened};
+use crate::app::{App, Opened, Purpose};
 use crate::args::{CurrentArgs, HistoryArgs, ShowArgs};
 use crate::commands::drawing::Drawing;
-use crate::commands::{scratch, sync};
-use crate::drift;
+use crate::commands::{lanes, several};
 use crate::failure::Result;
 use crate::live;
 use crate::project::Database;
-use crate::report::many;
-
-/// `cargo migrate status`
-pub(super) fn status(app: App<'_>) -> Result<()> {
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
-    let history = opened.history(&database)?;
-    let key = opened.project.key();
-    // A scratch database follows the files: what was edited is pending, not wrong.
-    let texts = opened.with_accepted_texts(&history);
-    let off = if database.scratch { scratch::outdated(&opened, &texts) } else { Vec::new() };
-    let kept = scratch::without(&texts, &off);
-    let applied = plan::applied(key, opened.graph.lineage(), kept.as_ref().unwrap_or(&texts));
-    let order = opened.graph.lineage().order();
-    let pending: Vec<&Migration> =
-        order.iter().filter(|at| !applied[**at]).map(|at| opened.graph.migration(*at)).collect();
-    let mut problems = build_support::verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
-    // What the locks tell to be deleted is not told again as unknown.
-    let locks = &opened.locks;
-    let deleted = |id: &str| {
-        opened.graph.find(id).is_none()
-            && locks.shared.get(id).is_some()
-            && locks.shared.sealed(id).or(locks.local.sealed(id)).is_some()
-    };
-    let rows = kept.as_ref().unwrap_or(&texts).rows().iter().filter(|row| !deleted(row.id.as_str())).cloned().collect();
-    let name = format!("`{}`", database.lock_name());
-    let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
-    let mut found = live::told_apart(found, &history, key, &database, app.wait(&opened))?;
-    found.retain(|problem| {
-        !problems
-            .iter()
-            .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
-    });
-    problems.extend(found);
-    problems.extend(scratch::take_off(&off, &database).err().unwrap_or_default());
-    problems.extend(opened.not_renamed(&history, &name).err());
-    let drifted = drift::at_a_glance(app, &opened, &database, &history)?;
-    if drifted == Some(true) {
-        problems.push(drift::noticed(&database.to_string()));
-    }
-    let heads = heads_of(&opened);
-    let at = opened.current(&history);
-    if app.json() {
-        app.shell.json(&json!({
-            "command": "status",
-            "package": key,
-            "database": database.name,
-            "url": database.url.to_string(),
-            "exists": database.url.path().exists(),
-            "current": at,
-            "heads": heads,
-            "applied": history.settled().of(key).count(),
-            "pending": pending.iter().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
-            "drift": drifted,
-            "problems": problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
-        }));
-        return Ok(());
-    }
-    let path = opened.project.show_path(database.url.path());
-    app.shell.out(format!("package   {key}"));
-    let there = if database.url.path().exists() { "" } else { ", not there yet" };
-    app.shell.out(format!("database  {}{there}", live::shown(&database, &path)));
-    app.shell.out(format!("current   {}", or_base(&at)));
-    app.shell.out(format!("head      {}", or_base(&heads)));
-    app.shell.out(format!("applied   {}", history.settled().of(key).count()));
-    app.shell.out(format!("pending   {}", pending.len()));
-    note_missing(app, &database);
-    let elsewhere = sync::elsewhere(&opened, &texts).len();
-    if elsewhere > 0 && !database.scratch {
-        let place = if pending.is_empty() { "ahead of" } else { "beside" };
-        let revisions = many(elsewhere, "revision");
-        app.shell.note(format!(
-            "the database is {place} this checkout, which lacks {revisions} that it has; `cargo migrate sync` lets it follow"
-        ));
-    }
-    if !off.is_empty() {
-        let ids: Vec<&str> = off.iter().map(|row| row.id.as_str()).collect();
-        app.shell
-            .note(format!("`cargo migrate upgrade` takes off first what is not as it was applied: {}", ids.join(", ")));
-    }
-    for migration in &pending {
-        app.shell.out(format!("          {}  {}", migration.id, migration.message));
-    }
-    for problem in &problems {
-        app.shell.problem(problem);
-    }
-    Ok(())
-}
 
 /// Says where a database was looked for in vain: a URL on the command line starts at the working directory.
-fn note_missing(app: App<'_>, database: &Database) {
+pub(super) fn note_missing(app: App<'_>, database: &Database) {
     let path = database.url.path();
     if !path.exists() {
         app.shell.note(format!("there is no file {}: nothing is applied", path.display()));
     }
 }
 
-fn or_base(ids: &[String]) -> String {
+pub(super) fn or_base(ids: &[String]) -> String {
     if ids.is_empty() { "base".to_owned() } else { ids.join(", ") }
 }
 
-fn heads_of(opened: &Opened) -> Vec<String> {
+pub(super) fn heads_of(opened: &Opened) -> Vec<String> {
     let lineage = opened.graph.lineage();
     lineage.heads().into_iter().map(|at| lineage.id(at).to_string()).collect()
 }
 
 /// `cargo migrate current`
 pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
+    several::each_package(app, "current", Purpose::Look, |app, opened| current_of(app, args, opened))
+}
+
+fn current_of(app: App<'_>, args: &CurrentArgs, opened: &Opened) -> Result<()> {
+    let database = app.database(opened)?;
     let history = opened.history(&database)?;
     opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
     let at = opened.current(&history);
-    let heads = heads_of(&opened);
+    let heads = heads_of(opened);
     let half_way: Vec<_> = history.of(opened.project.key()).filter(|row| row.is_half_way()).collect();
     let at_head = at == heads && half_way.is_empty();
     if app.json() {
@@ -158,27 +71,71 @@ pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
 
 /// `cargo migrate history`
 pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
-    let opened = app.open()?;
+    if args.graph && args.rev_range.is_none() && !app.json() {
+        let packages = app.choose(Purpose::Look)?.packages;
+        if packages.len() > 1 {
+            return lanes::draw(app, args, packages);
+        }
+        return packages.into_iter().try_for_each(|(_, opened)| history_of(app, args, &opened?));
+    }
+    several::each_package(app, "history", Purpose::Look, |app, opened| history_of(app, args, opened))
+}
+
+/// What a database says of each revision: `applied`, `pending`, or how far one is; nothing where there is no database.
+pub(super) struct States {
+    pub(super) applied: Option<Vec<bool>>,
+    half_way: Vec<bool>,
+    word: Option<&'static str>,
+    pub(super) current: Vec<String>,
+}
+
+impl States {
+    /// The files' history needs no database; where one is chosen and can be read, applied revisions are marked.
+    pub(super) fn of(app: App<'_>, opened: &Opened) -> Result<Self> {
+        let (key, lineage) = (opened.project.key(), opened.graph.lineage());
+        let mut states = Self { applied: None, half_way: vec![false; lineage.len()], word: None, current: Vec::new() };
+        let Ok(database) = app.database(opened) else { return Ok(states) };
+        let history = opened.history(&database)?;
+        states.applied = Some(plan::applied(key, lineage, &history.settled()));
+        states.word = live::half_way(&history, key, &database, app.wait(opened))?;
+        for row in history.of(key).filter(|row| row.is_half_way()) {
+            if let Some(at) = lineage.find(row.id.as_str()) {
+                states.half_way[at] = true;
+            }
+        }
+        states.current = opened.current(&history);
+        Ok(states)
+    }
+
+    pub(super) fn word(&self, at: usize) -> &'static str {
+        match &self.applied {
+            Some(applied) if applied[at] => "applied",
+            Some(_) => self.word.filter(|_| self.half_way[at]).unwrap_or("pending"),
+            None => "",
+        }
+    }
+}
+
+/// What stands behind a revision's id in a list: its labels, whether it is a head, whether the database is at it.
+pub(super) fn marks(args: &HistoryArgs, opened: &Opened, at: usize, heads: &[usize], current: &[String]) -> String {
+    let migration = opened.graph.migration(at);
+    let mut marks: Vec<String> = migration.labels.clone();
+    if heads.contains(&at) {
+        marks.push("head".to_owned());
+    }
+    if args.indicate_current && current.contains(&migration.id.to_string()) {
+        marks.push("current".to_owned());
+    }
+    if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) }
+}
+
+fn history_of(app: App<'_>, args: &HistoryArgs, opened: &Opened) -> Result<()> {
     let lineage = opened.graph.lineage();
-    // The files' history needs no database; where one is chosen and can be read, applied revisions are marked.
-    let database = app.database(&opened).ok();
-    let history = match &database {
-        Some(database) => Some(opened.history(database)?),
-        None => None,
-    };
-    let applied = history.as_ref().map(|history| plan::applied(opened.project.key(), lineage, &history.settled()));
-    let half_way = match (&database, &history) {
-        (Some(database), Some(history)) => live::half_way(history, opened.project.key(), database, app.wait(&opened))?,
-        _ => None,
-    };
-    let is_half_way = |id| {
-        let row = history.as_ref().and_then(|history| history.find(opened.project.key(), id));
-        row.is_some_and(|row| row.is_half_way())
-    };
+    let states = States::of(app, opened)?;
+    let applied = &states.applied;
     let none = vec![false; lineage.len()];
-    let shown = range(&opened, args.rev_range.as_deref(), applied.as_ref().unwrap_or(&none))?;
+    let shown = range(opened, args.rev_range.as_deref(), applied.as_ref().unwrap_or(&none))?;
     let heads = lineage.heads();
-    let current = history.as_ref().map(|history| opened.current(history)).unwrap_or_default();
     let newest_first: Vec<usize> = lineage.order().iter().rev().copied().filter(|at| shown[*at]).collect();
     if app.json() {
         let rows: Vec<_> = newest_first
@@ -202,19 +159,7 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
     let mut drawing = Drawing::default();
     for at in newest_first {
         let migration = opened.graph.migration(at);
-        let state = match &applied {
-            Some(applied) if applied[at] => "applied",
-            Some(_) => half_way.filter(|_| is_half_way(&migration.id)).unwrap_or("pending"),
-            None => "",
-        };
-        let mut marks: Vec<String> = migration.labels.clone();
-        if heads.contains(&at) {
-            marks.push("head".to_owned());
-        }
-        if args.indicate_current && current.contains(&migration.id.to_string()) {
-            marks.push("current".to_owned());
-        }
-        let marks = if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) };
+        let (state, marks) = (states.word(at), marks(args, opened, at, &heads, &states.current));
         let line = format!("{}{marks}  {state:<7}  {}", migration.id, migration.message);
         if args.graph {
             let parents: Vec<usize> = lineage.parents(at).iter().copied().filter(|parent| shown[*parent]).collect();
@@ -272,10 +217,13 @@ pub(super) fn range(opened: &Opened, text: Option<&str>, applied: &[bool]) -> Re
 
 /// `cargo migrate heads`
 pub(super) fn heads(app: App<'_>) -> Result<()> {
-    let opened = app.open()?;
+    several::each_package(app, "heads", Purpose::Look, list_heads)
+}
+
+fn list_heads(app: App<'_>, opened: &Opened) -> Result<()> {
     let lineage = opened.graph.lineage();
     if app.json() {
-        app.shell.json(&json!({ "command": "heads", "heads": heads_of(&opened) }));
+        app.shell.json(&json!({ "command": "heads", "heads": heads_of(opened) }));
         return Ok(());
     }
     for at in lineage.heads() {
@@ -287,7 +235,10 @@ pub(super) fn heads(app: App<'_>) -> Result<()> {
 
 /// `cargo migrate branches`: where the history forks.
 pub(super) fn branches(app: App<'_>) -> Result<()> {
-    let opened = app.open()?;
+    several::each_package(app, "branches", Purpose::Look, list_branches)
+}
+
+fn list_branches(app: App<'_>, opened: &Opened) -> Result<()> {
     let lineage = opened.graph.lineage();
     let forks: Vec<usize> = lineage.order().iter().copied().filter(|at| lineage.children(*at).len() > 1).collect();
     let children = |at: usize| lineage.children(at).iter().map(|child| lineage.id(*child).as_str()).collect::<Vec<_>>();

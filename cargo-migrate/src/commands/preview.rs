@@ -7,7 +7,7 @@ use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::driver::{Driver, Enforcement};
 use migrate_runtime::history::{AppliedRevision, History, State};
 use migrate_runtime::plan::{self, Plan};
-use migrate_runtime::runner::{self, Files, Options, store_problem};
+use migrate_runtime::runner::{self, Options, store_problem};
 use migrate_runtime::sqlite::{Store, StoreError};
 use rusqlite::Connection;
 
@@ -47,7 +47,6 @@ pub(super) fn print(
 ) -> Result<()> {
     let opened = app.open()?;
     let table = opened.project.settings().version_table.clone();
-    let key = opened.project.key();
     let mut start = match target.split_once(':') {
         Some((from, to)) => offline(app, &opened, from, to)?,
         None => online(app, &opened, way, target)?,
@@ -60,22 +59,22 @@ pub(super) fn print(
         match way {
             Way::Up => match &database {
                 Some(database) => run::upgrade_planner(&opened, database, &start.target)(history),
-                None => plan::upgrade(key, &opened.graph, history, &start.target, "the database"),
+                None => opened.upgrade_plan(history, &start.target, "the database"),
             },
-            Way::Down => plan::downgrade(key, &opened.graph, history, &start.target),
+            Way::Down => opened.downgrade_plan(history, &start.target),
         }
     };
     let mut stored = stored_downs(&opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
-    let mut driver = RecordingDriver::new(key, &table, &start.history, &mut stored, shadow);
+    let keys: Vec<&str> = opened.all().map(|opened| opened.project.key()).collect();
+    let mut driver = RecordingDriver::new(&keys, &table, &start.history, &mut stored, shadow);
     let now = || app.now();
     let options = Options {
         per_revision: per_revision || opened.project.settings().per_revision,
         down_from,
         ..Options::new(std::time::Duration::ZERO, &now, env!("CARGO_PKG_VERSION"))
     };
-    let files = Files { graph: &opened.graph, directory: &opened.directory };
-    let report = runner::run(&mut driver, files, &planner, &options, &mut |_| {})
+    let report = runner::run(&mut driver, &opened.files(), &planner, &options, &mut |_| {})
         .map_err(|stopped| Failure::from(stopped.problems))?;
     if report.done.is_empty() {
         app.shell.raw("-- Nothing to do.\n");
@@ -102,7 +101,7 @@ pub(super) fn print_change(
     let mut start = online(app, opened, Way::Down, "")?;
     let mut stored = stored_downs(opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
-    let mut driver = RecordingDriver::new(opened.project.key(), &table, &start.history, &mut stored, shadow);
+    let mut driver = RecordingDriver::new(&[opened.project.key()], &table, &start.history, &mut stored, shadow);
     let wait = std::time::Duration::ZERO;
     let store = |error: StoreError| Failure::from(store_problem(&error));
     driver.begin(Enforcement::Deferred, wait, &mut || {}).map_err(|error| store(error.into()))?;
@@ -111,7 +110,7 @@ pub(super) fn print_change(
         app.shell.raw("-- Nothing to do.\n");
         return Ok(());
     }
-    driver.finish(opened.project.key()).map_err(store)?;
+    driver.finish(&[opened.project.key()]).map_err(store)?;
     driver.commit(wait).map_err(|error| store(error.into()))?;
     show(app, driver);
     Ok(())
@@ -160,7 +159,7 @@ fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start>
 
 /// The row of a revision as it is applied now; a driver gives its own number where it records one.
 pub(super) fn row_of(app: App<'_>, opened: &Opened, at: usize, sequence: i64) -> AppliedRevision {
-    let step = plan::upgrade_step(&opened.graph, at);
+    let step = plan::upgrade_step(opened.project.key(), &opened.graph, at);
     AppliedRevision {
         package: opened.project.key().to_owned(),
         id: step.id,
@@ -184,14 +183,12 @@ pub(super) fn row_of(app: App<'_>, opened: &Opened, at: usize, sequence: i64) ->
 /// Applies revisions to a scratch database; `None` where one of them cannot be applied to empty tables.
 fn replay(app: App<'_>, opened: &Opened, connection: &mut Connection, wanted: &[bool]) -> Option<()> {
     let lineage = opened.graph.lineage();
-    let steps =
-        lineage.order().iter().filter(|at| wanted[**at]).map(|at| plan::upgrade_step(&opened.graph, *at)).collect();
-    let plan = Plan { package: opened.project.key().to_owned(), steps };
+    let step = |at: &usize| plan::upgrade_step(opened.project.key(), &opened.graph, *at);
+    let plan = Plan { steps: lineage.order().iter().filter(|at| wanted[**at]).map(step).collect() };
     let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
     let now = || app.now();
     let options = Options::new(std::time::Duration::ZERO, &now, env!("CARGO_PKG_VERSION"));
-    let files = Files { graph: &opened.graph, directory: &opened.directory };
-    runner::run(&mut driver, files, &|_| Ok(plan.clone()), &options, &mut |_| {}).ok().map(|_| ())
+    runner::run(&mut driver, &opened.files(), &|_| Ok(plan.clone()), &options, &mut |_| {}).ok().map(|_| ())
 }
 
 /// The stored down texts: the database's, or the files' where no database is opened.

@@ -43,7 +43,7 @@ pub(super) fn change(
     })?;
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
     let changed = change(&mut driver, &history)?;
-    driver.finish(opened.project.key()).map_err(|error| Failure::from(store_problem(&error)))?;
+    driver.finish(&[opened.project.key()]).map_err(|error| Failure::from(store_problem(&error)))?;
     let after = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
     // Another connection sees what was there before, until this one commits.
     if keeps && changed > 0 && !history.rows().is_empty() {

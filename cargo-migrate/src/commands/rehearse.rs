@@ -5,53 +5,63 @@ use std::time::Duration;
 use build_support::problem::{Problem, printable};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use migrate_runtime::history::History;
-use migrate_runtime::plan::{self, IRREVERSIBLE};
+use migrate_runtime::plan::{At, IRREVERSIBLE};
 use serde_json::json;
 
-use crate::app::{App, Opened};
+use crate::app::{App, Opened, Purpose};
 use crate::args::{Format, TestArgs};
-use crate::commands::{look, scratch};
-use crate::failure::Result;
+use crate::commands::{look, scratch, several};
+use crate::failure::{Failure, Result};
+use crate::project::Database;
 use crate::rehearsal::{Interrupts, NOT_SAFE, Rehearsed, Start, rehearse, report};
 use crate::report::many;
 
 /// `cargo migrate test`
 pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
-    let opened = app.open()?;
+    let groups = app.groups(Purpose::Look)?;
+    several::on_databases(app, "test", groups, &|app, opened, database| test_one(app, args, opened, database))
+}
+
+fn test_one(app: App<'_>, args: &TestArgs, opened: &Opened, database: Result<&Database>) -> Result<()> {
     opened.verified()?;
-    let lineage = opened.graph.lineage();
-    let from_nothing = args.empty || args.all;
-    let database = if from_nothing { None } else { Some(app.database(&opened)?) };
-    let history = match &database {
+    let packages = opened.packages()?;
+    let database = (!args.empty && !args.all).then_some(database).transpose()?;
+    let history = match database {
         Some(database) => opened.history(database)?,
         None => History::default(),
     };
-    if let Some(database) = &database {
+    if let Some(database) = database {
         if !database.url.path().exists() {
             app.shell.note(format!("there is no file for {database} yet: the rehearsal starts from nothing"));
         }
         opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
     }
-    let applied = plan::applied(opened.project.key(), lineage, &opened.with_accepted_texts(&history));
-    let chosen = match &args.revision {
-        Some(range) => look::range(&opened, Some(range), &applied)?,
-        None => {
-            let mut pending: Vec<bool> = applied.iter().map(|applied| !applied).collect();
-            // On a scratch database an upgrade takes off what was edited, and applies it again.
-            if database.as_ref().is_some_and(|database| database.scratch) {
-                let edited = scratch::outdated(&opened, &history);
-                edited.iter().filter_map(|row| lineage.find(row.id.as_str())).for_each(|at| pending[at] = true);
-            }
-            pending
+    let history = opened.with_accepted_texts(&history);
+    let applied = packages.applied(&history);
+    let mut chosen: Vec<Vec<bool>> = applied.iter().map(|of| vec![false; of.len()]).collect();
+    match &args.revision {
+        Some(_) if opened.asked().count() > 1 => {
+            return Err(Failure::misused("a range is one package's: `-p NAME`"));
         }
-    };
-    let revisions: Vec<usize> = lineage.order().iter().copied().filter(|at| chosen[*at]).collect();
-    if revisions.is_empty() {
-        return nothing(app, &opened);
+        Some(range) => chosen[0] = look::range(opened, Some(range), &applied[0])?,
+        None => {
+            for at in packages.pending(&History::default(), &opened.targets("heads"))? {
+                chosen[at.0][at.1] = !applied[at.0][at.1];
+            }
+            // On a scratch database an upgrade takes off what was edited, and applies it again.
+            if database.is_some_and(|database| database.scratch) {
+                let edited = scratch::outdated(opened, &history);
+                edited.iter().filter_map(|row| packages.find(row)).for_each(|at| chosen[at.0][at.1] = true);
+            }
+        }
     }
-    let start = database.as_ref().map_or(Start::Nothing, Start::Of);
+    let revisions: Vec<At> = packages.order().iter().copied().filter(|at| chosen[at.0][at.1]).collect();
+    if revisions.is_empty() {
+        return nothing(app, opened);
+    }
+    let start = database.map_or(Start::Nothing, Start::Of);
     let bar = progress(app, revisions.len());
-    let rehearsal = rehearse(app, &opened, start, &revisions, &Interrupts::watched(), &mut |number, id| {
+    let rehearsal = rehearse(app, opened, start, &revisions, &Interrupts::watched(), &mut |number, id| {
         bar.set_position(number as u64);
         bar.set_message(printable(id));
     });
@@ -64,11 +74,15 @@ pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
     } else {
         drop(rehearsal);
     }
-    tell(app, args, &opened, &found, revisions.len())
+    tell(app, args, opened, &found, revisions.len())
 }
 
 /// What a person sees meanwhile; a pipe gets nothing.
 fn progress(app: App<'_>, revisions: usize) -> ProgressBar {
+    if let Some(bar) = app.shell.bar() {
+        bar.set_length(revisions as u64);
+        return bar.clone();
+    }
     let seen = app.context.interactive() && !app.shell.quiet();
     let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(revisions as u64), target);

@@ -3,7 +3,6 @@
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::history::History;
-use migrate_runtime::plan;
 use migrate_runtime::runner::database_problem;
 
 use crate::app::App;
@@ -41,10 +40,11 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     let page_size: i64 = target.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
     source.pragma_update(None, "page_size", page_size).map_err(failed)?;
     let name = format!("`{}`", database.lock_name());
-    let planner = |history: &History| plan::upgrade(opened.project.key(), &opened.graph, history, "heads", &name);
-    let report =
-        run::carry_out(app, &opened, &mut source, &How::default(), &planner, &mut |event| run::observe(app, &event))
-            .map_err(|stopped| Failure::from(stopped.problems))?;
+    let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
+    let report = run::carry_out(app, &opened, &mut source, &How::default(), &planner, &mut |event| {
+        run::observe(app, &opened, &event)
+    })
+    .map_err(|stopped| Failure::from(stopped.problems))?;
     let mut watch = |step| {
         if step == copying::Step::Waits {
             app.shell.status("Waiting", "for another process that holds the database");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use build_support::problem::Problem;
+use build_support::problem::{Problem, printable};
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, Direction, Plan, Step};
-use migrate_runtime::runner::{self, Files, Options, Report, Stopped};
+use migrate_runtime::runner::{self, Options, Report, Stopped};
 use serde_json::json;
 
 use crate::app::{App, Opened};
@@ -15,7 +15,7 @@ use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::safeguard::{Asked, Safeguard};
-use crate::commands::scratch;
+use crate::commands::{scratch, several};
 use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -39,21 +39,23 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         return preview::print(app, Way::Up, &args.target, args.per_revision, None);
     }
     no_range(&args.target)?;
-    let opened = app.open()?;
-    opened.verified()?;
-    let database = app.database(&opened)?;
-    let request = Request {
-        dry_run: args.dry_run,
-        per_revision: args.per_revision,
-        create: args.create || database.may_be_created(),
-        yes: args.yes,
-        // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
-        down_from: database.scratch.then_some(runner::DownFrom::Stored),
-        backup: Asked::of(args.safety),
-    };
-    let report = run(app, &opened, &database, &request, &upgrade_planner(&opened, &database, &args.target))?;
-    told(app, &opened, &database, &report, "upgrade", args.dry_run);
-    Ok(())
+    let (groups, target) = app.groups_for(&args.target)?;
+    several::on_databases(app, "upgrade", groups, &|app, opened, database| {
+        let database = database?;
+        opened.verified()?;
+        let request = Request {
+            dry_run: args.dry_run,
+            per_revision: args.per_revision,
+            create: args.create || database.may_be_created(),
+            yes: args.yes,
+            // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
+            down_from: database.scratch.then_some(runner::DownFrom::Stored),
+            backup: Asked::of(args.safety),
+        };
+        let report = run(app, opened, database, &request, &upgrade_planner(opened, database, target))?;
+        told(app, opened, database, &report, "upgrade", args.dry_run);
+        Ok(())
+    })
 }
 
 /// `cargo migrate downgrade`
@@ -62,21 +64,22 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
         return preview::print(app, Way::Down, &args.target, args.per_revision, args.down_from.map(down_from));
     }
     no_range(&args.target)?;
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
-    let request = Request {
-        dry_run: args.dry_run,
-        per_revision: args.per_revision,
-        create: false,
-        yes: args.yes,
-        down_from: args.down_from.map(down_from),
-        backup: Asked::of(args.safety),
-    };
-    let key = opened.project.key();
-    let planner = |history: &History| plan::downgrade(key, &opened.graph, history, &args.target);
-    let report = run(app, &opened, &database, &request, &planner)?;
-    told(app, &opened, &database, &report, "downgrade", args.dry_run);
-    Ok(())
+    let (groups, target) = app.groups_for(&args.target)?;
+    several::on_databases(app, "downgrade", groups, &|app, opened, database| {
+        let database = database?;
+        let request = Request {
+            dry_run: args.dry_run,
+            per_revision: args.per_revision,
+            create: false,
+            yes: args.yes,
+            down_from: args.down_from.map(down_from),
+            backup: Asked::of(args.safety),
+        };
+        let planner = |history: &History| opened.downgrade_plan(history, target);
+        let report = run(app, opened, database, &request, &planner)?;
+        told(app, opened, database, &report, "downgrade", args.dry_run);
+        Ok(())
+    })
 }
 
 /// Refuses a range: a run starts from where the database is.
@@ -108,8 +111,8 @@ pub(super) fn upgrade_planner<'a>(
         let off = if database.scratch { scratch::outdated(opened, history) } else { Vec::new() };
         let steps = scratch::take_off(&off, database)?;
         let kept = scratch::without(history, &off);
-        let plan = plan::upgrade(opened.project.key(), &opened.graph, kept.as_ref().unwrap_or(history), target, &name)?;
-        Ok(Plan { steps: steps.into_iter().chain(plan.steps).collect(), ..plan })
+        let plan = opened.upgrade_plan(kept.as_ref().unwrap_or(history), target, &name)?;
+        Ok(Plan { steps: steps.into_iter().chain(plan.steps).collect() })
     }
 }
 
@@ -131,7 +134,7 @@ pub(super) fn run(
             if problems.iter().all(|problem| problem.code() == plan::INTERRUPTED)
                 && (!database.protected || request.yes) =>
         {
-            Plan { package: opened.project.key().to_owned(), steps: Vec::new() }
+            Plan::default()
         }
         Err(problems) => return Err(problems.into()),
     };
@@ -180,7 +183,7 @@ pub(super) fn run(
         None => Ok(()),
     };
     let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: Some(&before) };
-    let result = carry_out(app, opened, &mut connection, &how, planner, &mut |event| observe(app, &event));
+    let result = carry_out(app, opened, &mut connection, &how, planner, &mut |event| observe(app, opened, &event));
     match result {
         Ok(report) => {
             if !request.dry_run {
@@ -192,7 +195,8 @@ pub(super) fn run(
             if !stopped.kept.is_empty() && !request.dry_run {
                 let history = opened.history(database)?;
                 record(app, opened, database, &history);
-                let ids: Vec<&str> = stopped.kept.iter().map(|step| step.id.as_str()).collect();
+                let ids: Vec<String> =
+                    stopped.kept.iter().map(|step| opened.named(&step.package, step.id.as_str())).collect();
                 app.shell.warning(format!("what was committed before is kept: {}", ids.join(", ")));
             }
             // It is not removed: another process may have opened it in the meantime.
@@ -235,9 +239,8 @@ pub(super) fn carry_out(
         before: how.before,
         ..Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"))
     };
-    let files = Files { graph: &opened.graph, directory: &opened.directory };
     let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
-    runner::run(&mut driver, files, planner, &options, observer)
+    runner::run(&mut driver, &opened.files(), planner, &options, observer)
 }
 
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.
@@ -270,7 +273,7 @@ fn confirm(
         "look at what will run with `--dry-run`, then say `--yes`",
         || {
             for step in &plan.steps {
-                app.shell.status(verb(step), step_line(step));
+                app.shell.status(verb(step), step_line(opened, step));
             }
             if let Some(safeguard) = safeguard {
                 safeguard.tell(app);
@@ -286,28 +289,32 @@ fn verb(step: &Step) -> &'static str {
     }
 }
 
-pub(super) fn observe(app: App<'_>, event: &Event<'_>) {
-    match event {
-        Event::Waiting => app.shell.status("Waiting", "for another process that holds the database"),
-        Event::Started(step) => app.shell.status("Running", step_line(step)),
-        Event::BrokenBefore(count) => {
+pub(super) fn observe(app: App<'_>, opened: &Opened, event: &Event<'_>) {
+    match (event, app.shell.bar()) {
+        (Event::Waiting, _) => app.shell.status("Waiting", "for another process that holds the database"),
+        (Event::Planned(steps), Some(bar)) => bar.set_length(steps.len() as u64),
+        (Event::Started(step), Some(bar)) => bar.set_message(step_line(opened, step)),
+        (Event::Finished(..), Some(bar)) => bar.inc(1),
+        (Event::Started(step), None) => app.shell.status("Running", step_line(opened, step)),
+        (Event::BrokenBefore(count), _) => {
             let (rows, them) = if *count == 1 { ("row", "it") } else { ("rows", "them") };
             app.shell.warning(format!("{count} {rows} pointed to nothing before this run; it leaves {them} as before"));
         }
-        Event::Planned(_) | Event::Finished(..) | Event::Committed | Event::Ahead(_) => {}
+        (Event::Planned(_) | Event::Finished(..) | Event::Committed | Event::Ahead(_), _) => {}
     }
 }
 
 /// `upgrade A -> B, message`
-fn step_line(step: &Step) -> String {
+fn step_line(opened: &Opened, step: &Step) -> String {
     let parents = if step.parents.is_empty() {
         "base".to_owned()
     } else {
         step.parents.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
     };
+    let package = if opened.is_shared() { format!("{}: ", printable(&step.package)) } else { String::new() };
     match step.direction {
-        Direction::Upgrade => format!("upgrade {parents} -> {}, {}", step.id, step.message),
-        Direction::Downgrade => format!("downgrade {} -> {parents}, {}", step.id, step.message),
+        Direction::Upgrade => format!("{package}upgrade {parents} -> {}, {}", step.id, step.message),
+        Direction::Downgrade => format!("{package}downgrade {} -> {parents}, {}", step.id, step.message),
     }
 }
 
@@ -318,11 +325,19 @@ pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &
         let steps: Vec<_> = report
             .done
             .iter()
-            .map(|(step, elapsed)| json!({ "revision": step.id.as_str(), "message": step.message, "elapsed_ms": millis(*elapsed) }))
+            .map(|(step, elapsed)| {
+                json!({
+                    "package": step.package,
+                    "revision": step.id.as_str(),
+                    "message": step.message,
+                    "elapsed_ms": millis(*elapsed),
+                })
+            })
             .collect();
         app.shell.json(&json!({
             "command": what,
             "package": opened.project.key(),
+            "packages": opened.asked().map(|opened| opened.project.key()).collect::<Vec<_>>(),
             "database": database.name,
             "url": database.url.to_string(),
             "dry_run": dry_run,
@@ -335,7 +350,8 @@ pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &
         (0, _) => app.shell.status("Finished", format!("nothing to do on {shown}")),
         (count, true) => {
             for (step, elapsed) in &report.done {
-                app.shell.status("Tried", format!("{} in {} ms", step.id, millis(*elapsed)));
+                let id = opened.named(&step.package, step.id.as_str());
+                app.shell.status("Tried", format!("{id} in {} ms", millis(*elapsed)));
             }
             app.shell.status("Finished", format!("dry run of {} on {shown}: rolled back", revisions(count)));
         }

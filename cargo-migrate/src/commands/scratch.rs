@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use build_support::problem::Problem;
-use build_support::revision::RevisionId;
 use migrate_runtime::history::{AppliedRevision, History, State};
 use migrate_runtime::plan::{IRREVERSIBLE, Step, downgrade_step};
 
@@ -12,9 +11,7 @@ use crate::project::Database;
 
 /// The rows of what was edited, or is not in this checkout, and of what stands on it; the latest applied first.
 pub(super) fn outdated<'a>(opened: &'a Opened, history: &'a History) -> Vec<&'a AppliedRevision> {
-    with_followers(opened, history, |row| {
-        opened.graph.find(row.id.as_str()).is_none_or(|file| file.checksum != row.checksum)
-    })
+    with_followers(opened, history, |row| opened.file_of(row).is_none_or(|file| file.checksum != row.checksum))
 }
 
 /// The applied rows that have to go, and those of what stands on them; the latest applied first.
@@ -23,14 +20,16 @@ pub(super) fn with_followers<'a>(
     history: &'a History,
     goes: impl Fn(&AppliedRevision) -> bool,
 ) -> Vec<&'a AppliedRevision> {
-    let key = opened.project.key();
-    let mut gone: HashSet<&str> = HashSet::new();
+    let mut gone: HashSet<(&str, &str)> = HashSet::new();
     let mut rows = Vec::new();
+    let known = |row: &&AppliedRevision| row.state == State::Applied && opened.package(&row.package).is_some();
     // In the order of application what a revision stands on comes before it.
-    for row in history.of(key).filter(|row| row.state == State::Applied) {
-        let needs = row.parents.iter().map(RevisionId::as_str).chain(row.depends.iter().map(String::as_str));
-        if goes(row) || needs.into_iter().any(|id| gone.contains(id)) {
-            gone.insert(row.id.as_str());
+    for row in history.rows().iter().filter(known) {
+        let package = row.package.as_str();
+        let depends = row.depends.iter().map(|on| on.split_once('/').unwrap_or((package, on)));
+        let mut needs = row.parents.iter().map(|id| (package, id.as_str())).chain(depends);
+        if goes(row) || needs.any(|need| gone.contains(&need)) {
+            gone.insert((package, row.id.as_str()));
             rows.push(row);
         }
     }

@@ -14,8 +14,7 @@ use crate::failure::Result;
 const NOT_SEALED: Code = Code("not-sealed");
 
 /// `cargo migrate seal`
-pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
-    let opened = app.open()?;
+pub(super) fn seal(app: App<'_>, args: &SealArgs, opened: &Opened) -> Result<()> {
     // A seal may be broken because its file was edited; none is put on such a file.
     if !args.undo {
         opened.verified()?;
@@ -24,17 +23,17 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
     let named = if args.revisions.is_empty() {
         lineage.heads()
     } else {
-        revision::parents(&args.revisions, lineage, &revision::applied(app, &opened))?
+        revision::parents(&args.revisions, lineage, &revision::applied(app, opened))?
     };
     let covered = if args.undo { lineage.with_descendants(&named) } else { lineage.with_ancestors(&named) };
     let changed: Vec<usize> = lineage
         .order()
         .iter()
         .copied()
-        .filter(|at| covered[*at] && is_sealed(&opened, *at, args.undo) == args.undo)
+        .filter(|at| covered[*at] && is_sealed(opened, *at, args.undo) == args.undo)
         .collect();
     if args.undo {
-        if let Some(at) = named.iter().find(|at| !is_sealed(&opened, **at, true)) {
+        if let Some(at) = named.iter().find(|at| !is_sealed(opened, **at, true)) {
             return Err(Problem::new(
                 NOT_SEALED,
                 format!("`{}` is neither sealed as released nor applied to a URL", lineage.id(*at)),
@@ -42,7 +41,7 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs) -> Result<()> {
             .help("what a database has is taken off by `cargo migrate downgrade`")
             .into());
         }
-        confirm(app, &opened, args, &changed)?;
+        confirm(app, opened, args, &changed)?;
     }
     opened.directory.update_locks(|locks| {
         for &at in &changed {

@@ -2,7 +2,7 @@
 
 use build_support::problem::{Code, Problem};
 use migrate_runtime::history::{AppliedRevision, History};
-use migrate_runtime::plan::{self, IRREVERSIBLE, Plan, downgrade_step};
+use migrate_runtime::plan::{IRREVERSIBLE, Plan, downgrade_step};
 use migrate_runtime::runner::DownFrom;
 
 use crate::app::{App, Opened};
@@ -47,7 +47,7 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
 
 /// The rows of what is not in this checkout, and of what stands on it; the latest applied first.
 pub(super) fn elsewhere<'h>(opened: &'h Opened, history: &'h History) -> Vec<&'h AppliedRevision> {
-    scratch::with_followers(opened, history, |row| opened.graph.find(row.id.as_str()).is_none())
+    scratch::with_followers(opened, history, |row| opened.file_of(row).is_none())
 }
 
 /// Refuses to take anything off a protected database that has not been named, each by its id or a part that is its alone.
@@ -90,9 +90,8 @@ fn planner<'a>(
             ]);
         }
         let kept = scratch::without(history, &off);
-        let plan =
-            plan::upgrade(opened.project.key(), &opened.graph, kept.as_ref().unwrap_or(history), "heads", &name)?;
-        Ok(Plan { steps: off.iter().map(|row| downgrade_step(row)).chain(plan.steps).collect(), ..plan })
+        let plan = opened.upgrade_plan(kept.as_ref().unwrap_or(history), "heads", &name)?;
+        Ok(Plan { steps: off.iter().map(|row| downgrade_step(row)).chain(plan.steps).collect() })
     }
 }
 

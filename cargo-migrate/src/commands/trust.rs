@@ -12,10 +12,9 @@ use crate::live;
 use crate::project::Database;
 
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
-pub(super) fn verify(app: App<'_>) -> Result<()> {
-    let opened = app.open()?;
+pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
     opened.verified()?;
-    let problems = differences(app, &opened, &app.database(&opened)?)?;
+    let problems = differences(app, opened, &app.database(opened)?)?;
     if !problems.is_empty() {
         return Err(problems.into());
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use build_support::problem::{Code, Place, Problem, nearest, printable};
+use build_support::problem::{Code, Problem, nearest, printable};
 
 use super::layer::INVALID;
 use super::manifest::Section;
@@ -154,8 +154,8 @@ impl Databases<'_> {
                     INVALID,
                     format!("`{}` and `{}` are one file, and only the first is scratch", scratch.name, kept.name),
                 )
-                .at(scratch.place.clone())
-                .at(kept.place.clone())
+                .at(scratch.place())
+                .at(kept.place())
                 .note("what is applied to a scratch database may be emptied at any time")
                 .help("give one of them another file, or say `scratch = true` for both"));
             }
@@ -177,8 +177,8 @@ impl Databases<'_> {
             Section::Package => self.root,
             Section::Workspace => self.workspace_root,
         };
-        let reference = setting.url.clone().map_err(|problem| problem.at(setting.place.clone()))?;
-        let url = self.resolve(reference, base, Some(&setting.place))?;
+        let reference = setting.url.clone().map_err(|problem| problem.at(setting.place()))?;
+        let url = self.resolve(reference, base, Some(setting))?;
         Ok(Database {
             name: Some(setting.name.clone()),
             scratch: setting.scratch,
@@ -190,9 +190,14 @@ impl Databases<'_> {
     }
 
     /// Looks up a variable where the URL is in one. A relative path in a `.env` is relative to its folder.
-    fn resolve(&self, reference: Reference, base: &Path, place: Option<&Place>) -> Result<DatabaseUrl, Problem> {
-        let here = |problem: Problem| match place {
-            Some(place) => problem.at(place.clone()),
+    fn resolve(
+        &self,
+        reference: Reference,
+        base: &Path,
+        setting: Option<&DatabaseSetting>,
+    ) -> Result<DatabaseUrl, Problem> {
+        let here = |problem: Problem| match setting {
+            Some(setting) => problem.at(setting.place()),
             None => problem,
         };
         let Reference::Variable(name) = reference else { return reference.resolve(base).map_err(here) };

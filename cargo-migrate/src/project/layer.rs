@@ -1,5 +1,6 @@
 //! One `[….metadata.migrate]` table, read key by key: every problem in it is collected, none stops the reading.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use build_support::problem::{Code, Problem, nearest, printable};
@@ -57,7 +58,7 @@ pub(super) struct Layer {
 
 impl Layer {
     /// Reads the `migrate` table of a `metadata` value; `Null` is a table that isn't there.
-    pub(super) fn read(value: &Value, section: Section, manifest: &Manifest, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn read(value: &Value, section: Section, manifest: &Arc<Manifest>, problems: &mut Vec<Problem>) -> Self {
         let mut layer = Self::default();
         let mut reader = Reader { section, manifest, problems };
         match value {
@@ -80,7 +81,7 @@ impl Layer {
             "migrations" => self.migrations = reader.checked(at, value, check_path),
             "schema" => self.schema = reader.checked(at, value, check_path),
             "models" => self.models = reader.texts(at, value, check_path),
-            "libraries" => self.libraries = reader.texts(at, value, check_filled),
+            "libraries" => self.libraries = reader.packages(at, value),
             "database" => self.database = reader.checked(at, value, check_database_name),
             "databases" => self.databases = reader.databases(value),
             "version-table" => self.version_table = reader.checked(at, value, check_table),
@@ -112,7 +113,7 @@ const TEMPLATE_HELP: &str = "write such as `%Y_%m_%d_{number}_{slug}`";
 
 struct Reader<'a> {
     section: Section,
-    manifest: &'a Manifest,
+    manifest: &'a Arc<Manifest>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -134,14 +135,7 @@ impl Reader<'_> {
     }
 
     fn wrong_type(&mut self, keys: &[&str], value: &Value, wanted: &str) {
-        let found = match value {
-            Value::Null => "nothing",
-            Value::Bool(_) => "true or false",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "a table",
-        };
+        let found = kind(value);
         let key = printable(&if keys.is_empty() { self.section.key(&[]) } else { keys.join(".") });
         self.invalid(keys, &format!("`{key}` is {found}, not {wanted}"), &format!("write {wanted}"));
     }
@@ -180,6 +174,31 @@ impl Reader<'_> {
             return None;
         };
         values.iter().map(|value| self.checked(keys, value, check)).collect()
+    }
+
+    /// The names of packages. Each wrong one is told at its own line: such a list is often written one to a line.
+    fn packages(&mut self, keys: &[&str], value: &Value) -> Option<Vec<String>> {
+        let Some(values) = value.as_array() else {
+            self.wrong_type(keys, value, "a list of strings");
+            return None;
+        };
+        let key = printable(&keys.join("."));
+        let mut names = Vec::with_capacity(values.len());
+        for (at, value) in values.iter().enumerate() {
+            let message = match value.as_str() {
+                Some(name) if is_package(name) => {
+                    names.push(name.to_owned());
+                    continue;
+                }
+                Some(_) => format!("`{key}` has an entry that is not a package's name"),
+                None => format!("an entry of `{key}` is {}, not a string", kind(value)),
+            };
+            let place = self.manifest.entry(self.section, keys, at);
+            let help =
+                "write the name that its own `[package]` has, such as \"queue\"; versions stand in `[dependencies]`";
+            self.problems.push(Problem::new(INVALID, message).at(place).help(help));
+        }
+        Some(names)
     }
 
     fn parsed<T>(&mut self, keys: &[&str], value: &Value, parse: fn(&str) -> Option<T>, wanted: &str) -> Option<T> {
@@ -267,7 +286,6 @@ impl Reader<'_> {
             }
         };
         let url = self.url(keys, url)?;
-        let place = self.manifest.place(self.section, keys, Part::Value);
         Some(DatabaseSetting {
             name: name.to_owned(),
             url,
@@ -276,7 +294,8 @@ impl Reader<'_> {
             shared,
             backup,
             section: self.section,
-            place,
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            manifest: Arc::clone(self.manifest),
         })
     }
 
@@ -291,6 +310,24 @@ impl Reader<'_> {
             read => Some(read),
         }
     }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a table",
+    }
+}
+
+/// Whether cargo takes this for a package's name.
+fn is_package(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+        && letters.all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
 }
 
 type Check = Result<(), (&'static str, &'static str)>;

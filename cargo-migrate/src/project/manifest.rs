@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use build_support::problem::Place;
 use toml_edit::{Document, Item, Value};
@@ -41,23 +41,25 @@ pub(super) enum Part {
     Value,
 }
 
-/// A manifest's text and the spans in it. One that cannot be read or parsed gives places without spans: cargo
-/// has read it before us, so this only happens when it changes meanwhile.
-#[derive(Clone, Debug)]
+/// A manifest in which places are looked for. It is read when the first one is: in a large workspace that is well
+/// configured, none of the members' manifests is.
+#[derive(Debug)]
 pub(super) struct Manifest {
     path: PathBuf,
+    content: OnceLock<Content>,
+}
+
+/// A manifest's text and the spans in it. One that cannot be read or parsed gives places without spans: cargo
+/// has read it before us, so this only happens when it changes meanwhile.
+#[derive(Debug)]
+struct Content {
     text: Arc<str>,
     document: Option<Document<String>>,
 }
 
-impl Manifest {
-    pub(super) fn read(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        Self::new(path, &text)
-    }
-
+impl Content {
     /// Passwords in the settings are masked in the text that places carry, since the line is going to be shown.
-    pub(super) fn new(path: &Path, text: &str) -> Self {
+    fn new(text: &str) -> Self {
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text).replace("\r\n", "\n");
         let document = Document::parse(text.clone()).ok();
         let mut shown = text;
@@ -72,29 +74,58 @@ impl Manifest {
                 }
             }
         }
-        Self { path: path.to_owned(), text: shown.into(), document }
+        Self { text: shown.into(), document }
+    }
+}
+
+impl Manifest {
+    /// Names a manifest; it is not read yet.
+    pub(super) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), content: OnceLock::new() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn new(path: &Path, text: &str) -> Self {
+        Self { path: path.to_owned(), content: OnceLock::from(Content::new(text)) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn content(&self) -> &Content {
+        self.content.get_or_init(|| Content::new(&std::fs::read_to_string(&self.path).unwrap_or_default()))
     }
 
     /// The place of a setting, or the whole file where it cannot be found.
     pub(super) fn place(&self, section: Section, keys: &[&str], part: Part) -> Place {
-        match self.document.as_ref().and_then(|document| find(document, section, keys)) {
+        let Content { text, document } = self.content();
+        match document.as_ref().and_then(|document| find(document, section, keys)) {
             Some((key, item)) => {
                 let span = match part {
                     Part::Key => key.clone(),
                     Part::Value => item.span().or(key.clone()),
                 };
-                span.or(key).map_or_else(
-                    || Place::file(&self.path),
-                    |span| Place::span(&self.path, Arc::clone(&self.text), span),
-                )
+                span.or(key)
+                    .map_or_else(|| Place::file(&self.path), |span| Place::span(&self.path, Arc::clone(text), span))
             }
             None => Place::file(&self.path),
         }
     }
 
+    /// The place of an entry of a list, or that of the list where it cannot be found.
+    pub(super) fn entry(&self, section: Section, keys: &[&str], at: usize) -> Place {
+        let Content { text, document } = self.content();
+        let list = document.as_ref().and_then(|document| find(document, section, keys)).and_then(|it| it.1.as_array());
+        match list.and_then(|list| list.get(at)).and_then(Value::span) {
+            Some(span) => Place::span(&self.path, Arc::clone(text), span),
+            None => self.place(section, keys, Part::Value),
+        }
+    }
+
     /// The order in which a table's key stands in the text; those not found come last.
     pub(super) fn position(&self, section: Section, keys: &[&str]) -> usize {
-        let found = self.document.as_ref().and_then(|document| find(document, section, keys));
+        let found = self.content().document.as_ref().and_then(|document| find(document, section, keys));
         found.and_then(|(key, _)| key).map_or(usize::MAX, |span| span.start)
     }
 }
@@ -148,6 +179,17 @@ mod tests {
         let (text, span) = place.span.unwrap();
         assert_eq!(&text[span], "\"postgres://me:******@h/db\"");
         assert!(!text.contains("secret"));
+    }
+
+    #[test]
+    fn a_manifest_is_read_when_the_first_place_is_asked_for_and_not_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Cargo.toml");
+        let manifest = Manifest::at(&path);
+        std::fs::write(&path, TEXT).unwrap();
+        assert_eq!(manifest.place(Section::Package, &["databases", "dev"], Part::Key).line_column(), Some((6, 1)));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(manifest.place(Section::Package, &["databases", "prod"], Part::Key).line_column(), Some((5, 1)));
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! What a project says about its migrations and databases.
 //!
-//! In reading order: [`Selection`] is what the command line says; `workspace` asks cargo and chooses the
-//! package; `manifest` finds where a setting stands; `layer` reads one table of settings and
-//! [`settings`] merges two; [`template`] names new revisions; `url` reads database URLs, `variables` the
+//! In reading order: `workspace` asks cargo; [`Selection`] is what the command line says, from which the packages
+//! are chosen; [`Selected`] are those packages, opened, and [`Neighbours`] finds those that they name;
+//! `manifest` finds where a setting stands; `layer` reads one table of settings and [`settings`] merges two; [`template`] names new revisions; `url` reads database URLs, `variables` the
 //! environment and `.env`, [`database`] chooses the database; [`models`] finds the files with structs that are tables;
 //! [`scaffold`] writes what `init` adds.
 //!
 //! It reads the package's and the workspace's `Cargo.toml`, `.env` beside each of them, and the variables
 //! `CARGO`, `CARGO_MIGRATE_DATABASE`, `DATABASE_URL` and those that `env:NAME` names; for the models, the files that
-//! `models` names. Opening a project writes nothing.
+//! `models` names. Opening a project writes nothing; where a library is looked for outside the workspace, cargo may
+//! bring `Cargo.lock` up to date.
 
 pub mod database;
 mod layer;
 mod manifest;
 pub mod models;
+mod neighbours;
 pub mod scaffold;
+mod selected;
+mod selection;
 pub mod settings;
 pub mod template;
 mod url;
@@ -22,22 +26,29 @@ mod variables;
 mod workspace;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use build_support::problem::{Code, Problem, printable};
-use cargo_metadata::{Metadata, Package};
+use cargo_metadata::Package;
 use serde_json::Value;
 
 pub use self::database::Database;
+pub use self::neighbours::Neighbours;
+pub use self::selected::Selected;
+pub use self::selection::Selection;
 pub use self::settings::Settings;
-pub use self::workspace::Selection;
 
 use self::database::{CHOICE_VARIABLE, Databases};
 use self::manifest::Manifest;
-use self::settings::Sources;
+pub(crate) use self::selection::is_glob;
 use self::variables::Variables;
+use self::workspace::Workspace;
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
+/// Cargo cannot be asked, or cannot answer.
+pub const CARGO: Code = workspace::CARGO;
 /// The lock is of another package than the one at work.
 pub const OTHER_PACKAGE: Code = Code("other-package");
 
@@ -55,74 +66,54 @@ pub struct Project {
     migrations: PathBuf,
     target_directory: Option<PathBuf>,
     has_metadata: bool,
+    is_library: bool,
+}
+
+/// What a command line means, before the settings are read.
+enum Meant {
+    /// Packages of a workspace.
+    Members(Box<Workspace>),
+    /// A folder of migrations alone.
+    Folder(PathBuf),
 }
 
 impl Project {
-    /// Finds and reads the project that the command line and the working directory mean.
+    /// Finds and reads the one project that the command line and the working directory mean.
     ///
     /// # Errors
     /// No project or no single package is meant, cargo cannot read the manifest, or its settings have problems.
     pub fn open(context: &Context, selection: &Selection) -> Result<Self> {
-        check_name(selection)?;
-        let Some(manifest) = workspace::manifest(context, selection)? else {
-            return match (&selection.package, &selection.migrations) {
-                (None, Some(folder)) => Ok(Self::without_manifest(context, selection, folder)),
-                _ => Err(workspace::no_project(context).into()),
-            };
+        let workspace = match Self::meant(context, selection)? {
+            Meant::Folder(folder) => return Ok(Self::without_manifest(context, selection, &folder)),
+            Meant::Members(workspace) => workspace,
         };
-        let chosen = workspace::metadata(context, &manifest).and_then(|metadata| {
-            let package = workspace::choose(&metadata, &manifest, selection, context)?.clone();
-            Ok((metadata, package))
-        });
-        match (chosen, &selection.migrations) {
-            (Ok((metadata, package)), _) => Self::of_package(context, selection, &metadata, &package),
+        let chosen = selection::choose(&workspace, selection, context).and_then(|chosen| Ok(chosen.only(&workspace)?));
+        let package = chosen.map_err(|failure| without_manifest_help(failure, selection))?;
+        Self::of_member(context, selection, &workspace, package)
+    }
+
+    /// The workspace, or the folder alone that stands in for it.
+    fn meant(context: &Context, selection: &Selection) -> Result<Meant> {
+        selection.check()?;
+        let alone = selection.migrations.as_ref().filter(|_| selection.packages.is_empty());
+        let Some(manifest) = workspace::manifest(context, selection)? else {
+            let folder = alone.ok_or_else(|| workspace::no_project(context))?;
+            return Ok(Meant::Folder(folder.clone()));
+        };
+        match (Workspace::load(context, &manifest), alone) {
+            (Ok(workspace), _) => Ok(Meant::Members(Box::new(workspace))),
             // A folder and a key are all that the work needs. Without the key the manifest has to be understood:
             // working under another one would take an applied history for a missing one.
-            (Err(_), Some(folder)) if selection.name.is_some() && selection.package.is_none() => {
-                Ok(Self::without_manifest(context, selection, folder))
-            }
-            (Err(problem), Some(_)) => {
-                Err(problem.help("or do without the manifest: `--migrations DIR --name PACKAGE`").into())
-            }
-            (Err(problem), None) => Err(problem.into()),
+            (Err(_), Some(folder)) if selection.name.is_some() => Ok(Meant::Folder(folder.clone())),
+            (Err(problem), _) => Err(without_manifest_help(problem.into(), selection)),
         }
     }
 
-    /// Every member of the workspace that has migrations, in cargo's order, for `--workspace`.
-    ///
-    /// # Errors
-    /// As [`Project::open`], and the problems of all members' settings at once.
-    pub fn open_workspace(context: &Context, selection: &Selection) -> Result<Vec<Self>> {
-        if selection.package.is_some() || selection.migrations.is_some() || selection.name.is_some() {
-            return Err(Failure::misused("`--workspace` does not go together with `-p`, `--migrations` or `--name`"));
-        }
-        let manifest = workspace::manifest(context, selection)?.ok_or_else(|| workspace::no_project(context))?;
-        let metadata = workspace::metadata(context, &manifest)?;
-        let (mut projects, mut problems) = (Vec::new(), Vec::<Problem>::new());
-        for package in workspace::migrating(&metadata) {
-            match Self::of_package(context, selection, &metadata, package) {
-                Ok(project) => projects.push(project),
-                Err(failure) => {
-                    // Those of the workspace's defaults come with every member.
-                    problems.extend(
-                        failure.problems().iter().filter(|it| !problems.contains(it)).cloned().collect::<Vec<_>>(),
-                    );
-                }
-            }
-        }
-        if problems.is_empty() { Ok(projects) } else { Err(problems.into()) }
-    }
-
-    fn of_package(context: &Context, selection: &Selection, metadata: &Metadata, package: &Package) -> Result<Self> {
+    /// A member of the workspace.
+    fn of_member(context: &Context, selection: &Selection, workspace: &Workspace, package: &Package) -> Result<Self> {
+        let settings = workspace.settings(package)?;
+        let metadata = &workspace.metadata;
         let root = workspace::folder(package);
-        let workspace_root = metadata.workspace_root.as_std_path().to_owned();
-        let manifest = package.manifest_path.as_std_path().to_owned();
-        let settings = Settings::read(&Sources {
-            package: workspace::table(&package.metadata),
-            package_manifest: &Manifest::read(&manifest),
-            workspace: workspace::table(&metadata.workspace_metadata),
-            workspace_manifest: &Manifest::read(&workspace_root.join("Cargo.toml")),
-        })?;
         let migrations = match &selection.migrations {
             Some(folder) => context.working_directory().join(folder),
             None => root.join(&settings.migrations),
@@ -130,8 +121,8 @@ impl Project {
         let key = selection.name.clone().or_else(|| settings.name.clone());
         Ok(Self {
             working_directory: context.working_directory().to_owned(),
-            workspace_root,
-            manifest: Some(manifest),
+            workspace_root: metadata.workspace_root.as_std_path().to_owned(),
+            manifest: Some(package.manifest_path.as_std_path().to_owned()),
             key: key.unwrap_or_else(|| package.name.to_string()),
             key_given: selection.name.is_some(),
             package: Some(package.name.to_string()),
@@ -139,6 +130,29 @@ impl Project {
             migrations: migrations.components().collect(),
             target_directory: Some(metadata.target_directory.as_std_path().to_owned()),
             has_metadata: !matches!(workspace::table(&package.metadata), Value::Null),
+            is_library: false,
+            root,
+        })
+    }
+
+    /// A package outside the workspace, under the key that it is found by.
+    fn of_library(context: &Context, package: &Package, key: &str) -> Result<Self> {
+        let root = workspace::folder(package);
+        let manifest = package.manifest_path.as_std_path();
+        let table = workspace::table(&package.metadata);
+        let settings = Settings::of_library(table, &Arc::new(Manifest::at(manifest)))?;
+        Ok(Self {
+            working_directory: context.working_directory().to_owned(),
+            workspace_root: root.clone(),
+            manifest: Some(manifest.to_owned()),
+            key: key.to_owned(),
+            key_given: false,
+            package: Some(package.name.to_string()),
+            migrations: root.join(&settings.migrations).components().collect(),
+            settings,
+            target_directory: None,
+            has_metadata: !table.is_null(),
+            is_library: true,
             root,
         })
     }
@@ -156,6 +170,7 @@ impl Project {
             migrations: here.join(folder).components().collect(),
             target_directory: None,
             has_metadata: false,
+            is_library: false,
             working_directory: here,
         }
     }
@@ -250,7 +265,15 @@ impl Project {
         self.show_path(&self.migrations)
     }
 
-    /// Cargo's target directory; `None` for a folder of migrations alone.
+    /// Whether this is a dependency from outside the workspace that carries migrations. Its folder belongs to others,
+    /// and may be in cargo's cache: nothing is ever written there. Of its settings the key and the folder count, and it
+    /// has no databases: it goes where the package goes that names it.
+    #[must_use]
+    pub fn is_library(&self) -> bool {
+        self.is_library
+    }
+
+    /// Cargo's target directory; `None` for a folder of migrations alone and for a library.
     #[must_use]
     pub fn target_directory(&self) -> Option<&Path> {
         self.target_directory.as_deref()
@@ -306,12 +329,13 @@ impl Project {
     }
 }
 
-fn check_name(selection: &Selection) -> Result<()> {
-    match &selection.name {
-        Some(name) => {
-            layer::check_key(name).map_err(|(why, _)| Failure::misused(format!("the name `{}` {why}", printable(name))))
+/// A problem of the manifest, to which a folder of migrations is an answer.
+fn without_manifest_help(failure: Failure, selection: &Selection) -> Failure {
+    match &selection.migrations {
+        Some(_) if failure.exit() != Exit::Misused => {
+            failure.help("or do without the manifest: `--migrations DIR --name PACKAGE`")
         }
-        None => Ok(()),
+        _ => failure,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `[package.metadata.migrate]` and the workspace's defaults say, validated into [`Settings`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use build_support::problem::{Place, Problem, nearest};
@@ -61,7 +62,17 @@ pub struct DatabaseSetting {
     pub backup: Option<BackupPolicy>,
     pub(super) url: Result<Reference, Problem>,
     pub(super) section: Section,
-    pub(super) place: Place,
+    /// The keys below the section that lead to its URL.
+    pub(super) keys: Vec<String>,
+    pub(super) manifest: Arc<Manifest>,
+}
+
+impl DatabaseSetting {
+    /// Where its URL stands.
+    pub(super) fn place(&self) -> Place {
+        let keys: Vec<&str> = self.keys.iter().map(String::as_str).collect();
+        self.manifest.place(self.section, &keys, Part::Value)
+    }
 }
 
 impl fmt::Debug for DatabaseSetting {
@@ -138,24 +149,37 @@ impl Default for SqliteVersion {
     }
 }
 
-/// The two tables with the manifests that they stand in.
-pub(super) struct Sources<'a> {
-    pub(super) package: &'a Value,
-    pub(super) package_manifest: &'a Manifest,
-    pub(super) workspace: &'a Value,
-    pub(super) workspace_manifest: &'a Manifest,
+/// The workspace's `[workspace.metadata.migrate]`, read once for all of its members.
+#[derive(Debug)]
+pub(super) struct Defaults {
+    layer: Layer,
+    problems: Vec<Problem>,
+    manifest: Arc<Manifest>,
+}
+
+impl Defaults {
+    pub(super) fn read(table: &Value, manifest: Arc<Manifest>) -> Self {
+        let mut problems = Vec::new();
+        let layer = Layer::read(table, Section::Workspace, &manifest, &mut problems);
+        Self { layer, problems, manifest }
+    }
+
+    pub(super) fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
 }
 
 impl Settings {
-    /// Reads and validates both tables; all their problems at once.
-    pub(super) fn read(sources: &Sources<'_>) -> Result<Self, Vec<Problem>> {
+    /// Reads and validates a package's table over the workspace's; all problems of both at once.
+    pub(super) fn read(table: &Value, manifest: &Arc<Manifest>, defaults: &Defaults) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let package = Layer::read(sources.package, Section::Package, sources.package_manifest, &mut problems);
-        let workspace = Layer::read(sources.workspace, Section::Workspace, sources.workspace_manifest, &mut problems);
+        let package = Layer::read(table, Section::Package, manifest, &mut problems);
+        problems.extend(defaults.problems.iter().cloned());
         let (section, manifest) = match package.database {
-            Some(_) => (Section::Package, sources.package_manifest),
-            None => (Section::Workspace, sources.workspace_manifest),
+            Some(_) => (Section::Package, manifest),
+            None => (Section::Workspace, &defaults.manifest),
         };
+        let workspace = defaults.layer.clone();
         let settings = Self::merged(package, workspace);
         // With other problems its database may be among those that could not be read.
         if let Some(name) = settings.database.as_ref().filter(|_| problems.is_empty())
@@ -170,6 +194,19 @@ impl Settings {
             });
         }
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// What counts of a library's table: its key and its folder. The rest is its own business, and may be written for
+    /// another version of this program.
+    pub(super) fn of_library(table: &Value, manifest: &Arc<Manifest>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let counts = |(key, _): &(&String, &Value)| matches!(key.as_str(), "name" | "migrations");
+        let table: Value = match table.as_object() {
+            Some(table) => table.iter().filter(counts).map(|(key, value)| (key.clone(), value.clone())).collect(),
+            None => Value::Null,
+        };
+        let layer = Layer::read(&table, Section::Package, manifest, &mut problems);
+        if problems.is_empty() { Ok(Self::merged(layer, Layer::default())) } else { Err(problems) }
     }
 
     /// The settings of a folder without a cargo project.
@@ -233,13 +270,9 @@ mod tests {
         }
         let root = text.parse::<toml_edit::DocumentMut>().unwrap().into_table().into_inline_table();
         let root = json(&toml_edit::Value::InlineTable(root));
-        let manifest = Manifest::new(Path::new("Cargo.toml"), text);
-        Settings::read(&Sources {
-            package: &root["package"]["metadata"]["migrate"],
-            package_manifest: &manifest,
-            workspace: &root["workspace"]["metadata"]["migrate"],
-            workspace_manifest: &manifest,
-        })
+        let manifest = Arc::new(Manifest::new(Path::new("Cargo.toml"), text));
+        let defaults = Defaults::read(&root["workspace"]["metadata"]["migrate"], Arc::clone(&manifest));
+        Settings::read(&root["package"]["metadata"]["migrate"], &manifest, &defaults)
     }
 
     fn refused(lines: &str) -> String {
@@ -310,6 +343,16 @@ mod tests {
             );
         }
         assert!(refused.contains("[invalid-database-url] Cargo.toml:17:5: `todo.db` is a path"), "{refused}");
+    }
+
+    #[test]
+    fn a_library_is_named_as_a_package_is_and_the_entry_that_is_not_is_pointed_at() {
+        let settings = read("[package.metadata.migrate]\nlibraries = ['queue', 'job_queue-2']\n").unwrap();
+        assert_eq!(settings.libraries, ["queue", "job_queue-2"]);
+        let refused = refused("libraries = [\n  'queue',\n  'queue = \"1\"',\n  7,\n]");
+        assert!(refused.contains("[invalid-setting] Cargo.toml:4:3: `libraries` has an entry that"), "{refused}");
+        assert!(refused.contains("Cargo.toml:5:3: an entry of `libraries` is a number, not a string"), "{refused}");
+        assert!(!refused.contains("Cargo.toml:3"), "{refused}");
     }
 
     #[test]

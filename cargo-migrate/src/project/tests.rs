@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod naming;
+mod selecting;
+
 /// A folder with packages in it, removed at the end.
 pub(super) struct World {
     folder: TempDir,
@@ -18,6 +21,14 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         Self::named("project")
+    }
+
+    /// A workspace without a package in its root, and with these members, of which each has migrations.
+    fn workspace(members: &[&str]) -> Self {
+        let world = Self::new();
+        world.write("Cargo.toml", VIRTUAL);
+        members.iter().for_each(|name| world.member(name, METADATA));
+        world
     }
 
     fn named(prefix: &str) -> Self {
@@ -57,8 +68,23 @@ impl World {
         Project::open(&self.context(below), &Selection::default())
     }
 
+    fn open_all(&self, below: &str, selection: Selection) -> Result<Selected> {
+        Project::open_all(&self.context(below), &selection)
+    }
+
+    /// The keys of the packages that are meant.
+    fn keys(&self, below: &str, selection: Selection) -> Vec<String> {
+        self.open_all(below, selection).unwrap().keys()
+    }
+
     fn open_with(&self, below: &str, selection: Selection) -> Result<Project> {
         Project::open(&self.context(below), &selection)
+    }
+}
+
+impl Selected {
+    fn keys(&self) -> Vec<String> {
+        self.projects.iter().map(|project| project.key().to_owned()).collect()
     }
 }
 
@@ -68,7 +94,16 @@ pub(super) fn problem_of<T: Debug>(result: Result<T>) -> String {
 }
 
 fn package(name: &str) -> Selection {
-    Selection { package: Some(name.to_owned()), ..Selection::default() }
+    packages(&[name])
+}
+
+fn packages(specs: &[&str]) -> Selection {
+    Selection { packages: specs.iter().map(ToString::to_string).collect(), ..Selection::default() }
+}
+
+fn whole_workspace(exclude: &[&str]) -> Selection {
+    let exclude = exclude.iter().map(ToString::to_string).collect();
+    Selection { workspace: true, exclude, ..Selection::default() }
 }
 
 const VIRTUAL: &str = "[workspace]\nresolver = '3'\nmembers = ['*']\nexclude = ['target', 'docs']\n";
@@ -121,8 +156,7 @@ fn a_virtual_root_means_its_only_member_with_migrations() {
     assert!(problem_of(world.open_with("", package("store@2.0.0"))).contains("1.2.3"));
     let shown = problem_of(world.open_with("", package("stroe")));
     assert!(shown.contains("[unknown-package]") && shown.contains("write `-p store`"), "{shown}");
-    let all = Project::open_workspace(&world.context(""), &Selection::default()).unwrap();
-    assert_eq!(all.iter().map(Project::key).collect::<Vec<_>>(), ["app", "store"]);
+    assert_eq!(world.keys("", Selection::default()), ["app", "store"]);
 }
 
 #[test]

@@ -1,30 +1,19 @@
-//! Which package of which workspace a command works on, as `cargo metadata` tells it.
+//! The packages of a workspace, as `cargo metadata` tells them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use build_support::problem::{Code, Problem, nearest, printable, printable_block};
+use build_support::problem::{Code, Problem, printable, printable_block};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use serde_json::Value;
 
+use super::manifest::Manifest;
+use super::selection::Selection;
+use super::settings::{Defaults, Settings};
 use crate::context::Context;
 
 pub(super) const NO_PROJECT: Code = Code("no-project");
-const NO_PACKAGE: Code = Code("no-package");
-const UNKNOWN_PACKAGE: Code = Code("unknown-package");
-const CARGO: Code = Code("cargo-metadata");
-
-/// What the command line says of the project.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// `--manifest-path`
-    pub manifest_path: Option<PathBuf>,
-    /// `-p`, a package's name or `NAME@VERSION`
-    pub package: Option<String>,
-    /// `--migrations`, relative to the working directory
-    pub migrations: Option<PathBuf>,
-    /// `--name`, the package's key in the version table
-    pub name: Option<String>,
-}
+pub(super) const CARGO: Code = Code("cargo-metadata");
 
 /// The nearest manifest at or above the working directory, or the one of `--manifest-path`.
 pub(super) fn manifest(context: &Context, selection: &Selection) -> Result<Option<PathBuf>, Problem> {
@@ -51,25 +40,44 @@ pub(super) fn no_project(context: &Context) -> Problem {
         .help("or, where there are only migrations, their folder: `--migrations DIR`")
 }
 
+/// How much is asked of cargo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// The members of the workspace: cargo reads their manifests and nothing else.
+    Members,
+    /// All that they depend on, too, as far as it is on this machine. This takes cargo many times as long, and it
+    /// writes `Cargo.lock` where that is not up to date, as every build does.
+    Dependencies,
+}
+
 /// Asks cargo for the workspace. The working directory and the manifest decide; the variables that cargo sets
 /// for a program under `cargo run`, `CARGO_MANIFEST_DIR` first, say nothing about the user's project.
-pub(super) fn metadata(context: &Context, manifest: &Path) -> Result<Metadata, Problem> {
+pub(super) fn metadata(context: &Context, manifest: &Path, extent: Extent) -> Result<Metadata, Problem> {
     let mut command = MetadataCommand::new();
     command
         .cargo_path(context.variable("CARGO").unwrap_or("cargo"))
         .current_dir(context.working_directory())
         .manifest_path(manifest)
-        .no_deps()
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO_MANIFEST_PATH")
         .env("CARGO_TERM_COLOR", "never");
+    match extent {
+        Extent::Members => command.no_deps(),
+        Extent::Dependencies => command.other_options(["--offline".to_owned()]),
+    };
     let output = command.cargo_command().output().map_err(|error| {
         Problem::new(CARGO, format!("cargo could not be started: {error}"))
             .help("put `cargo` in the `PATH`, or set the variable `CARGO` to its path")
     })?;
     if !output.status.success() {
         let said = printable_block(String::from_utf8_lossy(&output.stderr).replace('\r', "").trim());
-        return Err(Problem::new(CARGO, "cargo cannot read the project's manifest").in_file(manifest).note(said));
+        return Err(match extent {
+            Extent::Members => Problem::new(CARGO, "cargo cannot read the project's manifest"),
+            Extent::Dependencies => Problem::new(CARGO, "cargo cannot tell what this project depends on")
+                .help("where a package was never downloaded: `cargo fetch`"),
+        }
+        .in_file(manifest)
+        .note(said));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let json = text.lines().find(|line| line.starts_with('{')).unwrap_or_default();
@@ -89,92 +97,76 @@ pub(super) fn folder(package: &Package) -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
-/// A package's migrations folder, read without complaint: its settings have not been checked yet.
-pub(super) fn migrations(metadata: &Metadata, package: &Package) -> PathBuf {
-    let written = |value| table(value).get("migrations").and_then(Value::as_str);
-    let name = written(&package.metadata).or_else(|| written(&metadata.workspace_metadata)).unwrap_or("migrations");
-    folder(package).join(name)
+/// The migrations folder that a `metadata` value names, read without complaint: it has not been checked yet.
+pub(super) fn written_folder(metadata: &Value) -> Option<&str> {
+    table(metadata).get("migrations").and_then(Value::as_str)
 }
 
-/// Whether a member of a workspace has migrations: it says so in its manifest, or has a folder with a lock.
-fn migrates(metadata: &Metadata, package: &Package) -> bool {
-    !table(&package.metadata).is_null() || migrations(metadata, package).join("migrate.lock").is_file()
+/// A workspace with its defaults read.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    /// What cargo says of it; without dependencies.
+    pub(super) metadata: Metadata,
+    manifest: PathBuf,
+    defaults: Defaults,
 }
 
-/// The members that have migrations, in cargo's order.
-pub(super) fn migrating(metadata: &Metadata) -> Vec<&Package> {
-    metadata.workspace_packages().into_iter().filter(|package| migrates(metadata, package)).collect()
-}
-
-/// The member that a command works on.
-pub(super) fn choose<'m>(
-    metadata: &'m Metadata,
-    manifest: &Path,
-    selection: &Selection,
-    context: &Context,
-) -> Result<&'m Package, Problem> {
-    let members = metadata.workspace_packages();
-    if let Some(wanted) = &selection.package {
-        return named(&members, wanted);
+impl Workspace {
+    /// The workspace of the package, or the one without a package of its own, that a manifest stands for.
+    pub(super) fn load(context: &Context, manifest: &Path) -> Result<Self, Problem> {
+        let metadata = metadata(context, manifest, Extent::Members)?;
+        let root = Manifest::at(&metadata.workspace_root.as_std_path().join("Cargo.toml"));
+        let defaults = Defaults::read(table(&metadata.workspace_metadata), Arc::new(root));
+        Ok(Self { metadata, manifest: manifest.to_owned(), defaults })
     }
-    let migrating = migrating(metadata);
-    if let Some(given) = &selection.migrations {
-        let given = context.working_directory().join(given);
-        if let Some(owner) = members.iter().find(|member| same(&migrations(metadata, member), &given)) {
-            return Ok(owner);
+
+    /// The manifest that it was found by.
+    pub(super) fn manifest(&self) -> &Path {
+        &self.manifest
+    }
+
+    /// A member's settings over the workspace's defaults.
+    pub(super) fn settings(&self, member: &Package) -> Result<Settings, Vec<Problem>> {
+        let path = member.manifest_path.as_std_path();
+        let manifest = match self.defaults.manifest() {
+            root if root.path() == path => Arc::clone(root),
+            _ => Arc::new(Manifest::at(path)),
+        };
+        Settings::read(table(&member.metadata), &manifest, &self.defaults)
+    }
+
+    /// The members, in cargo's order.
+    pub(super) fn members(&self) -> Vec<&Package> {
+        self.metadata.workspace_packages()
+    }
+
+    /// A member's migrations folder, before its settings have been checked.
+    pub(super) fn migrations(&self, member: &Package) -> PathBuf {
+        let name = written_folder(&member.metadata).or_else(|| written_folder(&self.metadata.workspace_metadata));
+        folder(member).join(name.unwrap_or("migrations"))
+    }
+
+    /// Whether a member has migrations: it says so in its manifest, or has a folder with a lock.
+    pub(super) fn migrates(&self, member: &Package) -> bool {
+        !table(&member.metadata).is_null()
+            || self.migrations(member).join(build_support::directory::LOCK_FILE).is_file()
+    }
+
+    /// The member whose manifest it was found by, and whether that is the workspace's root.
+    pub(super) fn nearest<'w>(&self, members: &[&'w Package]) -> (Option<&'w Package>, bool) {
+        let of = |wanted: &dyn Fn(&Path) -> bool| {
+            members.iter().copied().find(|member| wanted(member.manifest_path.as_std_path()))
+        };
+        // Links are followed only where nothing is found without: a workspace may have many members.
+        let root = self.defaults.manifest().path();
+        if is_same(root, &self.manifest) {
+            return (of(&|path| path == root), true);
         }
+        (of(&|path| path == self.manifest).or_else(|| of(&|path| is_same(path, &self.manifest))), false)
     }
-    let nearest = members.iter().find(|member| same(member.manifest_path.as_std_path(), manifest));
-    if let Some(nearest) = nearest {
-        let is_root = same(&folder(nearest), metadata.workspace_root.as_std_path());
-        let has_own = migrates(metadata, nearest) || migrations(metadata, nearest).is_dir();
-        if !is_root || has_own || migrating.is_empty() {
-            return Ok(nearest);
-        }
-    }
-    match migrating.as_slice() {
-        [only] => Ok(only),
-        [] => Err(Problem::new(NO_PACKAGE, "no package of this workspace has migrations")
-            .in_file(manifest)
-            .note(format!("the packages are {}", list(&members)))
-            .help("set one up: `cargo migrate init -p NAME`")),
-        [first, ..] => Err(Problem::new(NO_PACKAGE, "several packages of this workspace have migrations")
-            .in_file(manifest)
-            .note(format!("they are {}", list(&migrating)))
-            .help(format!("choose one: `-p {}`", first.name))),
-    }
-}
-
-fn named<'m>(members: &[&'m Package], wanted: &str) -> Result<&'m Package, Problem> {
-    let (name, version) = wanted.split_once('@').map_or((wanted, None), |(name, version)| (name, Some(version)));
-    let found = members.iter().find(|member| member.name.as_str() == name);
-    match (found, version) {
-        (Some(member), None) => Ok(member),
-        (Some(member), Some(version)) if member.version.to_string() == version => Ok(member),
-        (Some(member), Some(_)) => Err(Problem::new(
-            UNKNOWN_PACKAGE,
-            format!("the package `{name}` of this workspace has another version, {}", member.version),
-        )
-        .help(format!("write `-p {name}`"))),
-        (None, _) => {
-            let problem =
-                Problem::new(UNKNOWN_PACKAGE, format!("no package of this workspace is named `{}`", printable(name)))
-                    .note(format!("the packages are {}", list(members)));
-            Err(match nearest(name, members.iter().map(|member| member.name.as_str())) {
-                Some(near) => problem.help(format!("write `-p {near}`")),
-                None => problem.help("choose one of them: `-p NAME`"),
-            })
-        }
-    }
-}
-
-fn list(packages: &[&Package]) -> String {
-    let mut names: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
-    names.sort_unstable();
-    names.join(", ")
 }
 
 /// Whether two paths are one place, however they are written.
-fn same(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

@@ -74,6 +74,7 @@ pub fn json(one: &Rehearsed) -> Value {
         Verdict::Untried => "untried",
     };
     json!({
+        "package": one.package,
         "revision": one.revision,
         "up": way(&one.up),
         "down": way(&one.down),

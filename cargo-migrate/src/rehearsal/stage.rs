@@ -8,9 +8,9 @@ use std::time::Instant;
 use build_support::problem::{Problem, printable};
 use build_support::revision::RevisionId;
 use migrate_runtime::driver::sqlite::SqliteDriver;
-use migrate_runtime::history::History;
-use migrate_runtime::plan::{self, Plan, downgrade_step, upgrade_step};
-use migrate_runtime::runner::{self, DownFrom, Files, Options, store_problem};
+use migrate_runtime::history::{AppliedRevision, History};
+use migrate_runtime::plan::{At, Packages, Plan, downgrade_step};
+use migrate_runtime::runner::{self, DownFrom, Options, store_problem};
 use migrate_runtime::sqlite::Store;
 use rusqlite::Connection;
 
@@ -30,11 +30,12 @@ pub(super) struct Moment {
 pub(super) struct Stage<'a> {
     app: App<'a>,
     opened: &'a Opened,
+    packages: &'a Packages<'a>,
     // Closed before the copy's folder is removed.
     connection: Connection,
     counted: Counted,
     /// What was lost of the rows that the database has when these revisions were taken off.
-    lost: BTreeMap<RevisionId, Vec<String>>,
+    lost: BTreeMap<(String, RevisionId), Vec<String>>,
     copy: Copy,
 }
 
@@ -43,39 +44,35 @@ impl<'a> Stage<'a> {
     /// applied of them, or stands on them, is taken off, and what they stand on is applied.
     pub(super) fn at(
         app: App<'a>,
-        opened: &'a Opened,
+        (opened, packages): (&'a Opened, &'a Packages<'a>),
         (start, interrupts): (Start<'_>, &Interrupts),
-        revisions: &[usize],
+        revisions: &[At],
         tried: usize,
     ) -> Result<Self> {
         let copy = Copy::make(opened, start, interrupts)?;
         let mut connection = copy.open()?;
         let counted = Counted::of(&mut connection, opened);
-        let mut stage = Self { app, opened, connection, counted, lost: BTreeMap::new(), copy };
-        let (key, lineage) = (opened.project.key(), opened.graph.lineage());
-        stage.take_off(&lineage.with_descendants(revisions))?;
-        let mut needed = lineage.with_ancestors(revisions);
-        revisions[tried..].iter().for_each(|at| needed[*at] = false);
+        let mut stage = Self { app, opened, packages, connection, counted, lost: BTreeMap::new(), copy };
+        stage.take_off(&packages.with_descendants(revisions))?;
+        let mut needed = packages.with_ancestors(revisions);
+        revisions[tried..].iter().for_each(|at| needed[at.0][at.1] = false);
         stage.prepared(&|history| {
-            let applied = plan::applied(key, lineage, history);
-            let missing = lineage.order().iter().filter(|at| needed[**at] && !applied[**at]);
-            Ok(Plan { package: key.to_owned(), steps: missing.map(|at| upgrade_step(&opened.graph, *at)).collect() })
+            let applied = packages.applied(history);
+            let missing = packages.order().iter().filter(|at| needed[at.0][at.1] && !applied[at.0][at.1]);
+            Ok(Plan { steps: missing.map(|at| packages.upgrade_step(*at)).collect() })
         })?;
         Ok(stage)
     }
 
     /// Takes revisions off, the latest applied first, each by itself.
-    fn take_off(&mut self, off: &[bool]) -> Result<()> {
-        let (key, lineage) = (self.opened.project.key(), self.opened.graph.lineage());
+    fn take_off(&mut self, off: &[Vec<bool>]) -> Result<()> {
         let mut store = Store::new(&mut self.connection, self.opened.project.settings().version_table.as_str());
         let history = store.read_history().map_err(|error| store_problem(&error))?;
-        let mut rows: Vec<_> =
-            history.of(key).filter(|row| lineage.find(row.id.as_str()).is_some_and(|at| off[at])).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.sequence));
-        for row in rows {
+        let goes = |row: &&AppliedRevision| self.packages.find(row).is_some_and(|at| off[at.0][at.1]);
+        for row in history.rows().iter().rev().filter(goes) {
             let held = compared::Held::by(&self.connection, &self.schema()?)?;
-            self.prepared(&|_| Ok(Plan { package: key.to_owned(), steps: vec![downgrade_step(row)] }))?;
-            self.lost.insert(row.id.clone(), held.lost(&self.schema()?));
+            self.prepared(&|_| Ok(Plan { steps: vec![downgrade_step(row)] }))?;
+            self.lost.insert((row.package.clone(), row.id.clone()), held.lost(&self.schema()?));
         }
         Ok(())
     }
@@ -92,10 +89,11 @@ impl<'a> Stage<'a> {
     }
 
     /// Tries a revision: up, down, up again. `before` makes another copy as this one is now.
-    pub(super) fn rehearse(&mut self, at: usize, before: &dyn Fn() -> Result<Self>) -> Result<Rehearsed> {
-        let migration = self.opened.graph.migration(at);
+    pub(super) fn rehearse(&mut self, at: At, before: &dyn Fn() -> Result<Self>) -> Result<Rehearsed> {
+        let package = self.packages.all()[at.0];
+        let migration = package.graph.migration(at.1);
         let directives = &migration.directives;
-        let mut found = Rehearsed::of(migration.id.to_string());
+        let mut found = Rehearsed::of(package.key, self.opened.named(package.key, migration.id.as_str()));
         let was = self.moment(None)?;
         let counted = self.counted.now(&self.connection);
         found.up = self.upgrade(at);
@@ -117,7 +115,7 @@ impl<'a> Stage<'a> {
         }
         let after = self.schema()?;
         // Where people have used what it made, it is their rows that count.
-        found.remarks.extend(match self.lost.remove(&migration.id) {
+        found.remarks.extend(match self.lost.remove(&(package.key.to_owned(), migration.id.clone())) {
             Some(lost) => lost,
             None => compared::Held::by(&self.connection, &after)?.lost(&was.schema),
         });
@@ -178,24 +176,21 @@ impl<'a> Stage<'a> {
         Ok(Moment { schema, rows })
     }
 
-    fn upgrade(&mut self, at: usize) -> Way {
-        let (key, graph) = (self.opened.project.key(), &self.opened.graph);
-        let id = graph.lineage().id(at);
+    fn upgrade(&mut self, at: At) -> Way {
+        let packages = self.packages;
+        let id = packages.id(at).as_str();
+        let targets: Vec<_> = (0..packages.all().len()).map(|place| (place == at.0).then_some(id)).collect();
         self.run(&|history| {
-            let mut plan = plan::upgrade_from(key, graph, history, id.as_str())?;
+            let mut plan = packages.upgrade(history, &targets)?;
             // What it stands on has been rehearsed before it, or is there.
-            plan.steps.retain(|step| step.id == *id);
+            plan.steps.retain(|step| step.id.as_str() == id && step.package == packages.all()[at.0].key);
             Ok(plan)
         })
     }
 
-    fn downgrade(&mut self, at: usize) -> Way {
-        let key = self.opened.project.key();
-        let id = self.opened.graph.lineage().id(at);
-        self.run(&|history| {
-            let steps = history.find(key, id).map(downgrade_step).into_iter().collect();
-            Ok(Plan { package: key.to_owned(), steps })
-        })
+    fn downgrade(&mut self, at: At) -> Way {
+        let (key, id) = (self.packages.all()[at.0].key, self.packages.id(at));
+        self.run(&|history| Ok(Plan { steps: history.find(key, id).map(downgrade_step).into_iter().collect() }))
     }
 
     fn run(&mut self, planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>) -> Way {
@@ -206,9 +201,9 @@ impl<'a> Stage<'a> {
             down_from: Some(DownFrom::Stored),
             ..Options::new(self.opened.wait, &now, env!("CARGO_PKG_VERSION"))
         };
-        let files = Files { graph: &self.opened.graph, directory: &self.opened.directory };
+        let files = self.opened.files();
         let mut driver = SqliteDriver::new(&mut self.connection, &self.opened.project.settings().version_table);
-        match runner::run(&mut driver, files, planner, &options, &mut |_| {}) {
+        match runner::run(&mut driver, &files, planner, &options, &mut |_| {}) {
             Ok(_) => Way::Done(start.elapsed()),
             Err(stopped) => Way::Refused(stopped.problems),
         }

@@ -8,12 +8,13 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufRead, Read, Write};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use build_support::problem::{Place, Problem, Severity, printable, printable_block};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::args::Color;
@@ -39,12 +40,18 @@ const ANSWER: u64 = 4096;
 
 /// Where a command's words go.
 pub struct Shell {
-    streams: Mutex<Streams>,
+    streams: Arc<Mutex<Streams>>,
     quiet: bool,
     verbose: u8,
     /// Whether results may be coloured; most are for programs, too, and never are.
     colored: bool,
     chosen: Chosen,
+    /// What stands before each status, where several things are done side by side.
+    label: String,
+    /// The documents of a part, which the whole prints as one.
+    documents: Option<Mutex<Vec<Value>>>,
+    /// What statuses are said to where a bar shows them instead.
+    bar: Option<ProgressBar>,
 }
 
 struct Streams {
@@ -93,12 +100,56 @@ impl Shell {
     ) -> Self {
         let err = AutoStream::new(err, choice);
         Self {
-            streams: Mutex::new(Streams { out, err, input, failed: None, answered: false }),
+            streams: Arc::new(Mutex::new(Streams { out, err, input, failed: None, answered: false })),
             quiet,
             verbose,
             colored: false,
             chosen: Chosen::default(),
+            label: String::new(),
+            documents: None,
+            bar: None,
         }
+    }
+
+    /// A shell for one of several parts of the work, on the same streams: it suggests commands for this package, and keeps
+    /// its documents for the whole to print.
+    #[must_use]
+    pub fn part(&self, package: &str) -> Self {
+        Self {
+            streams: Arc::clone(&self.streams),
+            quiet: self.quiet,
+            verbose: self.verbose,
+            colored: self.colored,
+            chosen: self.chosen.clone().of_package(package),
+            label: String::new(),
+            documents: Some(Mutex::default()),
+            bar: None,
+        }
+    }
+
+    /// The same with a name before each status.
+    #[must_use]
+    pub fn labelled(self, label: &str) -> Self {
+        Self { label: format!("{}: ", printable(label)), ..self }
+    }
+
+    /// The same with a bar that shows what is under way.
+    #[must_use]
+    pub fn on_bar(self, bar: ProgressBar) -> Self {
+        Self { bar: Some(bar), ..self }
+    }
+
+    /// The bar that shows what is under way, where there is one.
+    #[must_use]
+    pub fn bar(&self) -> Option<&ProgressBar> {
+        self.bar.as_ref()
+    }
+
+    /// The documents that a part has kept.
+    #[must_use]
+    pub fn into_documents(self) -> Vec<Value> {
+        let documents = self.documents.map(|documents| documents.into_inner().unwrap_or_else(PoisonError::into_inner));
+        documents.unwrap_or_default()
     }
 
     /// Takes what the command works on, for the commands that it suggests.
@@ -122,7 +173,8 @@ impl Shell {
     /// A step that is done or under way, as cargo says it: the verb in the margin. Silent under `--quiet`.
     pub fn status(&self, verb: &str, message: impl Display) {
         if !self.quiet {
-            let (verb, message) = (printable(verb), printable(&shortened(message.to_string())));
+            let message = format!("{}{message}", self.label);
+            let (verb, message) = (printable(verb), printable(&shortened(message)));
             self.talk(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n"));
         }
     }
@@ -170,6 +222,10 @@ impl Shell {
 
     /// A result for a program: the document, indented, and a line feed.
     pub fn json(&self, value: &Value) {
+        if let Some(documents) = &self.documents {
+            documents.lock().unwrap_or_else(PoisonError::into_inner).push(value.clone());
+            return;
+        }
         self.streams().answered = true;
         self.raw(&format!("{}\n", ascii_controls(&format!("{value:#}"))));
     }
@@ -251,8 +307,14 @@ impl Shell {
 
     /// Writes to standard error. Where that is gone there is nobody left to tell.
     fn talk(&self, text: &str) {
-        let mut streams = self.streams();
-        let _ = streams.err.write_all(text.as_bytes()).and_then(|()| streams.err.flush());
+        let write = || {
+            let mut streams = self.streams();
+            let _ = streams.err.write_all(text.as_bytes()).and_then(|()| streams.err.flush());
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {

@@ -10,6 +10,7 @@ use build_support::problem::Problem;
 use crate::args::GlobalArgs;
 use crate::context::Context;
 use crate::project::database::{CHOICE_VARIABLE, is_name};
+use crate::project::is_glob;
 
 const COMMAND: &str = "cargo migrate ";
 
@@ -31,16 +32,27 @@ impl Chosen {
     pub fn of(global: &GlobalArgs, context: &Context) -> Self {
         let flag =
             |name: &str, value: Option<&str>| value.map_or_else(String::new, |it| format!("{name} {} ", word(it)));
+        let specs = |name: &str, specs: &[String]| specs.iter().map(|it| format!("{name} {} ", spec(it))).collect();
+        let packages: String = specs("-p", &global.package);
+        let exclude: String = specs("--exclude", &global.exclude);
         let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_string_lossy).map(String::from);
         // A URL in the variable starts at the package, one behind `-d` at the working directory: it stays where it is.
         let variable = context.variable(CHOICE_VARIABLE).filter(|choice| is_name(choice));
         Self {
             manifest: flag("--manifest-path", path(&global.manifest_path).as_deref()),
-            package: flag("-p", global.package.as_deref())
+            package: packages
+                + if global.workspace { "--workspace " } else { "" }
+                + &exclude
                 + &flag("--migrations", path(&global.migrations).as_deref())
                 + &flag("--name", global.name.as_deref()),
             database: flag("-d", global.database.as_deref().or(variable)),
         }
+    }
+
+    /// The same for one package of several.
+    #[must_use]
+    pub fn of_package(self, package: &str) -> Self {
+        Self { package: format!("-p {} ", spec(package)), ..self }
     }
 
     /// A text in which every command between backticks names what it is to work on, unless it does so already.
@@ -51,7 +63,7 @@ impl Chosen {
             let Some((before, line)) = code.split_once(COMMAND) else { continue };
             let has = |flags: &[&str]| line.split(' ').any(|word| flags.contains(&word));
             let verb = line.split(' ').next().unwrap_or_default();
-            let package = if has(&["-p", "--migrations", "--name"]) { "" } else { &self.package };
+            let package = if has(&["-p", "--workspace", "--migrations", "--name"]) { "" } else { &self.package };
             let on_files = WITHOUT_DATABASE.contains(&verb) && !has(&["--capture", "--baseline"]);
             let database = if has(&["-d"]) || on_files { "" } else { &self.database };
             *code = format!("{before}{COMMAND}{}{package}{database}{line}", self.manifest);
@@ -70,11 +82,16 @@ impl Chosen {
 #[must_use]
 pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,?".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { quoted(text) }
+}
+
+/// What names packages. A shell that finds a file for a pattern would put that in its place.
+fn spec(text: &str) -> String {
+    if is_glob(text) { quoted(text) } else { word(text) }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -111,6 +128,29 @@ mod tests {
         assert_eq!(
             named("`cargo migrate -d dev delete a`"),
             "`cargo migrate --manifest-path a/Cargo.toml -p shop -d dev delete a`"
+        );
+    }
+
+    /// What `line` suggests instead of `command`.
+    fn suggested(line: &[&str], command: &str) -> String {
+        let line = ["cargo-migrate"].iter().chain(line).map(std::ffi::OsString::from);
+        let context = Context::new("/", std::collections::BTreeMap::new(), jiff::Timestamp::UNIX_EPOCH);
+        Chosen::of(&crate::args::parse(line).unwrap().global, &context).named(command)
+    }
+
+    #[test]
+    fn several_packages_are_named_as_they_were_typed() {
+        let named = suggested(&["status", "-p", "shop", "-p", "queue-*"], "`cargo migrate upgrade`");
+        assert_eq!(named, "`cargo migrate -p shop -p 'queue-*' upgrade`");
+        let line = ["--workspace", "check", "--exclude", "old", "--exclude", "sho?"];
+        assert_eq!(
+            suggested(&line, "`cargo migrate upgrade`"),
+            "`cargo migrate --workspace --exclude old --exclude 'sho?' upgrade`"
+        );
+        assert_eq!(suggested(&line, "`cargo migrate lock -p shop`"), "`cargo migrate lock -p shop`");
+        assert_eq!(
+            suggested(&["status", "-p", "shop"], "`cargo migrate upgrade --workspace`"),
+            "`cargo migrate upgrade --workspace`"
         );
     }
 

@@ -1,5 +1,6 @@
 //! The text of a schema: identifiers, and expressions in a form in which only what SQLite sees counts.
 
+pub use build_support::token::unquoted;
 use build_support::token::{TokenKind, tokens};
 use rusqlite::types::Value;
 
@@ -149,19 +150,6 @@ pub fn value(value: &Value) -> String {
             let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("x'{digits}'")
         }
-    }
-}
-
-/// The name that a token of a name stands for; SQLite takes strings as names, too.
-#[must_use]
-pub fn unquoted(token: &str) -> String {
-    let inner = |quote: char| {
-        token[quote.len_utf8()..token.len() - quote.len_utf8()].replace(&format!("{quote}{quote}"), &quote.to_string())
-    };
-    match token.chars().next() {
-        Some(quote @ ('"' | '`' | '\'')) if token.len() >= 2 && token.ends_with(quote) => inner(quote),
-        Some('[') if token.len() >= 2 && token.ends_with(']') => token[1..token.len() - 1].to_owned(),
-        _ => token.to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ pub type StoredDown<'a> = &'a mut dyn FnMut(&str, &RevisionId) -> Result<Option<
 
 /// A driver that writes a script.
 pub struct RecordingDriver<'a, 's> {
-    package: String,
+    packages: Vec<String>,
     table: String,
     rows: Vec<AppliedRevision>,
     stored_down: StoredDown<'a>,
@@ -36,22 +36,22 @@ pub struct RecordingDriver<'a, 's> {
 
 impl std::fmt::Debug for RecordingDriver<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RecordingDriver").field("package", &self.package).finish_non_exhaustive()
+        f.debug_struct("RecordingDriver").field("packages", &self.packages).finish_non_exhaustive()
     }
 }
 
 impl<'a, 's> RecordingDriver<'a, 's> {
-    /// Starts a script for a package and the history that it is to start from.
+    /// Starts a script for these packages and the history that it is to start from.
     #[must_use]
     pub fn new(
-        package: &str,
+        packages: &[&str],
         table: &str,
         history: &History,
         stored_down: StoredDown<'a>,
         shadow: Option<SqliteDriver<'s>>,
     ) -> Self {
         Self {
-            package: package.to_owned(),
+            packages: packages.iter().map(|package| (*package).to_owned()).collect(),
             table: table.to_owned(),
             rows: history.rows().to_vec(),
             stored_down,
@@ -179,21 +179,23 @@ impl Driver for RecordingDriver<'_, '_> {
         }
         self.checked = true;
         self.write(&format!("{};", create_table_sql(&self.table)));
+        let table = name(&self.table);
+        let among: Vec<String> = self.packages.iter().map(|package| text(package)).collect();
+        let among = format!("package IN ({})", among.join(", "));
         let rows: Vec<String> = self
             .rows
             .iter()
-            .filter(|row| row.package == self.package)
+            .filter(|row| self.packages.contains(&row.package))
             .map(|row| {
-                let (id, seal) = (text(row.id.as_str()), text(&row.seal.to_string()));
-                format!("({id}, {seal}, {})", text(state_text(row.state)))
+                let (package, id, seal) = (text(&row.package), text(row.id.as_str()), text(&row.seal.to_string()));
+                format!("({package}, {id}, {seal}, {})", text(state_text(row.state)))
             })
             .collect();
-        let (table, package) = (name(&self.table), text(&self.package));
-        let mut query = format!("SELECT (SELECT count(*) FROM {table} WHERE package = {package}) = {}", rows.len());
+        let mut query = format!("SELECT (SELECT count(*) FROM {table} WHERE {among}) = {}", rows.len());
         if !rows.is_empty() {
             let _ = write!(
                 query,
-                "\n  AND (SELECT count(*) FROM {table} WHERE package = {package} AND (revision, seal, state) IN (VALUES {})) = {}",
+                "\n  AND (SELECT count(*) FROM {table} WHERE (package, revision, seal, state) IN (VALUES {})) = {}",
                 rows.join(", "),
                 rows.len()
             );
@@ -238,7 +240,7 @@ impl Driver for RecordingDriver<'_, '_> {
 
     fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
         let parents: Vec<&str> = row.parents.iter().map(RevisionId::as_str).collect();
-        let (table, package) = (name(&self.table), text(&self.package));
+        let (table, package) = (name(&self.table), text(&row.package));
         let values = [
             package.clone(),
             text(row.id.as_str()),
@@ -323,14 +325,17 @@ impl Driver for RecordingDriver<'_, '_> {
         Ok(())
     }
 
-    fn finish(&mut self, package: &str) -> Result<(), StoreError> {
+    fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError> {
         let hash = self.shadowed(|shadow| shadow.store().schema_hash());
-        let (table, package) = (name(&self.table), text(package));
+        let table = name(&self.table);
         let hash = hash.map_or_else(|| "NULL".to_owned(), |hash| text(&hash));
-        self.write(&format!(
-            "UPDATE {table} SET schema_hash = {hash}, applied_count = (SELECT count(*) FROM {table} WHERE package = {package})\n\
-             WHERE package = {package} AND sequence = (SELECT max(sequence) FROM {table} WHERE package = {package});"
-        ));
+        for package in packages {
+            let package = text(package);
+            self.write(&format!(
+                "UPDATE {table} SET schema_hash = {hash}, applied_count = (SELECT count(*) FROM {table} WHERE package = {package})\n\
+                 WHERE package = {package} AND sequence = (SELECT max(sequence) FROM {table} WHERE package = {package});"
+            ));
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! and with enforcement on a `DROP TABLE` first deletes the table's rows, with what cascades from them
 //! (<https://www.sqlite.org/lang_droptable.html>); so enforcement is decided before each transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -27,7 +27,9 @@ pub struct SqliteDriver<'c> {
     foreign_keys: Option<bool>,
     references: Option<BTreeSet<String>>,
     violations: Option<Violations>,
-    last: Option<(i64, i64)>,
+    /// The largest sequence number, and how many revisions each package has.
+    last: Option<i64>,
+    counts: HashMap<String, i64>,
     /// Rows of the version table that are written with the next ones: each change of the schema makes SQLite prepare
     /// the statement anew, which takes longer than the row.
     unwritten: Vec<Value>,
@@ -45,6 +47,7 @@ impl<'c> SqliteDriver<'c> {
             references: None,
             violations: None,
             last: None,
+            counts: HashMap::new(),
             unwritten: Vec::new(),
             split: None,
         }
@@ -55,19 +58,38 @@ impl<'c> SqliteDriver<'c> {
         &mut self.store
     }
 
-    /// The largest sequence number of all packages, and how many revisions of this one are applied.
-    fn last_numbers(&mut self, package: &str) -> Result<(i64, i64), DatabaseError> {
-        let table = &self.table;
-        let sql = format!(
-            "SELECT (SELECT coalesce(max(sequence), 0) FROM \"{table}\"), (SELECT count(*) FROM \"{table}\" WHERE package = ?1)"
-        );
-        let mut last = (0, 0);
-        self.store.connection().query(&sql, &[package.into()], &mut |row| {
-            let number = |at: usize| row.get(at).and_then(Value::as_i64).unwrap_or(0);
-            last = (number(0), number(1));
+    /// A number that the version table gives.
+    fn number(&mut self, sql: &str, parameters: &[Value]) -> Result<i64, DatabaseError> {
+        let mut number = 0;
+        self.store.connection().query(sql, parameters, &mut |row| {
+            number = row.first().and_then(Value::as_i64).unwrap_or(0);
             ControlFlow::Break(())
         })?;
-        Ok(last)
+        Ok(number)
+    }
+
+    /// The next sequence number of all packages, and how many revisions of this one are applied with the next.
+    fn next_numbers(&mut self, package: &str) -> Result<(i64, i64), DatabaseError> {
+        let table = format!("\"{}\"", self.table);
+        let last = match self.last {
+            Some(last) => last,
+            None => self.number(&format!("SELECT coalesce(max(sequence), 0) FROM {table}"), &[])?,
+        };
+        let count = match self.counts.get(package) {
+            Some(count) => *count,
+            None => {
+                self.write_rows()?;
+                self.number(&format!("SELECT count(*) FROM {table} WHERE package = ?1"), &[package.into()])?
+            }
+        };
+        self.last = Some(last + 1);
+        match self.counts.get_mut(package) {
+            Some(known) => *known = count + 1,
+            None => {
+                self.counts.insert(package.to_owned(), count + 1);
+            }
+        }
+        Ok((last + 1, count + 1))
     }
 
     /// Writes the rows that wait.
@@ -194,6 +216,7 @@ impl Driver for SqliteDriver<'_> {
         }
         self.enforce(enforcement == Enforcement::Immediate)?;
         (self.references, self.violations, self.last) = (None, None, None);
+        self.counts.clear();
         self.unwritten.clear();
         let connection = self.store.connection();
         patiently(wait, waiting, || connection.execute("BEGIN IMMEDIATE", &[]))
@@ -251,12 +274,8 @@ impl Driver for SqliteDriver<'_> {
     }
 
     fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
-        let (sequence, count) = match self.last {
-            Some(last) => last,
-            None => self.last_numbers(&row.package)?,
-        };
-        self.unwritten.extend(values(row, sequence + 1, count + 1, down));
-        self.last = Some((sequence + 1, count + 1));
+        let (sequence, count) = self.next_numbers(&row.package)?;
+        self.unwritten.extend(values(row, sequence, count, down));
         // The down texts are what can be long: no more than one such waits.
         let long = down.is_some_and(|down| down.len() > LONG_DOWN);
         if long || self.unwritten.len() >= MOST_UNWRITTEN { Ok(self.write_rows()?) } else { Ok(()) }
@@ -286,12 +305,13 @@ impl Driver for SqliteDriver<'_> {
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
         self.write_rows()?;
         self.last = None;
+        self.counts.clear();
         self.store.delete(package, id)
     }
 
-    fn finish(&mut self, package: &str) -> Result<(), StoreError> {
+    fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError> {
         self.write_rows()?;
-        self.store.finish(package)
+        self.store.finish(packages)
     }
 
     fn look_at_keys(&mut self, rows: bool) -> Result<usize, StoreError> {

@@ -50,14 +50,14 @@ impl Run<'_, '_> {
     ///
     /// A file that was read for the graph, has no verify section and holds no word that such a statement starts with is
     /// known to hold none, and its checksum is compared when it is read for its step.
-    pub(super) fn preflight(&mut self, package: &str, step: &Step, reads: Reads) -> Done<()> {
-        let migration = self.files.graph.find(step.id.as_str());
+    pub(super) fn preflight(&mut self, step: &Step, reads: Reads) -> Done<()> {
+        let migration = self.file_of(step).map(|(migration, _)| migration);
         let upgrade = step.direction == Direction::Upgrade;
         let known = migration.is_some_and(|migration| !migration.controls && migration.verify.is_none());
         if known && upgrade && reads == Reads::WhereUnknown {
             return Ok(());
         }
-        let section = self.section(package, step)?;
+        let section = self.section(step)?;
         let statements = split(&section.text, section.span.clone());
         let verify = migration.and_then(|migration| migration.verify.clone()).filter(|_| upgrade);
         let found = forbidden(&statements, step.directives.no_transaction)
@@ -71,25 +71,25 @@ impl Run<'_, '_> {
     }
 
     /// The text that a step runs.
-    pub(super) fn section(&mut self, package: &str, step: &Step) -> Done<Section> {
-        let migration = self.files.graph.find(step.id.as_str());
+    pub(super) fn section(&mut self, step: &Step) -> Done<Section> {
+        let found = self.file_of(step);
         if step.direction == Direction::Upgrade {
-            let Some(migration) = migration else {
+            let Some((migration, texts)) = found else {
                 return Err(one(Problem::new(
                     crate::plan::UNKNOWN_APPLIED,
                     format!("there is no file of `{}`", step.id),
                 )));
             };
-            let text = self.files.directory.text(migration).map_err(one)?;
+            let text = texts.text(migration).map_err(one)?;
             return Ok(Section { path: migration.path.clone(), text, span: migration.up.clone() });
         }
-        let stored = self.driver.stored_down(package, &step.id).map_err(|error| one(store_problem(&error)))?;
-        let file = match migration {
-            Some(migration) => match &migration.down {
-                Some(span) => Some((migration, self.files.directory.text(migration).map_err(one)?, span.clone())),
-                None => None,
-            },
-            None => None,
+        let stored = self.driver.stored_down(&step.package, &step.id).map_err(|error| one(store_problem(&error)))?;
+        let migration = found.map(|(migration, _)| migration);
+        let file = match found.map(|(migration, texts)| (migration, texts, &migration.down)) {
+            Some((migration, texts, Some(span))) => {
+                Some((migration, texts.text(migration).map_err(one)?, span.clone()))
+            }
+            Some((_, _, None)) | None => None,
         };
         let differ = match (&stored, &file) {
             (Some(stored), Some((_, text, span))) => stored != &text[span.clone()],

@@ -10,21 +10,21 @@ use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILE
 use crate::driver::Enforcement;
 use crate::event::Event;
 use crate::history::{AppliedRevision, State};
-use crate::plan::{Direction, Step, with_ways_out};
+use crate::plan::{Direction, Step, packages, with_ways_out};
 use crate::sqlite::StoreError;
 use crate::statement::{may_break_rows, split};
 
 impl Run<'_, '_> {
     /// Steps that share the open transaction.
-    pub(super) fn inside(&mut self, package: &str, unit: &[Step]) -> Done<()> {
+    pub(super) fn inside(&mut self, unit: &[Step]) -> Done<()> {
         for step in unit {
             (self.observer)(Event::Started(step));
             let start = Instant::now();
-            let section = self.section(package, step)?;
+            let section = self.section(step)?;
             self.statements(step, &section, true)
                 .and_then(|()| self.verify(step, &section))
                 .map_err(|problems| self.rolled_back(step, problems))?;
-            self.record(package, step, &section, start.elapsed(), State::Applied)?;
+            self.record(step, &section, start.elapsed(), State::Applied)?;
             let elapsed = start.elapsed();
             (self.observer)(Event::Finished(step, elapsed));
             self.done.push((step.clone(), elapsed));
@@ -33,30 +33,31 @@ impl Run<'_, '_> {
         if !broken.is_empty() {
             return Err(one(broken_keys(&broken, unit)));
         }
-        self.driver.finish(package).map_err(|error| one(store_problem(&error)))
+        self.driver.finish(&packages(unit)).map_err(|error| one(store_problem(&error)))
     }
 
     /// A `no-transaction` step: recorded as half way, run statement by statement, recorded as done.
-    pub(super) fn outside(&mut self, package: &str, step: &Step) -> Done<()> {
+    pub(super) fn outside(&mut self, step: &Step) -> Done<()> {
         (self.observer)(Event::Started(step));
         let start = Instant::now();
-        let section = self.section(package, step)?;
+        let section = self.section(step)?;
         match step.direction {
-            Direction::Upgrade => self.record(package, step, &section, Duration::ZERO, State::Running)?,
-            Direction::Downgrade => {
-                self.driver.mark(package, &step.id, State::Reverting, 0).map_err(|error| one(store_problem(&error)))?
-            }
+            Direction::Upgrade => self.record(step, &section, Duration::ZERO, State::Running)?,
+            Direction::Downgrade => self
+                .driver
+                .mark(&step.package, &step.id, State::Reverting, 0)
+                .map_err(|error| one(store_problem(&error)))?,
         }
         self.commit()?;
         self.statements(step, &section, false).map_err(|problems| {
             self.left_half_way(step, problems, "what its statements before this one committed stays")
         })?;
-        self.settle(package, step, &section, start)
+        self.settle(step, &section, start)
             .map_err(|problems| self.left_half_way(step, problems, "all of its statements have taken effect, and stay"))
     }
 
     /// Writes that a `no-transaction` step has done what it does, where its verify queries agree.
-    fn settle(&mut self, package: &str, step: &Step, section: &Section, start: Instant) -> Done<()> {
+    fn settle(&mut self, step: &Step, section: &Section, start: Instant) -> Done<()> {
         let store = |error: StoreError| one(store_problem(&error));
         self.begin(Enforcement::Deferred)?;
         self.verify(step, section)?;
@@ -64,11 +65,11 @@ impl Run<'_, '_> {
         match step.direction {
             Direction::Upgrade => {
                 let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
-                self.driver.mark(package, &step.id, State::Applied, millis).map_err(store)?;
+                self.driver.mark(&step.package, &step.id, State::Applied, millis).map_err(store)?;
             }
-            Direction::Downgrade => self.driver.forget(package, &step.id).map_err(store)?,
+            Direction::Downgrade => self.driver.forget(&step.package, &step.id).map_err(store)?,
         }
-        self.driver.finish(package).map_err(store)?;
+        self.driver.finish(&[&step.package]).map_err(store)?;
         (self.observer)(Event::Finished(step, elapsed));
         self.done.push((step.clone(), elapsed));
         self.commit()
@@ -138,7 +139,7 @@ impl Run<'_, '_> {
 
     /// The verify queries of an upgrade, from the file whose up section has just run.
     fn verify(&mut self, step: &Step, section: &Section) -> Done<()> {
-        let migration = self.files.graph.find(step.id.as_str());
+        let migration = self.file_of(step).map(|(migration, _)| migration);
         let (Direction::Upgrade, Some(span)) = (step.direction, migration.and_then(|it| it.verify.clone())) else {
             return Ok(());
         };
@@ -159,15 +160,15 @@ impl Run<'_, '_> {
     }
 
     /// Writes or removes the row of a step; an upgrade's holds the down section of the file that has just run.
-    fn record(&mut self, package: &str, step: &Step, section: &Section, elapsed: Duration, state: State) -> Done<()> {
+    fn record(&mut self, step: &Step, section: &Section, elapsed: Duration, state: State) -> Done<()> {
         let store = |error: StoreError| one(store_problem(&error));
         if step.direction == Direction::Downgrade {
-            return self.driver.forget(package, &step.id).map_err(store);
+            return self.driver.forget(&step.package, &step.id).map_err(store);
         }
-        let migration = self.files.graph.find(step.id.as_str());
+        let migration = self.file_of(step).map(|(migration, _)| migration);
         let down = migration.and_then(|migration| migration.down.clone()).map(|span| &section.text[span]);
         let row = AppliedRevision {
-            package: package.to_owned(),
+            package: step.package.clone(),
             id: step.id.clone(),
             // The driver gives the next number and the count.
             sequence: 0,

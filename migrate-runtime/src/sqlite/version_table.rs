@@ -214,7 +214,7 @@ impl Store<'_> {
     ///
     /// # Errors
     /// What the database says.
-    pub fn finish(&mut self, package: &str) -> Result<(), StoreError> {
+    pub fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError> {
         let hash = self.schema_hash()?;
         let table = self.name();
         let sql = format!(
@@ -222,7 +222,10 @@ impl Store<'_> {
              applied_count = (SELECT count(*) FROM {table} WHERE package = ?1) \
              WHERE package = ?1 AND sequence = (SELECT max(sequence) FROM {table} WHERE package = ?1)"
         );
-        Ok(self.connection.execute(&sql, &[package.into(), hash.into()])?)
+        for package in packages {
+            self.connection.execute(&sql, &[(*package).into(), hash.as_str().into()])?;
+        }
+        Ok(())
     }
 }
 

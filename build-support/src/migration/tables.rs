@@ -1,0 +1,168 @@
+//! Which tables a migration makes, drops and renames, as its statements start.
+//!
+//! No more is read of a statement than its first words: enough to know whose a table is where several packages share
+//! a database, and to find two that make the same one before anything runs.
+
+use std::ops::Range;
+
+use crate::token::{Token, TokenKind, unquoted};
+
+/// What a statement of an up section does to the name of a table or a view, which share their names. Names are in lower
+/// case, without quotes and without the schema's name before them; temporary ones are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableChange {
+    /// `CREATE TABLE`, `CREATE VIRTUAL TABLE`, `CREATE VIEW`, with the name's span in the normalised text.
+    Made(Box<str>, Range<usize>),
+    /// `DROP TABLE`, `DROP VIEW`
+    Dropped(Box<str>),
+    /// `ALTER TABLE … RENAME TO …`: the old name and the new one with its span.
+    Renamed(Box<str>, Box<str>, Range<usize>),
+}
+
+/// The changes of a section, in their order.
+pub(super) fn of(text: &str, tokens: &[Token]) -> Vec<TableChange> {
+    let mut changes = Vec::new();
+    let mut words = tokens.iter().filter(|token| token.kind.counts());
+    let mut ended = false;
+    while !ended {
+        // No statement that matters needs more than its first words.
+        let mut statement = Statement { text, tokens: [const { None }; LONGEST], at: 0 };
+        let mut length = 0;
+        ended = true;
+        for token in words.by_ref() {
+            if token.kind == TokenKind::Semicolon {
+                ended = false;
+                break;
+            }
+            if length < LONGEST {
+                statement.tokens[length] = Some(token);
+                length += 1;
+            }
+        }
+        changes.extend(statement.change());
+    }
+    changes
+}
+
+/// `ALTER TABLE IF EXISTS main . old RENAME TO new`, and one more.
+const LONGEST: usize = 12;
+
+struct Statement<'a> {
+    text: &'a str,
+    tokens: [Option<&'a Token>; LONGEST],
+    at: usize,
+}
+
+impl<'a> Statement<'a> {
+    fn peek(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at).copied().flatten()
+    }
+
+    /// Steps over a keyword where it stands here.
+    fn word(&mut self, wanted: &str) -> bool {
+        let here = self.peek().is_some_and(|token| {
+            token.kind == TokenKind::Word && self.text[token.span.clone()].eq_ignore_ascii_case(wanted)
+        });
+        self.at += usize::from(here);
+        here
+    }
+
+    fn words(&mut self, wanted: &[&str]) -> bool {
+        let start = self.at;
+        let all = wanted.iter().all(|word| self.word(word));
+        if !all {
+            self.at = start;
+        }
+        all
+    }
+
+    /// Steps over a name, and the schema's before it; none for what is temporary.
+    fn name(&mut self) -> Option<(Box<str>, Range<usize>)> {
+        let first = self.identifier()?;
+        let dot = self.peek().is_some_and(|token| &self.text[token.span.clone()] == ".");
+        if !dot {
+            return Some(first);
+        }
+        self.at += 1;
+        let second = self.identifier()?;
+        (&*first.0 != "temp").then_some(second)
+    }
+
+    fn identifier(&mut self) -> Option<(Box<str>, Range<usize>)> {
+        let token = self.peek()?;
+        if !matches!(token.kind, TokenKind::Word | TokenKind::Quoted | TokenKind::Literal) {
+            return None;
+        }
+        self.at += 1;
+        Some((unquoted(&self.text[token.span.clone()]).to_ascii_lowercase().into(), token.span.clone()))
+    }
+
+    fn change(&mut self) -> Option<TableChange> {
+        if self.word("CREATE") {
+            if self.word("TEMP") || self.word("TEMPORARY") {
+                return None;
+            }
+            self.word("VIRTUAL");
+            self.words(&["OR", "REPLACE"]);
+            if !self.word("TABLE") && !self.word("VIEW") {
+                return None;
+            }
+            self.words(&["IF", "NOT", "EXISTS"]);
+            let (name, span) = self.name()?;
+            return Some(TableChange::Made(name, span));
+        }
+        if self.word("DROP") {
+            if !self.word("TABLE") && !self.word("VIEW") {
+                return None;
+            }
+            self.words(&["IF", "EXISTS"]);
+            return Some(TableChange::Dropped(self.name()?.0));
+        }
+        if self.words(&["ALTER", "TABLE"]) {
+            self.words(&["IF", "EXISTS"]);
+            let (old, _) = self.name()?;
+            if !self.words(&["RENAME", "TO"]) {
+                return None;
+            }
+            let (new, span) = self.identifier()?;
+            return Some(TableChange::Renamed(old, new, span));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::tokens;
+
+    fn changes(text: &str) -> Vec<String> {
+        let all: Vec<Token> = tokens(text).collect();
+        let told = |change: TableChange| match change {
+            TableChange::Made(name, span) => format!("+{name} {}", &text[span]),
+            TableChange::Dropped(name) => format!("-{name}"),
+            TableChange::Renamed(old, new, _) => format!("{old}>{new}"),
+        };
+        of(text, &all).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn tables_are_known_by_the_first_words_of_their_statements() {
+        let text = "CREATE TABLE IF NOT EXISTS main.Users (a TEXT DEFAULT 'CREATE TABLE x; ');\n\
+                    -- CREATE TABLE no (x);\nCREATE VIRTUAL TABLE \"so \"\"it\"\" is\" USING fts5(a);\n\
+                    CREATE TEMP TABLE t (x); CREATE TABLE temp.t (x); CREATE INDEX i ON Users (a);\n\
+                    DROP TABLE IF EXISTS [Old]; ALTER TABLE `new` RENAME TO Users; ALTER TABLE a RENAME COLUMN b TO c;\n\
+                    CREATE TRIGGER g AFTER INSERT ON a BEGIN DELETE FROM a; END; DROP VIEW v";
+        let found = changes(text);
+        assert_eq!(found, ["+users Users", "+so \"it\" is \"so \"\"it\"\" is\"", "-old", "new>users", "-v"]);
+    }
+
+    #[test]
+    fn what_is_no_statement_changes_nothing() {
+        for text in
+            ["", ";;", "CREATE", "CREATE TABLE", "CREATE TABLE ;", "DROP TABLE main.", "ALTER TABLE a RENAME TO"]
+        {
+            assert_eq!(changes(text), [""; 0], "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A package with those that share its database: their files, their graphs and their locks as one.
+
+use std::collections::HashSet;
+
+use build_support::problem::{Problem, printable};
+use build_support::verify;
+use migrate_runtime::history::{AppliedRevision, History};
+use migrate_runtime::plan::{self, Package, Packages, Plan};
+use migrate_runtime::runner::Files;
+
+use super::{Opened, record};
+use crate::failure::{Failure, Result};
+use crate::project::{Database, OTHER_PACKAGE};
+
+/// A package whose revisions run together with another one's, on the same database.
+#[derive(Debug)]
+pub struct Beside {
+    /// The package.
+    pub opened: Opened,
+    /// The database as this package's configuration names it; none for a library, which has none of its own.
+    pub database: Option<Database>,
+    /// Whether it was asked for as the first one was. Of others only what is depended on is applied.
+    pub asked: bool,
+}
+
+impl Opened {
+    /// This package and those beside it.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.beside.iter().map(|beside| &beside.opened))
+    }
+
+    /// The packages that a command was asked to work on.
+    pub fn asked(&self) -> impl Iterator<Item = &Self> {
+        let beside = self.beside.iter().filter(|beside| beside.asked);
+        std::iter::once(self).chain(beside.map(|beside| &beside.opened))
+    }
+
+    /// The package of this key, where it is one of these.
+    #[must_use]
+    pub fn package(&self, key: &str) -> Option<&Self> {
+        self.all().find(|opened| opened.project.key() == key)
+    }
+
+    /// Whether several packages are worked on, so that a revision's id alone does not say whose it is.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        !self.beside.is_empty()
+    }
+
+    /// A revision as people are shown it: with its package where there are several.
+    #[must_use]
+    pub fn named(&self, package: &str, id: &str) -> String {
+        if self.is_shared() { format!("{}/{id}", printable(package)) } else { id.to_owned() }
+    }
+
+    /// The files that a run takes its sections from.
+    #[must_use]
+    pub fn files(&self) -> Vec<Files<'_>> {
+        self.all()
+            .map(|opened| Files { package: opened.project.key(), graph: &opened.graph, directory: &opened.directory })
+            .collect()
+    }
+
+    /// The revisions of all packages as one order.
+    ///
+    /// # Errors
+    /// Dependencies that lead nowhere, or in a circle.
+    pub fn packages(&self) -> std::result::Result<Packages<'_>, Vec<Problem>> {
+        Packages::new(self.all().map(|opened| Package { key: opened.project.key(), graph: &opened.graph }).collect())
+    }
+
+    /// What each package is to be brought to: the target where it was asked for, else nothing but what is depended on.
+    #[must_use]
+    pub fn targets<'t>(&self, target: &'t str) -> Vec<Option<&'t str>> {
+        let beside = self.beside.iter().map(|beside| beside.asked.then_some(target));
+        std::iter::once(Some(target)).chain(beside).collect()
+    }
+
+    /// Refuses where files and locks disagree.
+    ///
+    /// # Errors
+    /// What [`verify::verify`] finds.
+    pub fn verified(&self) -> Result<()> {
+        let problems: Vec<Problem> = self
+            .all()
+            .flat_map(|opened| verify::verify(&opened.graph, &opened.locks, opened.directory.shown()))
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+    }
+
+    /// Where a history is not what the files say, package by package.
+    #[must_use]
+    pub fn differences(&self, history: &History, database: &str) -> Vec<Problem> {
+        self.all()
+            .flat_map(|opened| plan::check_history(opened.project.key(), &opened.graph, history, database))
+            .collect()
+    }
+
+    /// Plans an upgrade from a history that is compared with the files first; `database` is its name in messages.
+    ///
+    /// # Errors
+    /// What the history and the files disagree on, a target that cannot be, a dependency that is not applied.
+    pub fn upgrade_plan(
+        &self,
+        history: &History,
+        target: &str,
+        database: &str,
+    ) -> std::result::Result<Plan, Vec<Problem>> {
+        let problems = self.differences(history, database);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        self.packages()?.upgrade(history, &self.targets(target))
+    }
+
+    /// Plans a downgrade.
+    ///
+    /// # Errors
+    /// A target that cannot be, a revision that cannot be taken back, a package that would stand on nothing.
+    pub fn downgrade_plan(&self, history: &History, target: &str) -> std::result::Result<Plan, Vec<Problem>> {
+        self.packages()?.downgrade(history, &self.targets(target))
+    }
+
+    /// The row's file, where this checkout has it.
+    #[must_use]
+    pub fn file_of(&self, row: &AppliedRevision) -> Option<&build_support::migration::Migration> {
+        self.package(&row.package)?.graph.find(row.id.as_str())
+    }
+
+    /// A history in which the texts count that `repair` has accepted in the lock since: a database that was not at
+    /// hand then is not behind in what its upgrades do.
+    #[must_use]
+    pub fn with_accepted_texts(&self, history: &History) -> History {
+        let rows = history.rows().iter().cloned().map(|mut row| {
+            let lock = self.package(&row.package).map(|opened| &opened.locks.shared);
+            let sealed = lock.and_then(|lock| lock.sealed(row.id.as_str())).map(|(hashes, _)| *hashes);
+            if let Some(hashes) = sealed.filter(|hashes| row.hashes().differs_in_text_alone(hashes)) {
+                row.checksum = hashes.checksum;
+            }
+            row
+        });
+        History::new(rows.collect())
+    }
+
+    /// Refuses a database that has these migrations under another package's key: to this one all of it would look
+    /// pending.
+    ///
+    /// # Errors
+    /// [`OTHER_PACKAGE`]
+    pub fn not_renamed(&self, history: &History, database: &str) -> std::result::Result<(), Problem> {
+        self.all().try_for_each(|opened| opened.itself_not_renamed(history, database))
+    }
+
+    fn itself_not_renamed(&self, history: &History, database: &str) -> std::result::Result<(), Problem> {
+        let key = self.project.key();
+        if history.of(key).next().is_some() {
+            return Ok(());
+        }
+        let mine = |row: &&AppliedRevision| {
+            self.graph.lineage().find(row.id.as_str()).is_some_and(|at| self.graph.seal(at) == row.seal)
+        };
+        let Some(row) = history.rows().iter().find(mine) else { return Ok(()) };
+        // Another package may begin with the same statements under the same id; a renamed one has most of its rows so.
+        let (same, other): (Vec<_>, Vec<_>) = history.of(&row.package).partition(mine);
+        if self.package(&row.package).is_some() || same.len() < other.len() {
+            return Ok(());
+        }
+        let old = printable(&row.package);
+        Err(Problem::new(OTHER_PACKAGE, format!("{database} has these migrations as those of `{old}`, not of `{key}`"))
+            .help(format!("where the package was renamed: `cargo migrate repair --rename {old}={key}`"))
+            .help(format!("or keep its key: `name = \"{old}\"` below `[package.metadata.migrate]`")))
+    }
+
+    /// Brings the lock files up to date with a database's history, and with the files. A library's are its own.
+    ///
+    /// # Errors
+    /// Locks that cannot be read or written.
+    pub fn record(&self, database: Option<(&Database, &History)>) -> Result<bool> {
+        let mut written = self.record_itself(database)?;
+        for beside in &self.beside {
+            if let (Some((_, history)), Some(named)) = (database, &beside.database) {
+                written |= beside.opened.record_itself(Some((named, history)))?;
+            }
+        }
+        Ok(written)
+    }
+
+    fn record_itself(&self, database: Option<(&Database, &History)>) -> Result<bool> {
+        if self.project.is_library() {
+            return Ok(false);
+        }
+        let key = self.project.key();
+        // Most commands change nothing, and what was read when this one began says so.
+        let mut wanted = self.locks.clone();
+        record(&mut wanted, &self.graph, key, database);
+        if wanted == self.locks {
+            return Ok(false);
+        }
+        Ok(self.directory.update_locks(|locks| record(locks, &self.graph, key, database))?)
+    }
+
+    /// The packages that a history has rows of and that are none of these, with how many revisions each has.
+    #[must_use]
+    pub fn strangers(&self, history: &History) -> Vec<(String, usize)> {
+        let known: HashSet<&str> = self.all().map(|opened| opened.project.key()).collect();
+        let mut found: Vec<(String, usize)> = Vec::new();
+        for row in history.rows().iter().filter(|row| !known.contains(row.package.as_str())) {
+            match found.iter_mut().find(|(package, _)| *package == row.package) {
+                Some((_, count)) => *count += 1,
+                None => found.push((row.package.clone(), 1)),
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// What a problem of one package among several is told as.
+#[must_use]
+pub fn of_package(failure: Failure, key: &str) -> Failure {
+    let note = |problem: &Problem| problem.clone().note(format!("in the package `{}`", printable(key)));
+    failure.problems().iter().map(note).collect::<Vec<_>>().into()
+}

@@ -1,0 +1,274 @@
+//! Which packages a command works on, and which of them share a database.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use build_support::problem::{Code, Problem, printable};
+
+use super::{App, Beside, Opened};
+use crate::failure::{Failure, Result};
+use crate::project::database::identity;
+use crate::project::settings::BackupPolicy;
+use crate::project::{CARGO, Database, Neighbours, Project, Selected};
+
+/// Packages that share a database and do not agree on how it is to be used.
+pub const DISAGREEMENT: Code = Code("packages-disagree");
+
+/// A package that was chosen, with what is in its folder and the database that it would use.
+struct Member {
+    project: Project,
+    opened: Result<Opened>,
+    database: Result<Database>,
+}
+
+/// What a command does to the packages that it works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It looks: where nothing was said it is all of them.
+    Look,
+    /// It changes something: where several could be meant it has to be said which.
+    Change,
+}
+
+/// The packages that a command works on, each read or with the reason why it cannot be.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The packages' projects and what is in their folders.
+    pub packages: Vec<(Project, Result<Opened>)>,
+    neighbours: Option<Neighbours>,
+}
+
+/// The packages that are worked on together, because they share a database.
+#[derive(Debug)]
+pub struct Group {
+    /// The keys of those that were asked for.
+    pub keys: Vec<String>,
+    /// Where the database is; the key of the package where none could be found out.
+    pub place: String,
+    /// The first package with the others beside it, or why they cannot be worked on.
+    pub opened: Result<Opened>,
+    /// The database, or why there is none; some work needs none.
+    pub database: Result<Database>,
+}
+
+impl App<'_> {
+    /// Finds and reads the packages that the command line and the working directory mean.
+    ///
+    /// # Errors
+    /// No project, several where one has to be chosen, settings that cannot be read; what is wrong with the only one.
+    pub fn choose(&self, purpose: Purpose) -> Result<Chosen> {
+        let (selected, mut read) = self.select()?;
+        let selected = if purpose == Purpose::Change { selected.for_writing()? } else { selected };
+        let Selected { projects, neighbours, .. } = selected;
+        if projects.len() > 1
+            && let Some(name) = &self.global.name
+        {
+            return Err(Failure::misused(format!("`--name {}` is for one package", printable(name))));
+        }
+        let packages = projects.into_iter().map(|project| {
+            let opened = self.open_read(project.clone(), read.take(&project));
+            (project, opened)
+        });
+        Ok(Chosen { packages: packages.collect(), neighbours })
+    }
+
+    /// The packages that are chosen, by the databases that they share.
+    ///
+    /// # Errors
+    /// As [`App::choose`].
+    pub fn groups(&self, purpose: Purpose) -> Result<Vec<Group>> {
+        self.grouped(self.choose(purpose)?)
+    }
+
+    /// The same for a target that may name its package: `PACKAGE/TARGET`; gives the target without it.
+    ///
+    /// # Errors
+    /// As [`App::choose`]; a package that is not there, and a target that means something in one package alone where
+    /// several are chosen.
+    pub fn groups_for<'t>(&self, target: &'t str) -> Result<(Vec<Group>, &'t str)> {
+        let Some((package, rest)) = target.split_once('/') else {
+            let groups = self.groups(Purpose::Change)?;
+            let several = groups.iter().map(|group| group.keys.len()).sum::<usize>() > 1;
+            if several && !matches!(target, "head" | "heads" | "base" | "current") {
+                return Err(Failure::misused(format!(
+                    "`{}` means something in one package, and several are chosen",
+                    printable(target)
+                ))
+                .help("name the package: `-p NAME`, or `NAME/TARGET`"));
+            }
+            return Ok((groups, target));
+        };
+        let mut chosen = self.choose(Purpose::Look)?;
+        let is_meant = |project: &Project| project.key() == package || project.package() == Some(package);
+        if !chosen.packages.iter().any(|(project, _)| is_meant(project)) {
+            let found = chosen.neighbours.as_ref().map(|all| all.by_key(self.context, package)).transpose()?;
+            let Some(project) = found.flatten() else {
+                let keys: Vec<&str> = chosen.packages.iter().map(|(project, _)| project.key()).collect();
+                let problem =
+                    Problem::new(Code("unknown-package"), format!("no package has the key `{}`", printable(package)))
+                        .note(format!("those at hand are {}", keys.join(", ")));
+                return Err(problem.help("a target is `REVISION`, or `PACKAGE/REVISION`").into());
+            };
+            let opened = self.open_read(project.clone(), None);
+            chosen.packages.push((project, opened));
+        }
+        chosen.packages.retain(|(project, _)| is_meant(project));
+        Ok((self.grouped(chosen)?, rest))
+    }
+
+    fn grouped(&self, chosen: Chosen) -> Result<Vec<Group>> {
+        let Chosen { packages, neighbours } = chosen;
+        // What is wrong with the only package is what is wrong with the command.
+        let alone = packages.len() == 1;
+        let mut places: Vec<Option<PathBuf>> = Vec::new();
+        let mut sorted: Vec<Vec<Member>> = Vec::new();
+        for (project, opened) in packages {
+            let opened = if alone { Ok(opened?) } else { opened };
+            let database = project.database(self.context, self.global.database.as_deref());
+            let place = database.as_ref().ok().map(|database| identity(database.url.path()));
+            let member = Member { project, opened, database };
+            match places.iter().position(|known| place.is_some() && *known == place) {
+                Some(at) => sorted[at].push(member),
+                None => {
+                    places.push(place);
+                    sorted.push(vec![member]);
+                }
+            }
+        }
+        Ok(sorted.into_iter().map(|members| self.group(neighbours.as_ref(), members)).collect())
+    }
+
+    fn group(&self, neighbours: Option<&Neighbours>, members: Vec<Member>) -> Group {
+        let keys: Vec<String> = members.iter().map(|member| member.project.key().to_owned()).collect();
+        let place = members.iter().find_map(|Member { project, database, .. }| {
+            let database = database.as_ref().ok()?;
+            Some(crate::live::shown(database, &project.show_path(database.url.path())))
+        });
+        let place = place.unwrap_or_else(|| "no database".to_owned());
+        let (alone, mut ready, mut problems) = (keys.len() == 1, Vec::new(), Vec::new());
+        let mut common: Option<Result<Database>> = None;
+        for Member { project, opened, database } in members {
+            // Those of one group have one, or are alone without.
+            common.get_or_insert_with(|| database.clone());
+            match opened {
+                Ok(opened) => ready.push((opened, database)),
+                Err(failure) if alone => problems.extend(failure.problems().to_vec()),
+                Err(failure) => problems.extend(super::of_package(failure, project.key()).problems().to_vec()),
+            }
+        }
+        let none = || Err(Failure::misused("no package is chosen"));
+        let mut database = common.unwrap_or_else(none);
+        let opened =
+            if problems.is_empty() { self.together(neighbours, ready, &mut database) } else { Err(problems.into()) };
+        Group { keys, place, opened, database }
+    }
+
+    /// Puts packages of one database beside the first of them, and with them those that they depend on.
+    fn together(
+        &self,
+        neighbours: Option<&Neighbours>,
+        ready: Vec<(Opened, Result<Database>)>,
+        database: &mut Result<Database>,
+    ) -> Result<Opened> {
+        let mut members = ready.into_iter();
+        let Some((mut first, _)) = members.next() else { return Err(Failure::misused("no package is chosen")) };
+        for (opened, named) in members {
+            let (common, named) = (database.as_mut().map_err(|failure| failure.clone())?, named?);
+            agreed((&first, common), (&opened, &named))?;
+            common.protected |= named.protected;
+            common.backup = stricter(common.backup, named.backup);
+            first.beside.push(Beside { opened, database: Some(named), asked: true });
+        }
+        if let Some(neighbours) = neighbours {
+            self.with_needed(&mut first, database.as_ref().ok(), neighbours)?;
+        }
+        Ok(first)
+    }
+
+    /// Adds the libraries that the settings name, and the packages that revisions depend on.
+    pub(super) fn with_needed(
+        &self,
+        first: &mut Opened,
+        database: Option<&Database>,
+        neighbours: &Neighbours,
+    ) -> Result<()> {
+        let mut known: HashSet<String> = first.all().map(|opened| opened.project.key().to_owned()).collect();
+        let names: Vec<String> =
+            first.all().flat_map(|opened| opened.project.settings().libraries.iter().cloned()).collect();
+        for name in names {
+            let Some(project) = neighbours.by_name(self.context, &name)? else {
+                return Err(Problem::new(
+                    Code("unknown-package"),
+                    format!(
+                        "`libraries` names `{}`, and no dependency of that name carries migrations",
+                        printable(&name)
+                    ),
+                )
+                .help("see its name with `cargo tree`; a library has a `migrations` folder with a `migrate.lock`")
+                .into());
+            };
+            if known.insert(project.key().to_owned()) {
+                first.beside.push(self.needed(project, database, true)?);
+            }
+        }
+        loop {
+            let wanted = first.all().flat_map(|opened| opened.graph.migrations()).flat_map(|it| &it.depends);
+            let Some(key) = wanted.filter_map(|on| on.package.clone()).find(|key| known.insert(key.clone())) else {
+                return Ok(());
+            };
+            // Where nobody knows the package the database is asked, which may have its revisions all the same.
+            match neighbours.by_key(self.context, &key) {
+                Ok(Some(project)) => first.beside.push(self.needed(project, database, false)?),
+                Ok(None) => {}
+                Err(failure) if failure.problems().iter().all(|it| it.code() == CARGO) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn needed(&self, project: Project, database: Option<&Database>, asked: bool) -> Result<Beside> {
+        let key = project.key().to_owned();
+        let named = match database {
+            Some(_) if !project.is_library() => Some(project.database(self.context, self.global.database.as_deref())?),
+            _ => None,
+        };
+        let opened = self.open_read(project, None).map_err(|failure| super::of_package(failure, &key))?;
+        if let (Some(database), Some(named)) = (database, &named)
+            && identity(named.url.path()) != identity(database.url.path())
+        {
+            let path = |it: &Database| printable(&opened.project.show_path(it.url.path()).to_string_lossy());
+            return Err(Problem::new(
+                DISAGREEMENT,
+                format!("`{key}` is depended on, and its database is another one: {}", path(named)),
+            )
+            .note(format!("the one at work is {}", path(database)))
+            .help("packages that depend on one another share a database: write it below `[workspace.metadata.migrate.databases]`")
+            .into());
+        }
+        Ok(Beside { opened, database: named, asked })
+    }
+}
+
+/// Refuses packages that would use one database in two ways.
+fn agreed(first: (&Opened, &Database), second: (&Opened, &Database)) -> Result<()> {
+    let (one, other) = (first.0.project.key(), second.0.project.key());
+    let problem = |what: &str| {
+        Problem::new(DISAGREEMENT, format!("`{one}` and `{other}` share a database, and {what}"))
+            .help("write the setting once, below `[workspace.metadata.migrate]`")
+    };
+    if first.1.scratch != second.1.scratch {
+        return Err(problem("only one of them says that it is scratch").into());
+    }
+    if first.0.project.settings().version_table != second.0.project.settings().version_table {
+        return Err(problem("they keep their histories in tables of different names (`version-table`)").into());
+    }
+    Ok(())
+}
+
+fn stricter(one: BackupPolicy, other: BackupPolicy) -> BackupPolicy {
+    match (one, other) {
+        (BackupPolicy::Always, _) | (_, BackupPolicy::Always) => BackupPolicy::Always,
+        (BackupPolicy::Destructive, _) | (_, BackupPolicy::Destructive) => BackupPolicy::Destructive,
+        (BackupPolicy::Never, BackupPolicy::Never) => BackupPolicy::Never,
+    }
+}

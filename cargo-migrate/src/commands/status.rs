@@ -1,0 +1,263 @@
+//! `status`: how a database stands to the files, of one package in full, of several as a table.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use build_support::lock::Entry;
+use build_support::problem::{Problem, printable};
+use build_support::verify::{DELETED, EDITED, EDITED_COMMENTS};
+use migrate_runtime::history::{AppliedRevision, History};
+use migrate_runtime::plan;
+use serde_json::{Value, json};
+
+use crate::app::{App, Opened, Purpose};
+use crate::commands::look::{heads_of, note_missing, or_base};
+use crate::commands::{scratch, several, sync};
+use crate::drift;
+use crate::failure::Result;
+use crate::live;
+use crate::project::Database;
+use crate::project::database::identity;
+use crate::report::many;
+
+/// A database as it was read once for all the packages that share it.
+#[derive(Clone)]
+struct Seen {
+    history: History,
+    drifted: Option<bool>,
+}
+
+/// How a database stands to a package's files.
+struct Standing<'a> {
+    opened: &'a Opened,
+    database: Database,
+    history: History,
+    /// The same with the texts that `repair` has accepted.
+    texts: History,
+    pending: Vec<usize>,
+    drifted: Option<bool>,
+    problems: Vec<Problem>,
+    /// What a scratch database gives up by itself.
+    off: Vec<String>,
+}
+
+/// `cargo migrate status`
+pub(super) fn status(app: App<'_>) -> Result<()> {
+    let packages = app.choose(Purpose::Look)?.packages;
+    if packages.len() == 1 {
+        return packages.into_iter().try_for_each(|(_, opened)| {
+            let opened = opened?;
+            let standing = Standing::of(app, &opened, &mut HashMap::new())?;
+            standing.tell(app);
+            Ok(())
+        });
+    }
+    let mut seen = HashMap::new();
+    let count = packages.len();
+    let (mut rows, mut documents, mut problems, mut failed) =
+        (vec![HEADINGS.map(str::to_owned)], Vec::new(), Vec::new(), Vec::new());
+    for (project, opened) in &packages {
+        let shell = app.shell.part(project.package().unwrap_or(project.key()));
+        let found = match opened {
+            Ok(opened) => Standing::of(app, opened, &mut seen),
+            Err(failure) => Err(failure.clone()),
+        };
+        match found {
+            Ok(standing) => {
+                rows.push(standing.row());
+                documents.push(standing.json(App { shell: &shell, ..app }));
+                problems.extend(standing.problems.into_iter().map(|problem| (shell.json_problem(&problem), problem)));
+            }
+            Err(failure) => {
+                let mut row = HEADINGS.map(|_| String::new());
+                row[0] = printable(project.key());
+                row[1] = "cannot be read".to_owned();
+                rows.push(row);
+                let told: Vec<Value> = failure.problems().iter().map(|it| shell.json_problem(it)).collect();
+                documents.push(json!({ "package": project.key(), "problems": told }));
+                problems.extend(told.into_iter().zip(failure.problems().iter().cloned()));
+                failed.push(project.key().to_owned());
+            }
+        }
+    }
+    if app.json() {
+        app.shell.json(&json!({ "command": "status", "packages": documents }));
+    } else {
+        table(&rows).into_iter().for_each(|line| app.shell.out(line));
+        // What is wrong with a database is told once, whoever uses it.
+        let mut told: Vec<Problem> = Vec::new();
+        for (_, problem) in problems {
+            if !told.contains(&problem) {
+                app.shell.problem(&problem);
+                told.push(problem);
+            }
+        }
+    }
+    several::ended(&failed, count, "package")
+}
+
+const HEADINGS: [&str; 7] = ["package", "database", "applied", "pending", "drafts", "edited", "drift"];
+
+fn table(rows: &[[String; 7]]) -> Vec<String> {
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+impl<'a> Standing<'a> {
+    fn of(app: App<'_>, opened: &'a Opened, seen: &mut HashMap<(PathBuf, String), Seen>) -> Result<Self> {
+        let database = app.database(opened)?;
+        let place = (identity(database.url.path()), opened.project.settings().version_table.clone());
+        let Seen { history, drifted } = match seen.get(&place) {
+            Some(seen) => seen.clone(),
+            None => {
+                let history = opened.history(&database)?;
+                let drifted = drift::at_a_glance(app, opened, &database, &history)?;
+                seen.entry(place).or_insert(Seen { history, drifted }).clone()
+            }
+        };
+        let key = opened.project.key();
+        // A scratch database follows the files: what was edited is pending, not wrong.
+        let texts = opened.with_accepted_texts(&history);
+        let off = if database.scratch { scratch::outdated(opened, &texts) } else { Vec::new() };
+        let kept = scratch::without(&texts, &off);
+        let counts = kept.as_ref().unwrap_or(&texts);
+        let lineage = opened.graph.lineage();
+        let applied = plan::applied(key, lineage, counts);
+        let pending = lineage.order().iter().copied().filter(|at| !applied[*at]).collect();
+        let mut problems = build_support::verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
+        // What the locks tell to be deleted is not told again as unknown.
+        let locks = &opened.locks;
+        let deleted = |row: &&AppliedRevision| {
+            let id = row.id.as_str();
+            opened.graph.find(id).is_none()
+                && locks.shared.get(id).is_some()
+                && locks.shared.sealed(id).or(locks.local.sealed(id)).is_some()
+        };
+        let rows = counts.of(key).filter(|row| !deleted(row)).cloned().collect();
+        let name = format!("`{}`", database.lock_name());
+        let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
+        let mut found = live::told_apart(found, &history, key, &database, app.wait(opened))?;
+        found.retain(|problem| {
+            !problems
+                .iter()
+                .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
+        });
+        problems.extend(found);
+        problems.extend(scratch::take_off(&off, &database).err().unwrap_or_default());
+        problems.extend(opened.not_renamed(&history, &name).err());
+        if drifted == Some(true) {
+            problems.push(drift::noticed(&database.to_string()));
+        }
+        let off = off.iter().map(|row| row.id.to_string()).collect();
+        Ok(Self { opened, database, history, texts, pending, drifted, problems, off })
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &build_support::migration::Migration> {
+        self.pending.iter().map(|at| self.opened.graph.migration(*at))
+    }
+
+    fn applied(&self) -> usize {
+        self.history.of(self.opened.project.key()).filter(|row| !row.is_half_way()).count()
+    }
+
+    fn drafts(&self) -> usize {
+        self.opened.locks.shared.entries().values().filter(|entry| matches!(entry, Entry::Draft)).count()
+    }
+
+    /// How many files are not what was applied.
+    fn edited(&self) -> usize {
+        let codes = [EDITED, EDITED_COMMENTS, DELETED];
+        self.problems.iter().filter(|problem| codes.contains(&problem.code())).count()
+    }
+
+    fn drift(&self) -> &'static str {
+        match self.drifted {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "-",
+        }
+    }
+
+    fn row(&self) -> [String; 7] {
+        let missing = if self.database.url.path().exists() { "" } else { ", not there yet" };
+        [
+            printable(self.opened.project.key()),
+            format!("{}{missing}", printable(&self.database.to_string())),
+            self.applied().to_string(),
+            self.pending.len().to_string(),
+            self.drafts().to_string(),
+            self.edited().to_string(),
+            self.drift().to_owned(),
+        ]
+    }
+
+    /// The packages of the database that were not chosen, with how many revisions of each it has.
+    fn others(&self) -> Vec<(String, usize)> {
+        self.opened.strangers(&self.history)
+    }
+
+    fn json(&self, app: App<'_>) -> Value {
+        let others = self.others();
+        json!({
+            "command": "status",
+            "package": self.opened.project.key(),
+            "database": self.database.name,
+            "url": self.database.url.to_string(),
+            "exists": self.database.url.path().exists(),
+            "current": self.opened.current(&self.history),
+            "heads": heads_of(self.opened),
+            "applied": self.applied(),
+            "pending": self.pending().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
+            "drafts": self.drafts(),
+            "edited": self.edited(),
+            "drift": self.drifted,
+            "others": others.iter().map(|(key, count)| json!({ "package": key, "applied": count })).collect::<Vec<_>>(),
+            "problems": self.problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn tell(&self, app: App<'_>) {
+        if app.json() {
+            app.shell.json(&self.json(app));
+            return;
+        }
+        let Self { opened, database, history, .. } = self;
+        let path = opened.project.show_path(database.url.path());
+        app.shell.out(format!("package   {}", opened.project.key()));
+        let there = if database.url.path().exists() { "" } else { ", not there yet" };
+        app.shell.out(format!("database  {}{there}", live::shown(database, &path)));
+        app.shell.out(format!("current   {}", or_base(&opened.current(history))));
+        app.shell.out(format!("head      {}", or_base(&heads_of(opened))));
+        app.shell.out(format!("applied   {}", self.applied()));
+        app.shell.out(format!("pending   {}", self.pending.len()));
+        note_missing(app, database);
+        let elsewhere = sync::elsewhere(opened, &self.texts).len();
+        if elsewhere > 0 && !database.scratch {
+            let place = if self.pending.is_empty() { "ahead of" } else { "beside" };
+            let revisions = many(elsewhere, "revision");
+            app.shell.note(format!(
+                "the database is {place} this checkout, which lacks {revisions} that it has; `cargo migrate sync` lets it follow"
+            ));
+        }
+        if !self.off.is_empty() {
+            app.shell.note(format!(
+                "`cargo migrate upgrade` takes off first what is not as it was applied: {}",
+                self.off.join(", ")
+            ));
+        }
+        for migration in self.pending() {
+            app.shell.out(format!("          {}  {}", migration.id, migration.message));
+        }
+        for (package, count) in self.others() {
+            app.shell.out(format!("beside    {}  {}", printable(&package), many(count, "revision")));
+        }
+        for problem in &self.problems {
+            app.shell.problem(problem);
+        }
+    }
+}
