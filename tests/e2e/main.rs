@@ -10,6 +10,7 @@ mod autogenerating;
 mod branches;
 mod checking;
 mod checking_merges;
+mod choosing;
 mod comparing;
 mod database_facts;
 mod database_file;

@@ -188,7 +188,7 @@ mod tests {
         let manifest = Manifest::at(&path);
         std::fs::write(&path, TEXT).unwrap();
         assert_eq!(manifest.place(Section::Package, &["databases", "dev"], Part::Key).line_column(), Some((6, 1)));
-        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
         assert_eq!(manifest.place(Section::Package, &["databases", "prod"], Part::Key).line_column(), Some((5, 1)));
     }
 

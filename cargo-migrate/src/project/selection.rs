@@ -200,7 +200,7 @@ fn all_but<'w>(workspace: &Workspace, members: &[&'w Package], exclude: &[String
 /// What `-p` and `--exclude` name packages by.
 enum Spec<'a> {
     Named { flag: &'a str, name: &'a str, version: Option<&'a str> },
-    Glob { text: &'a str, pattern: Pattern },
+    Glob { flag: &'a str, text: &'a str, pattern: Pattern },
 }
 
 impl<'a> Spec<'a> {
@@ -209,7 +209,7 @@ impl<'a> Spec<'a> {
             let pattern = Pattern::new(text).map_err(|error| {
                 Failure::misused(format!("`{flag} {}` is no pattern: {}", printable(text), error.msg))
             })?;
-            return Ok(Self::Glob { text, pattern });
+            return Ok(Self::Glob { flag, text, pattern });
         }
         let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
         Ok(Self::Named { flag, name, version })
@@ -228,10 +228,12 @@ impl<'a> Spec<'a> {
             members.iter().enumerate().filter(|(_, member)| wanted(member.name.as_str())).map(|(at, _)| at).collect()
         };
         match self {
-            Self::Glob { text, pattern } => match named(&|name| pattern.matches(name)) {
+            Self::Glob { flag, text, pattern } => match named(&|name| pattern.matches(name)) {
                 found if found.is_empty() => {
                     let message = format!("no package of this workspace matches `{}`", printable(text));
-                    Err(Problem::new(UNKNOWN_PACKAGE, message).note(format!("the packages are {}", list(members))))
+                    Err(Problem::new(UNKNOWN_PACKAGE, message)
+                        .note(format!("the packages are {}", list(members)))
+                        .help(format!("choose among them: `{flag} NAME`")))
                 }
                 found => Ok(found),
             },
