@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Project;
 use super::selection::{self, NO_PACKAGE, Selection};
-use super::workspace::{self, Extent, Workspace};
+use super::workspace::{self, Workspace};
 use crate::context::Context;
 use crate::failure::Result;
 
@@ -115,7 +115,7 @@ impl Neighbours {
 
     fn libraries(&self, context: &Context) -> Result<&Libraries, Problem> {
         let read = || {
-            let metadata = workspace::metadata(context, self.workspace.manifest(), Extent::Dependencies)?;
+            let metadata = workspace::dependencies(context, self.workspace.manifest())?;
             Ok(Libraries::of(&metadata, &self.selected))
         };
         self.libraries.get_or_init(read).as_ref().map_err(Clone::clone)

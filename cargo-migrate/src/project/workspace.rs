@@ -1,6 +1,7 @@
 //! The packages of a workspace, as `cargo metadata` tells them.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use build_support::problem::{Code, Problem, printable, printable_block};
@@ -40,48 +41,70 @@ pub(super) fn no_project(context: &Context) -> Problem {
         .help("or, where there are only migrations, their folder: `--migrations DIR`")
 }
 
-/// How much is asked of cargo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// The members of the workspace: cargo reads their manifests and nothing else.
-    Members,
-    /// All that they depend on, too, as far as it is on this machine. This takes cargo many times as long, and it
-    /// writes `Cargo.lock` where that is not up to date, as every build does.
-    Dependencies,
+/// Asks cargo for the members of the workspace: it reads their manifests and nothing else.
+pub(super) fn members(context: &Context, manifest: &Path) -> Result<Metadata, Problem> {
+    asked(context, manifest, MetadataCommand::new().no_deps())?
+        .map_err(|said| Problem::new(CARGO, "cargo cannot read the project's manifest").in_file(manifest).note(said))
 }
 
-/// Asks cargo for the workspace. The working directory and the manifest decide; the variables that cargo sets
-/// for a program under `cargo run`, `CARGO_MANIFEST_DIR` first, say nothing about the user's project.
-pub(super) fn metadata(context: &Context, manifest: &Path, extent: Extent) -> Result<Metadata, Problem> {
-    let mut command = MetadataCommand::new();
+/// Asks cargo for all that the workspace depends on, as far as it is on this machine. This takes cargo many times as
+/// long, and it writes `Cargo.lock` where that is not up to date, as every build does.
+pub(super) fn dependencies(context: &Context, manifest: &Path) -> Result<Metadata, Problem> {
+    let offline = |more: &[&str]| {
+        let options = ["--offline"].iter().chain(more).map(ToString::to_string).collect::<Vec<_>>();
+        asked(context, manifest, MetadataCommand::new().other_options(options))
+    };
+    let said = match offline(&[])? {
+        Ok(metadata) => return Ok(metadata),
+        Err(said) => said,
+    };
+    // A build has downloaded what this machine needs, and not what is for other systems.
+    if let Some(host) = host(context)
+        && let Ok(metadata) = offline(&["--filter-platform", &host])?
+    {
+        return Ok(metadata);
+    }
+    Err(Problem::new(CARGO, "cargo cannot tell what this project depends on")
+        .in_file(manifest)
+        .note(said)
+        .help("where a package was never downloaded: `cargo fetch`"))
+}
+
+fn cargo(context: &Context) -> &str {
+    context.variable("CARGO").unwrap_or("cargo")
+}
+
+/// The system that cargo builds for where nothing else is said.
+fn host(context: &Context) -> Option<String> {
+    let output = Command::new(cargo(context)).arg("-vV").current_dir(context.working_directory()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+}
+
+/// What cargo answers, or what it says where it refuses. The working directory and the manifest decide; the variables
+/// that cargo sets for a program under `cargo run`, `CARGO_MANIFEST_DIR` first, say nothing about the user's project.
+fn asked(
+    context: &Context,
+    manifest: &Path,
+    command: &mut MetadataCommand,
+) -> Result<Result<Metadata, String>, Problem> {
     command
-        .cargo_path(context.variable("CARGO").unwrap_or("cargo"))
+        .cargo_path(cargo(context))
         .current_dir(context.working_directory())
         .manifest_path(manifest)
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO_MANIFEST_PATH")
         .env("CARGO_TERM_COLOR", "never");
-    match extent {
-        Extent::Members => command.no_deps(),
-        Extent::Dependencies => command.other_options(["--offline".to_owned()]),
-    };
     let output = command.cargo_command().output().map_err(|error| {
         Problem::new(CARGO, format!("cargo could not be started: {error}"))
             .help("put `cargo` in the `PATH`, or set the variable `CARGO` to its path")
     })?;
     if !output.status.success() {
-        let said = printable_block(String::from_utf8_lossy(&output.stderr).replace('\r', "").trim());
-        return Err(match extent {
-            Extent::Members => Problem::new(CARGO, "cargo cannot read the project's manifest"),
-            Extent::Dependencies => Problem::new(CARGO, "cargo cannot tell what this project depends on")
-                .help("where a package was never downloaded: `cargo fetch`"),
-        }
-        .in_file(manifest)
-        .note(said));
+        return Ok(Err(printable_block(String::from_utf8_lossy(&output.stderr).replace('\r', "").trim())));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let json = text.lines().find(|line| line.starts_with('{')).unwrap_or_default();
-    MetadataCommand::parse(json).map_err(|error| {
+    MetadataCommand::parse(json).map(Ok).map_err(|error| {
         Problem::new(CARGO, "what `cargo metadata` printed cannot be read").note(printable(&error.to_string()))
     })
 }
@@ -114,7 +137,7 @@ pub(super) struct Workspace {
 impl Workspace {
     /// The workspace of the package, or the one without a package of its own, that a manifest stands for.
     pub(super) fn load(context: &Context, manifest: &Path) -> Result<Self, Problem> {
-        let metadata = metadata(context, manifest, Extent::Members)?;
+        let metadata = members(context, manifest)?;
         let root = Manifest::at(&metadata.workspace_root.as_std_path().join("Cargo.toml"));
         let defaults = Defaults::read(table(&metadata.workspace_metadata), Arc::new(root));
         Ok(Self { metadata, manifest: manifest.to_owned(), defaults })

@@ -191,6 +191,27 @@ fn dependencies_that_are_not_on_this_machine_are_told_in_cargos_words() {
 
 #[test]
 #[cfg(unix)]
+fn what_only_another_system_needs_does_not_have_to_be_downloaded() {
+    // Given a registry that lists a package whose archive is not there
+    let world = beside("queue = { path = '../../queue' }\n[target.'cfg(windows)'.dependencies]\nwindowsonly = '1'\n");
+    world.library("queue", "queue", "0.3.0", "queue");
+    let config = "[source.crates-io]\nreplace-with = 'local'\n[source.local]\nlocal-registry = 'registry'\n";
+    world.write("app/.cargo/config.toml", config);
+    let entry = serde_json::json!({
+        "name": "windowsonly", "vers": "1.0.0", "deps": [], "features": {}, "yanked": false, "cksum": "0".repeat(64),
+    });
+    world.write("app/registry/index/wi/nd/windowsonly", &format!("{entry}\n"));
+    let all = std::process::Command::new("cargo")
+        .args(["metadata", "--offline", "--format-version", "1"])
+        .current_dir(world.path("app"))
+        .output();
+    assert!(!all.unwrap().status.success(), "cargo tells the dependencies of all systems without the archive");
+    // Then the library is found all the same
+    assert!(world.by_key("app/shop", "queue").unwrap().unwrap().is_library());
+}
+
+#[test]
+#[cfg(unix)]
 fn cargo_is_asked_for_dependencies_once_and_only_when_a_name_is_no_members() {
     use std::os::unix::fs::PermissionsExt as _;
     // Given a cargo that writes down what it is asked
