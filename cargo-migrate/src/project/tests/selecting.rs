@@ -187,6 +187,16 @@ fn a_workspace_with_spaces_and_umlauts_in_its_path_is_worked_on_from_elsewhere()
 }
 
 #[test]
+fn a_member_is_found_however_the_path_to_it_is_written() {
+    let world = World::workspace(&["accounts", "orders"]);
+    world.member("web", "");
+    let at = |path: &str| Selection { manifest_path: Some(path.into()), ..Selection::default() };
+    assert_eq!(world.keys("orders", at("../web")), ["web"]);
+    assert_eq!(world.keys("", at("web/src/../Cargo.toml")), ["web"]);
+    assert_eq!(world.keys("orders", at("../web/..")), ["accounts", "orders"]);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_member_is_found_through_a_link_to_its_folder() {
     let world = World::workspace(&["accounts", "orders"]);
