@@ -19,7 +19,7 @@ use crate::args::{Format, GlobalArgs};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::live;
-use crate::project::{Database, Project};
+use crate::project::{Database, Project, Selection};
 use crate::report::shell::Shell;
 
 /// A command's surroundings.
@@ -34,7 +34,7 @@ pub struct App<'a> {
 }
 
 /// A project with its migrations read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Opened {
     /// The configuration.
     pub project: Project,
@@ -48,6 +48,8 @@ pub struct Opened {
     pub wait: std::time::Duration,
     /// The packages that share the database and are worked on with this one.
     pub beside: Vec<Beside>,
+    /// What a revision that is being written will depend on, as `PACKAGE/ID`.
+    pub to_depend_on: Vec<String>,
 }
 
 impl App<'_> {
@@ -73,6 +75,28 @@ impl App<'_> {
         let (project, mut read) = self.reading_ahead(false, || self.project())?;
         let read = read.take(&project);
         self.open_read(project, read)
+    }
+
+    /// The same with the packages that it needs beside it: those that its revisions depend on, its libraries, and those
+    /// that a new revision is to depend on.
+    ///
+    /// # Errors
+    /// As [`App::open`]; what is wrong with the others.
+    pub fn open_with_needs(&self, depends_on: &[String]) -> Result<Opened> {
+        let mut opened = self.open()?;
+        opened.to_depend_on = depends_on.to_vec();
+        if opened.needs_others() {
+            let selection = Selection {
+                packages: opened.project.package().map(str::to_owned).into_iter().collect(),
+                workspace: false,
+                exclude: Vec::new(),
+                ..self.selection()
+            };
+            if let Some(neighbours) = Project::open_all(self.context, &selection)?.neighbours {
+                self.with_needed(&mut opened, None, &neighbours)?;
+            }
+        }
+        Ok(opened)
     }
 
     /// Reads the migrations and locks of a project whose key counts, whatever key the lock names.
@@ -104,7 +128,7 @@ impl App<'_> {
     ) -> Result<Opened> {
         let graph = RevisionGraph::new(project.key(), migrations)?;
         let wait = self.global.wait.unwrap_or(project.settings().wait);
-        Ok(Opened { project, directory, graph, locks, wait, beside: Vec::new() })
+        Ok(Opened { project, directory, graph, locks, wait, beside: Vec::new(), to_depend_on: Vec::new() })
     }
 
     /// The database that the command line, the environment or the configuration chooses.

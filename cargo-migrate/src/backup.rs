@@ -92,7 +92,7 @@ pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Op
     let place = match to {
         Some(path) => Place::given(path, database)?,
         None => {
-            let mut folder = Folder::of(&opened.project);
+            let mut folder = Folder::of(&opened.project, database);
             folder.prepare()?;
             let name = Name::new(database, app.context.started(), revisions.as_deref(), why);
             Place::free(folder, name, database)?
@@ -120,13 +120,18 @@ pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Op
     Ok(Made { path, shown, bytes, pages, revisions, copied_in, checked_in })
 }
 
-/// All backups that lie in the project's folder, the newest first. What is not named as one, or is no file, is passed
+/// All backups that lie in the project's folder and in its workspace's, the newest first. What is not named as one, or is no file, is passed
 /// over.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn list(opened: &Opened) -> Result<Vec<Entry>> {
-    Folder::of(&opened.project).entries()
+    let mut entries = Vec::new();
+    for folder in Folder::all(&opened.project) {
+        entries.extend(folder.entries()?);
+    }
+    entries.sort_by_key(|entry: &Entry| std::cmp::Reverse(entry.age()));
+    Ok(entries)
 }
 
 /// Removes the oldest of a database's backups that were made by themselves, so that no more stay than the configuration

@@ -77,9 +77,11 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Seal(args) => {
             several::each_package(app, "seal", Purpose::Change, |app, opened| seal::seal(app, args, opened))
         }
-        Command::Lock(_) => trust::lock(app),
+        Command::Lock(_) => {
+            several::each_project(app, "lock", Purpose::Change, |app, project, _| trust::lock(app, project))
+        }
         Command::Backup(args) => backup::backup(app, args),
-        Command::Backups(_) => backup::backups(app),
+        Command::Backups(_) => several::each_package(app, "backups", Purpose::Look, backup::backups),
         Command::Restore(args) => restore::restore(app, args),
         Command::Completions(args) => completions::completions(app, args),
         Command::Man(args) => completions::man(app, args),

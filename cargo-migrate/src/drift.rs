@@ -3,7 +3,6 @@
 
 use build_support::problem::{Code, Problem};
 use migrate_runtime::history::History;
-use migrate_runtime::plan;
 use migrate_runtime::runner::store_problem;
 use migrate_runtime::sqlite::Store;
 use rusqlite::Connection;
@@ -15,7 +14,7 @@ use crate::introspect;
 use crate::live;
 use crate::project::Database;
 use crate::project::settings::ColumnOrder;
-use crate::source::Source;
+use crate::source;
 
 /// A database was changed by other means than its revisions.
 pub const DRIFT: Code = Code("drift");
@@ -48,34 +47,31 @@ pub fn noticed(database: &str) -> Problem {
 
 /// Everything in which the live schema is not what the applied revisions make, as one problem.
 ///
-/// Where others share the database, or it has revisions that are not in this checkout, or that need functions which only
-/// the program has, these cannot be run again, and the hash alone is compared.
+/// Where the database has revisions of packages that are not at hand, or that are not in this checkout, or that need
+/// functions which only the program has, these cannot be run again, and the hash alone is compared.
 ///
 /// # Errors
 /// A database that cannot be read.
 pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> Result<Option<Problem>> {
-    let key = opened.project.key();
     let history = opened.history(database)?;
     let name = format!("`{}`", database.lock_name());
     if history.rows().is_empty() || history.rows().iter().any(migrate_runtime::history::AppliedRevision::is_half_way) {
         // Nothing has been run here, or it is not known how far.
         return Ok(None);
     }
-    let known = |row: &migrate_runtime::history::AppliedRevision| {
-        row.package == key && opened.graph.find(row.id.as_str()).is_some()
-    };
     let by_hash = || -> Result<Option<Problem>> {
         let drifted = at_a_glance(app, opened, database, &history)? == Some(true);
         Ok(drifted.then(|| as_error(&name, "the schema is not the one that the last run has left")))
     };
-    if !history.rows().iter().all(known) {
+    if !history.rows().iter().all(|row| opened.file_of(row).is_some()) {
         return by_hash();
     }
     let Some(connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
     let version_table = &opened.project.settings().version_table;
     let is = introspect::read(&connection, version_table)?;
     // What uses functions that only the program has cannot be run again here.
-    let Ok(made) = Source::Revisions(applied_heads(opened, &history)).schema(app, opened) else { return by_hash() };
+    let made = source::replay_history(app, opened, &history).and_then(|made| introspect::read(&made, version_table));
+    let Ok(made) = made else { return by_hash() };
     // A column that was added is the last one, wherever a rebuild would have put it.
     let changes = diff::changes(&made, &is, ColumnOrder::Any);
     if changes.is_empty() {
@@ -90,13 +86,4 @@ fn as_error(database: &str, what: &str) -> Problem {
     Problem::new(DRIFT, format!("{database} was changed by other means: {what}"))
         .help("keep the change as a revision: `cargo migrate revision --autogenerate --capture -m \"…\"`")
         .help("or take it back by hand in the database")
-}
-
-/// The applied revisions that no applied one follows.
-#[must_use]
-pub fn applied_heads(opened: &Opened, history: &History) -> Vec<usize> {
-    let lineage = opened.graph.lineage();
-    let applied = plan::applied(opened.project.key(), lineage, history);
-    let last = |at: &usize| applied[*at] && !lineage.children(*at).iter().any(|child| applied[*child]);
-    lineage.order().iter().copied().filter(last).collect()
 }

@@ -9,7 +9,7 @@ use build_support::problem::{Code, Problem, printable};
 use build_support::target;
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::history::History;
-use migrate_runtime::plan::{self, Plan};
+use migrate_runtime::plan::{self, At, Packages, Plan};
 use migrate_runtime::runner::{self, Options};
 use rusqlite::Connection;
 
@@ -119,7 +119,7 @@ impl Source {
         let (connection, hints) = match self {
             Self::Database(database) => (scratch::empty_like(&reading(app, opened, database)?)?, Hints::default()),
             Self::Revisions(found) => (replay(app, opened, found)?, Hints::default()),
-            Self::Models => desired::build(opened)?,
+            Self::Models => desired::build(opened, foundation(app, opened)?)?,
             Self::Script(path) => {
                 let connection = scratch::empty()?;
                 script::run(&connection, path, &opened.project.show_path(path))?;
@@ -149,23 +149,38 @@ fn reading(app: App<'_>, opened: &Opened, database: &Database) -> Result<Connect
 /// # Errors
 /// A revision that cannot be run.
 pub fn replay(app: App<'_>, opened: &Opened, revisions: &[usize]) -> Result<Connection> {
+    let own: Vec<At> = revisions.iter().map(|at| (0, *at)).collect();
+    let packages = opened.packages()?;
+    let mut wanted = packages.with_ancestors(&own);
+    opened.foundation(&packages).into_iter().for_each(|at| wanted[at.0][at.1] = true);
+    run_all(app, opened, &packages, &wanted)
+}
+
+/// A scratch database with what the package stands on and nothing of its own.
+fn foundation(app: App<'_>, opened: &Opened) -> Result<Connection> {
+    let packages = opened.packages()?;
+    let mut wanted = packages.applied(&History::default());
+    opened.foundation(&packages).into_iter().for_each(|at| wanted[at.0][at.1] = true);
+    run_all(app, opened, &packages, &wanted)
+}
+
+/// A scratch database after the revisions that a history has; all of them have to be here.
+///
+/// # Errors
+/// A revision that cannot be run.
+pub fn replay_history(app: App<'_>, opened: &Opened, history: &History) -> Result<Connection> {
+    let packages = opened.packages()?;
+    run_all(app, opened, &packages, &packages.applied(history))
+}
+
+fn run_all(app: App<'_>, opened: &Opened, packages: &Packages<'_>, wanted: &[Vec<bool>]) -> Result<Connection> {
     let mut connection = scratch::empty()?;
     let now = || app.now();
     let options = Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"));
     let files = opened.files();
-    let planner = |history: &History| {
-        let packages = opened.packages()?;
-        let mut steps = Vec::new();
-        for at in revisions {
-            let id = opened.graph.lineage().id(*at).as_str();
-            let mut targets = vec![None; packages.all().len()];
-            targets[0] = Some(id);
-            steps.extend(packages.upgrade(history, &targets)?.steps);
-        }
-        // Two revisions may stand on the same ones.
-        let mut seen = std::collections::HashSet::new();
-        steps.retain(|step: &plan::Step| seen.insert((step.package.clone(), step.id.clone())));
-        Ok(Plan { steps })
+    let planner = |_: &History| {
+        let steps = packages.order().iter().filter(|at| wanted[at.0][at.1]).map(|at| packages.upgrade_step(*at));
+        Ok(Plan { steps: steps.collect() })
     };
     let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
     let run = runner::run(&mut driver, &files, &planner, &options, &mut |_| {});

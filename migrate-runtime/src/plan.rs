@@ -442,7 +442,8 @@ fn depended_on(row: &AppliedRevision, others: &[&AppliedRevision]) -> Problem {
     let mut told = HashSet::new();
     for other in others.iter().filter(|other| told.insert(other.package.as_str())) {
         let package = printable(&other.package);
-        problem = problem.help(format!("take these off first: `cargo migrate downgrade {}-1 -p {package}`", other.id));
+        let before = if other.parents.is_empty() { "base".to_owned() } else { format!("{}-1", other.id) };
+        problem = problem.help(format!("take these off first: `cargo migrate downgrade {before} -p {package}`"));
     }
     problem
 }

@@ -27,7 +27,7 @@ use crate::plan::{Plan, Step};
 
 pub use self::begin::{begin, under_way};
 pub use self::problems::{database_problem, store_problem};
-pub use self::tables::SAME_TABLE;
+pub use self::tables::{MADE_TWICE, made_twice, one_maker_each};
 
 /// A statement of a migration failed.
 pub const SQL_ERROR: Code = Code("sql-error");
@@ -243,7 +243,7 @@ impl<'a> Run<'a, '_> {
         for step in &plan.steps {
             self.preflight(step, reads)?;
         }
-        self.one_maker_each(&plan, &history)?;
+        one_maker_each(self.files, &plan, &history)?;
         for (number, unit) in units.iter().enumerate() {
             let enforcement =
                 if unit[0].directives.foreign_keys_on { Enforcement::Immediate } else { Enforcement::Deferred };

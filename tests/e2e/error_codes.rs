@@ -162,9 +162,15 @@ fn packages_that_stand_on_one_another() {
     let depends = table("base", "orders").replace("-- migrate:up", "-- migrate:depends queue/q1\n-- migrate:up");
     project.write("shop/migrations/s1.sql", &depends);
     project.run(&["ensure-version", "-p", "shop"]).done();
-    project.refuses(&["upgrade", "-p", "shop"], &["dependency-not-applied", "`queue/q1`", "upgrade q1 -p queue"]);
-    project.run(&["upgrade", "-p", "queue"]).done();
-    project.run(&["upgrade", "-p", "shop"]).done();
+    // Without the manifest nobody knows of the other package.
+    let alone = ["--manifest-path", "none", "--migrations", "shop/migrations", "--name", "shop", "-d", "sqlite:app.db"];
+    std::fs::write(project.path("none"), "").unwrap();
+    project.refuses(
+        &[&alone[..], &["upgrade"]].concat(),
+        &["dependency-not-applied", "`queue/q1`", "upgrade q1 -p queue"],
+    );
+    // What it depends on is applied with it.
+    project.run(&["upgrade", "-p", "shop"]).done().says("queue: upgrade base -> q1").says("shop: upgrade base -> s1");
     project.refuses(&["downgrade", "base", "-p", "queue"], &["depended-on", "shop/s1", "first"]);
 }
 

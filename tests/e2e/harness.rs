@@ -85,6 +85,11 @@ impl Project {
         project
     }
 
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     /// A copy of the to-do example.
     pub fn todo() -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };

@@ -50,4 +50,5 @@ mod syncing;
 mod trial_commands;
 mod trial_runs;
 mod two_schemas;
+mod workspaces;
 mod writing;

@@ -54,11 +54,11 @@ fn ours(folder: &Path, database: &Path, size: usize) -> Duration {
         let (directory, graph) = read(folder);
         let mut connection = Connection::open(database).unwrap();
         let mut driver = SqliteDriver::new(&mut connection, TABLE);
-        let files = Files { graph: &graph, directory: &directory };
+        let files = [Files { package: "app", graph: &graph, directory: &directory }];
         let now = || "2025-01-01T00:00:00Z".to_owned();
         let options = Options::new(Duration::from_secs(30), &now, env!("CARGO_PKG_VERSION"));
         let planner = |history: &_| plan::upgrade("app", &graph, history, "head", "`dev`");
-        runner::run(&mut driver, files, &planner, &options, &mut |_| {}).unwrap()
+        runner::run(&mut driver, &files, &planner, &options, &mut |_| {}).unwrap()
     });
     assert_eq!(report.done.len(), size);
     elapsed

@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use build_support::problem::{Problem, printable};
 use build_support::verify;
 use migrate_runtime::history::{AppliedRevision, History};
-use migrate_runtime::plan::{self, Package, Packages, Plan};
-use migrate_runtime::runner::Files;
+use migrate_runtime::plan::{self, At, Package, Packages, Plan};
+use migrate_runtime::runner::{self, Files};
 
 use super::{Opened, record};
 use crate::failure::{Failure, Result};
 use crate::project::{Database, OTHER_PACKAGE};
 
 /// A package whose revisions run together with another one's, on the same database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Beside {
     /// The package.
     pub opened: Opened,
@@ -51,6 +51,35 @@ impl Opened {
     #[must_use]
     pub fn named(&self, package: &str, id: &str) -> String {
         if self.is_shared() { format!("{}/{id}", printable(package)) } else { id.to_owned() }
+    }
+
+    /// Whether revisions depend on other packages, or libraries are named.
+    pub(super) fn needs_others(&self) -> bool {
+        !self.project.settings().libraries.is_empty() || self.keys_needed().next().is_some()
+    }
+
+    /// The keys of the packages that revisions depend on, or are to depend on; one may come several times.
+    pub(super) fn keys_needed(&self) -> impl Iterator<Item = &str> {
+        let own = self.project.key();
+        let revisions = self.all().flat_map(|opened| opened.graph.migrations());
+        let written = revisions.flat_map(|migration| &migration.depends).filter_map(|on| on.package.as_deref());
+        let new = self.to_depend_on.iter().filter_map(|on| on.split_once('/')).map(|(key, _)| key);
+        written.chain(new).filter(move |key| *key != own)
+    }
+
+    /// The revisions of the other packages that this one's stand on, wherever they do: what its tables refer to is there
+    /// before its own revisions run, and before its models are looked at.
+    #[must_use]
+    pub fn foundation(&self, packages: &Packages<'_>) -> Vec<At> {
+        let mut needs: Vec<At> =
+            (0..self.graph.lineage().len()).flat_map(|at| packages.needs_elsewhere((0, at)).to_vec()).collect();
+        for (key, id) in self.to_depend_on.iter().filter_map(|on| on.split_once('/')) {
+            let place = packages.all().iter().position(|package| package.key == key);
+            let found = place.and_then(|place| Some((place, packages.all()[place].graph.lineage().find(id)?)));
+            needs.extend(found.filter(|(place, _)| *place > 0));
+        }
+        let stands = packages.with_ancestors(&needs);
+        packages.order().iter().copied().filter(|at| at.0 > 0 && stands[at.0][at.1]).collect()
     }
 
     /// The files that a run takes its sections from.
@@ -110,7 +139,9 @@ impl Opened {
         if !problems.is_empty() {
             return Err(problems);
         }
-        self.packages()?.upgrade(history, &self.targets(target))
+        let plan = self.packages()?.upgrade(history, &self.targets(target))?;
+        runner::one_maker_each(&self.files(), &plan, history)?;
+        Ok(plan)
     }
 
     /// Plans a downgrade.
@@ -160,9 +191,11 @@ impl Opened {
             self.graph.lineage().find(row.id.as_str()).is_some_and(|at| self.graph.seal(at) == row.seal)
         };
         let Some(row) = history.rows().iter().find(mine) else { return Ok(()) };
-        // Another package may begin with the same statements under the same id; a renamed one has most of its rows so.
-        let (same, other): (Vec<_>, Vec<_>) = history.of(&row.package).partition(mine);
-        if self.package(&row.package).is_some() || same.len() < other.len() {
+        // Another package may begin with the same statements under the same id, but it does not go on with them.
+        let other = |row: &&AppliedRevision| self.graph.find(row.id.as_str()).is_some() && !mine(row);
+        let (same, others) =
+            (history.of(&row.package).filter(mine).count(), history.of(&row.package).filter(other).count());
+        if self.package(&row.package).is_some() || same <= others {
             return Ok(());
         }
         let old = printable(&row.package);

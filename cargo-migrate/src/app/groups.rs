@@ -51,6 +51,21 @@ pub struct Group {
     pub database: Result<Database>,
 }
 
+impl Chosen {
+    /// One of the packages with those that it needs beside it.
+    ///
+    /// # Errors
+    /// What is wrong with the others.
+    pub fn with_needs(&self, app: App<'_>, opened: &Opened) -> Result<Opened> {
+        let mut opened = opened.clone();
+        match &self.neighbours {
+            Some(neighbours) if opened.needs_others() => app.with_needed(&mut opened, None, neighbours)?,
+            _ => {}
+        }
+        Ok(opened)
+    }
+}
+
 impl App<'_> {
     /// Finds and reads the packages that the command line and the working directory mean.
     ///
@@ -116,7 +131,11 @@ impl App<'_> {
         Ok((self.grouped(chosen)?, rest))
     }
 
-    fn grouped(&self, chosen: Chosen) -> Result<Vec<Group>> {
+    /// The same of packages that were chosen before.
+    ///
+    /// # Errors
+    /// What is wrong with the only one.
+    pub fn grouped(&self, chosen: Chosen) -> Result<Vec<Group>> {
         let Chosen { packages, neighbours } = chosen;
         // What is wrong with the only package is what is wrong with the command.
         let alone = packages.len() == 1;
@@ -212,8 +231,7 @@ impl App<'_> {
             }
         }
         loop {
-            let wanted = first.all().flat_map(|opened| opened.graph.migrations()).flat_map(|it| &it.depends);
-            let Some(key) = wanted.filter_map(|on| on.package.clone()).find(|key| known.insert(key.clone())) else {
+            let Some(key) = first.keys_needed().map(str::to_owned).find(|key| known.insert(key.clone())) else {
                 return Ok(());
             };
             // Where nobody knows the package the database is asked, which may have its revisions all the same.

@@ -9,7 +9,7 @@ use build_support::problem::Problem;
 
 use super::{FAILED, Name};
 use crate::failure::Result;
-use crate::project::Project;
+use crate::project::{Database, Project};
 
 /// What a file's name ends with until it counts.
 pub(super) const PARTIAL: &str = ".partial";
@@ -29,7 +29,14 @@ pub struct Entry {
     written: Option<SystemTime>,
 }
 
-/// `.migrate/backups` below a package.
+impl Entry {
+    /// What sorts backups by their age.
+    pub(super) fn age(&self) -> impl Ord + use<> {
+        (self.name.time.clone(), self.written, self.name.counter)
+    }
+}
+
+/// `.migrate/backups` below a package or a workspace.
 #[derive(Debug)]
 pub struct Folder {
     above: PathBuf,
@@ -38,10 +45,22 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A project's folder, which need not be there.
+    /// The folder for the backups of a database, which need not be there: the package's, or the workspace's where the
+    /// database lies outside the package, since others may share it.
     #[must_use]
-    pub fn of(project: &Project) -> Self {
-        let above = project.root().join(".migrate");
+    pub fn of(project: &Project, database: &Database) -> Self {
+        let own = database.url.path().starts_with(project.root());
+        Self::below(if own { project.root() } else { project.workspace_root() })
+    }
+
+    /// The folders in which backups of a project's databases may lie.
+    pub(super) fn all(project: &Project) -> Vec<Self> {
+        let (own, shared) = (project.root(), project.workspace_root());
+        if own == shared { vec![Self::below(own)] } else { vec![Self::below(own), Self::below(shared)] }
+    }
+
+    fn below(root: &Path) -> Self {
+        let above = root.join(".migrate");
         Self { path: above.join("backups"), above, lock: None }
     }
 
@@ -96,7 +115,7 @@ impl Folder {
         Ok(())
     }
 
-    /// All backups, the newest first.
+    /// All backups, in any order.
     ///
     /// # Errors
     /// A folder that cannot be read.
@@ -109,10 +128,7 @@ impl Folder {
         let entry = |(file, path, about): (String, PathBuf, Metadata)| {
             Some(Entry { name: Name::parse(&file)?, path, bytes: about.len(), written: about.modified().ok() })
         };
-        let mut entries: Vec<Entry> = files.into_iter().filter_map(entry).collect();
-        let age = |entry: &Entry| (entry.name.time.clone(), entry.written, entry.name.counter);
-        entries.sort_by_key(|entry| std::cmp::Reverse(age(entry)));
-        Ok(entries)
+        Ok(files.into_iter().filter_map(entry).collect())
     }
 
     /// The files in it, and nothing that only leads to one.

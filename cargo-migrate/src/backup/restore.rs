@@ -54,7 +54,7 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
         let mut own = entries.into_iter().filter(|entry| entry.name.database == of);
         return own.next().map(|entry| entry.path).ok_or_else(|| {
             Problem::new(NO_BACKUP, format!("there is no backup of {database}"))
-                .in_file(folder::Folder::of(&opened.project).path())
+                .in_file(folder::Folder::of(&opened.project, database).path())
                 .help("make one: `cargo migrate backup`")
                 .help("or name the file that is to be restored: `cargo migrate restore FILE`")
                 .into()

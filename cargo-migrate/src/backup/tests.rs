@@ -91,7 +91,7 @@ fn the_newest_that_were_made_by_themselves_stay_and_all_that_were_made_by_hand()
 fn what_a_living_process_is_making_is_not_swept_away() {
     let world = World::new("DELETE");
     world.with(|app, opened, database| {
-        let mut living = Folder::of(&opened.project);
+        let mut living = Folder::of(&opened.project, database);
         living.prepare().unwrap();
         let half = living.path().join("dev-1970-01-01T000000Z-base.db.partial");
         fs::write(&half, "half").unwrap();

@@ -6,18 +6,28 @@ use std::time::Duration;
 use migrate_runtime::history::History;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Opened, Purpose};
 use crate::args::BackupArgs;
 use crate::backup::{self, Entry, Made, Why};
-use crate::failure::Result;
+use crate::commands::several;
+use crate::failure::{Failure, Result};
 use crate::live;
+use crate::project::Database;
 
 /// `cargo migrate backup`
 pub(super) fn backup(app: App<'_>, args: &BackupArgs) -> Result<()> {
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
+    let groups = app.groups(Purpose::Change)?;
+    if args.to.is_some() && groups.len() > 1 {
+        return Err(
+            Failure::misused("`--to` names one file, and several databases are chosen").help("choose one: `-p NAME`")
+        );
+    }
+    several::on_databases(app, "backup", groups, &|app, opened, database| back_up(app, args, opened, database?))
+}
+
+fn back_up(app: App<'_>, args: &BackupArgs, opened: &Opened, database: &Database) -> Result<()> {
     let to = args.to.as_deref().map(|to| app.context.working_directory().join(to));
-    let made = backup::make(app, &opened, &database, Why::ByHand, to.as_deref())?;
+    let made = backup::make(app, opened, database, Why::ByHand, to.as_deref())?;
     if app.json() {
         app.shell.json(&json!({
             "command": "backup",
@@ -33,7 +43,7 @@ pub(super) fn backup(app: App<'_>, args: &BackupArgs) -> Result<()> {
         }));
         return Ok(());
     }
-    let shown = live::shown(&database, &opened.project.show_path(database.url.path()));
+    let shown = live::shown(database, &opened.project.show_path(database.url.path()));
     app.shell.status("Finished", format!("backup of {shown}: {}", told(&made)));
     app.shell.out(made.shown.display());
     Ok(())
@@ -46,11 +56,10 @@ pub(super) fn told(made: &Made) -> String {
 }
 
 /// `cargo migrate backups`
-pub(super) fn backups(app: App<'_>) -> Result<()> {
-    let opened = app.open()?;
-    let mut entries = backup::list(&opened)?;
+pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
+    let mut entries = backup::list(opened)?;
     if app.global.database.is_some() {
-        let of = backup::database_part(&app.database(&opened)?);
+        let of = backup::database_part(&app.database(opened)?);
         entries.retain(|entry| entry.name.database == of);
     }
     let table = &opened.project.settings().version_table;

@@ -73,7 +73,7 @@ pub(super) fn asked_for(
 ///
 /// The revision has no way back: that would be to drop everything that was there before it.
 pub(super) fn baseline(app: App<'_>, yes: bool) -> Result<Option<RevisionId>> {
-    let opened = app.open()?;
+    let opened = app.open_with_needs(&[])?;
     if let Some(first) = opened.graph.migrations().first() {
         return Err(Problem::new(HAS_REVISIONS, "there are revisions already, and a baseline is the first one")
             .in_file(&first.path)

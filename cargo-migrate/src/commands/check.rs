@@ -1,15 +1,15 @@
 //! `check`: everything that may disagree, looked at in one go, for CI.
 
-use build_support::problem::{Code, Problem, Severity};
+use build_support::problem::{Code, Problem, Severity, printable};
 use build_support::target;
 use build_support::verify;
-use migrate_runtime::plan;
+use migrate_runtime::{plan, runner};
 use serde_json::json;
 
 use crate::against::{self, Against};
-use crate::app::{App, Opened};
+use crate::app::{App, Group, Opened, Purpose};
 use crate::args::CheckArgs;
-use crate::commands::trust;
+use crate::commands::{several, trust};
 use crate::diff;
 use crate::drift;
 use crate::failure::{Failure, Result};
@@ -25,11 +25,13 @@ pub const MODELS_DIFFER: Code = Code("models-differ");
 /// What the checks look at.
 struct Scene<'a> {
     app: App<'a>,
-    opened: Opened,
+    opened: &'a Opened,
     database: Looked,
     /// Whether models or a schema file say what the schema is to be.
     wanted: bool,
     against: Option<Against>,
+    /// What `--against` names.
+    reference: Option<String>,
 }
 
 /// The database, or why there is none to look at.
@@ -46,54 +48,109 @@ struct Check {
     find: fn(&Scene<'_>) -> Result<Vec<Problem>>,
 }
 
-/// The checks in the order in which they are told.
-const CHECKS: [Check; 6] = [
+/// The checks of a package, in the order in which they are told.
+const OF_PACKAGES: [Check; 4] = [
     Check { name: "files", looks_at: files, find: in_files },
     Check { name: "heads", looks_at: heads, find: in_heads },
     Check { name: "models", looks_at: models, find: in_models },
+    Check { name: "merge", looks_at: merge, find: in_merge },
+];
+
+/// The checks of a database and of the packages that share it.
+const OF_DATABASES: [Check; 3] = [
+    Check { name: "packages", looks_at: packages, find: in_packages },
     Check { name: "database", looks_at: database, find: in_database },
     Check { name: "schema", looks_at: schema, find: in_schema },
-    Check { name: "merge", looks_at: merge, find: in_merge },
 ];
 
 /// `cargo migrate check`
 pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
-    let opened = app.open()?;
-    let database = looked(app, &opened)?;
-    let against = args.against.as_deref().map(|reference| Against::read(reference, &opened)).transpose()?;
-    let wanted = source::is_said(&opened)?;
-    let scene = Scene { app, opened, database, wanted, against };
-    let (mut told, mut problems) = (Vec::new(), Vec::<Problem>::new());
-    for check in &CHECKS {
-        let Some(looks_at) = (check.looks_at)(&scene) else { continue };
-        let mut found = (check.find)(&scene)?;
-        // What the lock tells of a file, the database that has it tells again, and so does the merged tree.
-        found.retain(|problem| !problems.iter().any(|known| is_same(known, problem)));
+    let chosen = app.choose(Purpose::Look)?;
+    if let [(_, opened)] = chosen.packages.as_slice() {
+        let opened = chosen.with_needs(app, opened.as_ref().map_err(Failure::clone)?)?;
+        let scene = Scene::of(app, args, &opened, None)?;
+        return scene.judge(OF_PACKAGES.iter().chain(&OF_DATABASES));
+    }
+    let count = chosen.packages.len();
+    let (mut of_packages, mut failed) = (Vec::new(), Vec::new());
+    for (project, opened) in &chosen.packages {
         if !app.json() {
-            let end = match found.len() {
-                0 => String::new(),
-                count => format!(": {}", many(count, "problem")),
-            };
-            app.shell.status("Checked", format!("{looks_at}{end}"));
+            app.shell.status("Package", printable(project.key()));
         }
-        told.push(json!({ "check": check.name, "looked_at": looks_at, "problems": found.len() }));
-        problems.extend(found);
+        let shell = app.shell.part(project.package().unwrap_or(project.key()));
+        let part = App { shell: &shell, ..app };
+        let result = opened.as_ref().map_err(Failure::clone).and_then(|opened| {
+            let opened = chosen.with_needs(part, opened)?;
+            Scene::of(part, args, &opened, None)?.judge(OF_PACKAGES.iter())
+        });
+        of_packages.push(several::told(app, shell, &result, ("package", project.key())));
+        if result.is_err() {
+            failed.push(project.key().to_owned());
+        }
+    }
+    let mut of_databases = Vec::new();
+    for Group { keys, place, opened, database } in app.grouped(chosen)? {
+        // What cannot be read was told of its package.
+        let Ok(opened) = opened else { continue };
+        if !app.json() {
+            app.shell.status("Database", printable(&place));
+        }
+        let shell = app.shell.part(&keys.join(", "));
+        let part = App { shell: &shell, ..app };
+        let result = Scene::of(part, args, &opened, Some(database)).and_then(|scene| scene.judge(OF_DATABASES.iter()));
+        of_databases.push(several::told(app, shell, &result, ("packages", &keys.join(", "))));
+        if result.is_err() {
+            failed.push(place);
+        }
     }
     if app.json() {
-        app.shell.json(&json!({
-            "command": "check",
-            "against": args.against,
-            "checks": told,
-            "problems": problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
-        }));
+        app.shell.json(&json!({ "command": "check", "packages": of_packages, "databases": of_databases }));
     }
-    if problems.iter().any(|problem| problem.severity() == Severity::Error) {
-        return Err(problems.into());
+    several::ended(&failed, count + of_databases.len(), "check")
+}
+
+impl<'a> Scene<'a> {
+    fn of(app: App<'a>, args: &CheckArgs, opened: &'a Opened, database: Option<Result<Database>>) -> Result<Self> {
+        let database = looked(app, opened, database.unwrap_or_else(|| app.database(opened)))?;
+        let against = args.against.as_deref().map(|reference| Against::read(reference, opened)).transpose()?;
+        let wanted = source::is_said(opened)?;
+        Ok(Self { app, opened, database, wanted, against, reference: args.against.clone() })
     }
-    for problem in &problems {
-        app.shell.problem(problem);
+
+    fn judge(&self, checks: impl Iterator<Item = &'static Check>) -> Result<()> {
+        let app = self.app;
+        let (mut told, mut problems) = (Vec::new(), Vec::<Problem>::new());
+        for check in checks {
+            let Some(looks_at) = (check.looks_at)(self) else { continue };
+            let mut found = (check.find)(self)?;
+            // What the lock tells of a file, the database that has it tells again, and so does the merged tree.
+            found.retain(|problem| !problems.iter().any(|known| is_same(known, problem)));
+            if !app.json() {
+                let end = match found.len() {
+                    0 => String::new(),
+                    count => format!(": {}", many(count, "problem")),
+                };
+                app.shell.status("Checked", format!("{looks_at}{end}"));
+            }
+            told.push(json!({ "check": check.name, "looked_at": looks_at, "problems": found.len() }));
+            problems.extend(found);
+        }
+        if app.json() {
+            app.shell.json(&json!({
+                "command": "check",
+                "against": self.reference,
+                "checks": told,
+                "problems": problems.iter().map(|problem| app.shell.json_problem(problem)).collect::<Vec<_>>(),
+            }));
+        }
+        if problems.iter().any(|problem| problem.severity() == Severity::Error) {
+            return Err(problems.into());
+        }
+        for problem in &problems {
+            app.shell.problem(problem);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn is_same(one: &Problem, other: &Problem) -> bool {
@@ -102,12 +159,12 @@ fn is_same(one: &Problem, other: &Problem) -> bool {
 
 /// The chosen database, where one is chosen and there. A build server often has none, which is not for `check` to judge,
 /// but a name behind `-d` has to mean something.
-fn looked(app: App<'_>, opened: &Opened) -> Result<Looked> {
+fn looked(app: App<'_>, opened: &Opened, database: Result<Database>) -> Result<Looked> {
     let asked_for = app.global.database.is_some();
     let none = |failure: &Failure| {
         failure.problems().iter().all(|problem| [NO_DATABASE, MISSING_VARIABLE].contains(&problem.code()))
     };
-    let database = match app.database(opened) {
+    let database = match database {
         Ok(database) => database,
         Err(failure) if !asked_for && none(&failure) => {
             let why = failure.problems().first().map(Problem::message).unwrap_or_default();
@@ -132,7 +189,7 @@ fn files(scene: &Scene<'_>) -> Option<String> {
 }
 
 fn in_files(scene: &Scene<'_>) -> Result<Vec<Problem>> {
-    let opened = &scene.opened;
+    let opened = scene.opened;
     Ok(verify::verify(&opened.graph, &opened.locks, opened.directory.shown()))
 }
 
@@ -157,7 +214,7 @@ fn models(scene: &Scene<'_>) -> Option<String> {
 }
 
 fn in_models(scene: &Scene<'_>) -> Result<Vec<Problem>> {
-    let opened = &scene.opened;
+    let opened = scene.opened;
     if !scene.wanted || !against::forked(opened.graph.lineage()).is_empty() {
         // Of several heads it is not known which one the models are for; that they are several is told.
         return Ok(Vec::new());
@@ -173,6 +230,20 @@ fn in_models(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     Ok(vec![problem.help("write the missing revision: `cargo migrate revision --autogenerate -m \"…\"`")])
 }
 
+/// Packages that share nothing have nothing to disagree on.
+fn packages(scene: &Scene<'_>) -> Option<String> {
+    let count = scene.opened.all().count();
+    (count > 1).then(|| format!("what {} make of one another", many(count, "package")))
+}
+
+fn in_packages(scene: &Scene<'_>) -> Result<Vec<Problem>> {
+    let packages = match scene.opened.packages() {
+        Ok(packages) => packages,
+        Err(problems) => return Ok(problems),
+    };
+    Ok(runner::made_twice(&scene.opened.files(), packages.order()).into_iter().collect())
+}
+
 fn schema(scene: &Scene<'_>) -> Option<String> {
     match &scene.database {
         Looked::At(database) => Some(format!("the schema of `{}` against its history", database.lock_name())),
@@ -183,10 +254,10 @@ fn schema(scene: &Scene<'_>) -> Option<String> {
 fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
     // Where the files are not those that were applied, running them says nothing of the database.
-    if !in_files(scene)?.is_empty() || !in_database(scene)?.is_empty() {
+    if scene.opened.verified().is_err() || !in_database(scene)?.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(drift::object_by_object(scene.app, &scene.opened, database)?.into_iter().collect())
+    Ok(drift::object_by_object(scene.app, scene.opened, database)?.into_iter().collect())
 }
 
 fn database(scene: &Scene<'_>) -> Option<String> {
@@ -202,15 +273,15 @@ fn database(scene: &Scene<'_>) -> Option<String> {
 /// What is pending is for `upgrade`, and what this checkout does not know is on another branch: neither is wrong.
 fn in_database(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
-    let mut problems = trust::differences(scene.app, &scene.opened, database)?;
+    let mut problems = trust::differences(scene.app, scene.opened, database)?;
     problems.retain(|problem| problem.code() != plan::UNKNOWN_APPLIED);
     Ok(problems)
 }
 
 fn merge(scene: &Scene<'_>) -> Option<String> {
-    scene.against.as_ref().map(|against| against.looks_at(&scene.opened))
+    scene.against.as_ref().map(|against| against.looks_at(scene.opened))
 }
 
 fn in_merge(scene: &Scene<'_>) -> Result<Vec<Problem>> {
-    scene.against.as_ref().map_or_else(|| Ok(Vec::new()), |against| against.judge(&scene.opened))
+    scene.against.as_ref().map_or_else(|| Ok(Vec::new()), |against| against.judge(scene.opened))
 }

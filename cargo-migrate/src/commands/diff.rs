@@ -20,7 +20,7 @@ const USUAL_END: &str = "head";
 
 /// `cargo migrate diff`
 pub(super) fn diff(app: App<'_>, args: &DiffArgs) -> Result<()> {
-    let opened = app.open()?;
+    let opened = app.open_with_needs(&[])?;
     let from = match &args.from {
         Some(word) => named(app, &opened, word)?,
         None => {

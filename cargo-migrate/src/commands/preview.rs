@@ -11,7 +11,7 @@ use migrate_runtime::runner::{self, Options, store_problem};
 use migrate_runtime::sqlite::{Store, StoreError};
 use rusqlite::Connection;
 
-use crate::app::{App, Opened};
+use crate::app::{App, Group, Opened};
 use crate::commands::run;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -45,11 +45,27 @@ pub(super) fn print(
     per_revision: bool,
     down_from: Option<runner::DownFrom>,
 ) -> Result<()> {
-    let opened = app.open()?;
+    let (opened, chosen, target) = if target.contains(':') {
+        (app.open_with_needs(&[])?, None, target)
+    } else {
+        let (groups, target) = app.groups_for(target)?;
+        let mut groups = groups.into_iter();
+        let (Some(Group { opened, database, .. }), None) = (groups.next(), groups.next()) else {
+            return Err(Failure::misused("`--sql` prints the script of one database, and several are chosen")
+                .help("choose one: `-p NAME`"));
+        };
+        (opened?, Some(database?), target)
+    };
     let table = opened.project.settings().version_table.clone();
     let mut start = match target.split_once(':') {
         Some((from, to)) => offline(app, &opened, from, to)?,
-        None => online(app, &opened, way, target)?,
+        None => {
+            let database = match chosen {
+                Some(database) => database,
+                None => app.database(&opened)?,
+            };
+            online(app, &opened, database, way, target)?
+        }
     };
     let database = start.database.take();
     // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
@@ -98,7 +114,7 @@ pub(super) fn print_change(
     change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
 ) -> Result<()> {
     let table = opened.project.settings().version_table.clone();
-    let mut start = online(app, opened, Way::Down, "")?;
+    let mut start = online(app, opened, app.database(opened)?, Way::Down, "")?;
     let mut stored = stored_downs(opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
     let mut driver = RecordingDriver::new(&[opened.project.key()], &table, &start.history, &mut stored, shadow);
@@ -117,11 +133,10 @@ pub(super) fn print_change(
 }
 
 /// Without a range the database's history is read, and nothing is written.
-fn online(app: App<'_>, opened: &Opened, way: Way, target: &str) -> Result<Start> {
+fn online(app: App<'_>, opened: &Opened, database: Database, way: Way, target: &str) -> Result<Start> {
     if way == Way::Up {
         opened.verified()?;
     }
-    let database = app.database(opened)?;
     let history = opened.history(&database)?;
     let mut live = live::open_for_reading(&database, app.wait(opened))?;
     let scratch = match &mut live {
@@ -200,12 +215,11 @@ fn stored_downs<'a>(
     move |package, id| match live {
         Some(connection) => Store::new(connection, table).stored_down(package, id),
         None => {
-            let Some(migration) = opened.graph.find(id.as_str()) else { return Ok(None) };
+            let Some(of) = opened.package(package) else { return Ok(None) };
+            let Some(migration) = of.graph.find(id.as_str()) else { return Ok(None) };
             let Some(span) = migration.down.clone() else { return Ok(None) };
-            let text = opened
-                .directory
-                .text(migration)
-                .map_err(|problem| StoreError::Damaged(problem.message().to_owned()))?;
+            let text =
+                of.directory.text(migration).map_err(|problem| StoreError::Damaged(problem.message().to_owned()))?;
             Ok(Some(text[span].to_owned()))
         }
     }

@@ -1,17 +1,19 @@
 //! `reset`: a scratch database as if it had just been made.
 
-use build_support::problem::{Code, Problem};
+use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 
-use crate::app::App;
+use crate::app::{App, Opened, Purpose};
 use crate::args::ResetArgs;
-use crate::commands::confirm;
 use crate::commands::run::{self, How};
+use crate::commands::{confirm, several};
 use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::project::Database;
+use crate::report::many;
 
 /// A database that is not thrown away after use is not emptied.
 pub const NOT_SCRATCH: Code = Code("not-scratch");
@@ -22,17 +24,28 @@ pub const NOT_SCRATCH: Code = Code("not-scratch");
 /// SQLite's backup. So a revision that fails leaves the database as it was, and no file is removed that another
 /// process may have open.
 pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
-    let opened = app.open()?;
+    let groups = app.groups(Purpose::Change)?;
+    several::on_databases(app, "reset", groups, &|app, opened, database| empty(app, args, opened, database?))
+}
+
+fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -> Result<()> {
     opened.verified()?;
-    let database = app.database(&opened)?;
     if !database.scratch {
         return Err(Problem::new(NOT_SCRATCH, format!("`{database}` is not a scratch database, so it is not emptied"))
             .help("choose a scratch one with `-d NAME`; it is declared in Cargo.toml: `test = { url = \"sqlite:test.db\", scratch = true }`")
             .help("or take this one back step by step: `cargo migrate downgrade base`")
             .into());
     }
-    confirm::protected(app, &opened.project, &database, args.yes, "say `--yes` where it is to be emptied", || ())?;
-    let mut target = live::open_for_writing(&database, true)?;
+    confirm::protected(app, &opened.project, database, args.yes, "say `--yes` where it is to be emptied", || ())?;
+    let gone: Vec<String> = opened
+        .strangers(&opened.history(database)?)
+        .into_iter()
+        .map(|(package, count)| format!("`{}` ({})", printable(&package), many(count, "revision")))
+        .collect();
+    if !gone.is_empty() {
+        app.shell.warning(format!("other packages are emptied too, and are not applied again: {}", gone.join(", ")));
+    }
+    let mut target = live::open_for_writing(database, true)?;
     let fresh = tempfile::NamedTempFile::new()
         .map_err(|error| Problem::new(Code("file-access"), format!("no temporary file can be made: {error}")))?;
     let mut source = live::open_file(fresh.path())?;
@@ -41,8 +54,8 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     source.pragma_update(None, "page_size", page_size).map_err(failed)?;
     let name = format!("`{}`", database.lock_name());
     let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
-    let report = run::carry_out(app, &opened, &mut source, &How::default(), &planner, &mut |event| {
-        run::observe(app, &opened, &event)
+    let report = run::carry_out(app, opened, &mut source, &How::default(), &planner, &mut |event| {
+        run::observe(app, opened, &event)
     })
     .map_err(|stopped| Failure::from(stopped.problems))?;
     let mut watch = |step| {
@@ -50,11 +63,11 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
             app.shell.status("Waiting", "for another process that holds the database");
         }
     };
-    copying::into(&source, &mut target, app.wait(&opened), &mut watch).map_err(|error| match error {
-        CopyError::Busy => live::busy(&database),
+    copying::into(&source, &mut target, app.wait(opened), &mut watch).map_err(|error| match error {
+        CopyError::Busy => live::busy(database),
         CopyError::Database(error) => failed(error),
     })?;
-    run::told(app, &opened, &database, &report, "reset", false);
+    run::told(app, opened, database, &report, "reset", false);
     Ok(())
 }
 

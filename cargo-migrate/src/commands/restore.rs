@@ -8,13 +8,13 @@ use migrate_runtime::history::History;
 use migrate_runtime::plan;
 use serde_json::json;
 
-use crate::app::{App, Opened};
+use crate::app::{App, Group, Opened, Purpose};
 use crate::args::RestoreArgs;
 use crate::backup;
 use crate::backup::restore::{self, Replaced};
 use crate::commands::backup::{file_name, size};
 use crate::commands::{confirm, run};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::{Database, OTHER_PACKAGE};
 
@@ -22,8 +22,13 @@ use crate::project::{Database, OTHER_PACKAGE};
 ///
 /// The backup is read as a whole before anything is asked or touched.
 pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
-    let opened = app.open()?;
-    let database = app.database(&opened)?;
+    let mut groups = app.groups(Purpose::Change)?.into_iter();
+    let (Some(Group { opened, database, .. }), None) = (groups.next(), groups.next()) else {
+        return Err(
+            Failure::misused("a backup is of one database, and several are chosen").help("choose one: `-p NAME`")
+        );
+    };
+    let (opened, database) = (opened?, database?);
     let path = restore::find(app, &opened, &database, args.backup.as_deref())?;
     let (connection, content) = backup::inspect(&path, &opened.project.settings().version_table)?;
     let name = file_name(&path);

@@ -25,7 +25,7 @@ const LONGEST_SLUG: usize = 40;
 
 /// `cargo migrate revision`
 pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
-    let opened = app.open()?;
+    let mut opened = app.open_with_needs(&args.depends_on)?;
     if let Some(path) = &args.version_path {
         let asked = app.context.working_directory().join(path);
         if std::fs::canonicalize(&asked).ok() != std::fs::canonicalize(opened.directory.path()).ok() {
@@ -51,13 +51,18 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
     let mut depends = Vec::new();
     for text in &args.depends_on {
         depends.push(match text.split_once('/') {
-            Some((package, id)) => {
-                check_key(package, "a package's key")?;
-                format!("{package}/{}", RevisionId::new(id)?)
+            Some((key, id)) => {
+                check_key(key, "a package's key")?;
+                // Of a package that is at hand any target can be named.
+                match opened.package(key).map(|other| other.graph.lineage()) {
+                    Some(of) => format!("{key}/{}", of.id(target::resolve_one(id, of, &vec![false; of.len()])?)),
+                    None => format!("{key}/{}", RevisionId::new(id)?),
+                }
             }
             None => lineage.id(target::resolve_one(text, lineage, &applied)?).to_string(),
         });
     }
+    let to_depend_on = depends.clone();
     let draft = Draft {
         message: args.message.as_deref(),
         named: None,
@@ -66,6 +71,7 @@ pub(super) fn revision(app: App<'_>, args: &RevisionArgs) -> Result<()> {
         labels: &args.branch_label,
     };
     let (id, text) = draft.write(app, &opened, args.rev_id.as_deref())?;
+    opened.to_depend_on = to_depend_on;
     let mut held = None;
     let text = if args.autogenerate {
         let Some(generated) = generate::fill_in(app, &opened, &parents, &args.generated, &text)? else {

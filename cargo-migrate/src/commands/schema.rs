@@ -12,7 +12,7 @@ use crate::source::Source;
 
 /// `cargo migrate schema`: without the version table and without the tables that virtual tables make for themselves.
 pub(super) fn schema(app: App<'_>, args: &SchemaArgs) -> Result<()> {
-    let opened = app.open()?;
+    let opened = app.open_with_needs(&[])?;
     let source = match &args.of {
         Some(word) => Source::parse(app, &opened, word)?,
         None => Source::Database(Box::new(app.database(&opened)?)),

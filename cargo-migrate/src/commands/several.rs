@@ -9,12 +9,15 @@ use serde_json::{Value, json};
 
 use crate::app::{App, Group, Opened, Purpose};
 use crate::failure::{Failure, Result};
-use crate::project::Database;
+use crate::project::{Database, Project};
 use crate::report::many;
 use crate::report::shell::Shell;
 
 /// Some of several packages, or databases, have failed; each has said why.
 pub const SOME_FAILED: Code = Code("some-failed");
+
+/// What is done on each database: its packages, and the database or why there is none.
+type OnDatabase<'w> = dyn Fn(App<'_>, &Opened, Result<&Database>) -> Result<()> + Sync + 'w;
 
 /// How the work on one of several ended.
 type Ended = (Vec<Value>, std::result::Result<(), Failure>);
@@ -26,11 +29,21 @@ pub(super) fn each_package(
     purpose: Purpose,
     work: impl Fn(App<'_>, &Opened) -> Result<()>,
 ) -> Result<()> {
+    each_project(app, command, purpose, |app, _, opened| work(app, &opened?))
+}
+
+/// The same for work that goes on where the files cannot be read.
+pub(super) fn each_project(
+    app: App<'_>,
+    command: &str,
+    purpose: Purpose,
+    work: impl Fn(App<'_>, &Project, Result<Opened>) -> Result<()>,
+) -> Result<()> {
     let packages = app.choose(purpose)?.packages;
     if packages.len() == 1 {
-        return packages.into_iter().try_for_each(|(_, opened)| work(app, &opened?));
+        return packages.into_iter().try_for_each(|(project, opened)| work(app, &project, opened));
     }
-    let mut told = Vec::new();
+    let mut documents = Vec::new();
     let (mut failed, count) = (Vec::new(), packages.len());
     for (project, opened) in packages {
         let name = project.package().unwrap_or(project.key()).to_owned();
@@ -38,26 +51,20 @@ pub(super) fn each_package(
             app.shell.status("Package", printable(project.key()));
         }
         let shell = app.shell.part(&name);
-        let result = opened.and_then(|opened| work(App { shell: &shell, ..app }, &opened));
-        let failure = result.as_ref().err().map(|failure| said(app, &shell, failure));
-        told.push(document(shell.into_documents(), failure, ("package", project.key())));
+        let result = work(App { shell: &shell, ..app }, &project, opened);
+        documents.push(told(app, shell, &result, ("package", project.key())));
         if result.is_err() {
             failed.push(name);
         }
     }
     if app.json() {
-        app.shell.json(&json!({ "command": command, "packages": told }));
+        app.shell.json(&json!({ "command": command, "packages": documents }));
     }
     ended(&failed, count, "package")
 }
 
 /// Does a command's work on each database, side by side where there are several; what fails does not stop the others.
-pub(super) fn on_databases(
-    app: App<'_>,
-    command: &str,
-    groups: Vec<Group>,
-    work: &(dyn Fn(App<'_>, &Opened, Result<&Database>) -> Result<()> + Sync),
-) -> Result<()> {
+pub(super) fn on_databases(app: App<'_>, command: &str, groups: Vec<Group>, work: &OnDatabase<'_>) -> Result<()> {
     let count = groups.len();
     if count == 1 {
         return groups
@@ -116,6 +123,12 @@ pub(super) fn on_databases(
         app.shell.json(&json!({ "command": command, "databases": told }));
     }
     ended(&failed, count, "database")
+}
+
+/// Tells how a part has ended where it belongs, and gives its document.
+pub(super) fn told(app: App<'_>, shell: Shell, result: &Result<()>, name: (&str, &str)) -> Value {
+    let failure = result.as_ref().err().map(|failure| said(app, &shell, failure));
+    document(shell.into_documents(), failure, name)
 }
 
 /// Tells a failure where it belongs, and gives it for the document.

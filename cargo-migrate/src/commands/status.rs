@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use build_support::lock::Entry;
 use build_support::problem::{Problem, printable};
 use build_support::verify::{DELETED, EDITED, EDITED_COMMENTS};
 use migrate_runtime::history::{AppliedRevision, History};
@@ -165,8 +164,11 @@ impl<'a> Standing<'a> {
         self.history.of(self.opened.project.key()).filter(|row| !row.is_half_way()).count()
     }
 
+    /// How many files may still be edited: no lock says that anybody has them.
     fn drafts(&self) -> usize {
-        self.opened.locks.shared.entries().values().filter(|entry| matches!(entry, Entry::Draft)).count()
+        let locks = &self.opened.locks;
+        let is_sealed = |id: &str| locks.shared.sealed(id).or(locks.local.sealed(id)).is_some();
+        self.opened.graph.migrations().iter().filter(|migration| !is_sealed(migration.id.as_str())).count()
     }
 
     /// How many files are not what was applied.

@@ -5,11 +5,11 @@ use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{IRREVERSIBLE, Plan, downgrade_step};
 use migrate_runtime::runner::DownFrom;
 
-use crate::app::{App, Opened};
+use crate::app::{App, Opened, Purpose};
 use crate::args::SyncArgs;
 use crate::commands::run::{self, How, Request};
 use crate::commands::safeguard::Asked;
-use crate::commands::scratch;
+use crate::commands::{scratch, several};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -20,17 +20,20 @@ pub const NAME_THEM: Code = Code("name-them");
 
 /// `cargo migrate sync`
 pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
-    let opened = app.open()?;
+    let groups = app.groups(Purpose::Change)?;
+    several::on_databases(app, "sync", groups, &|app, opened, database| follow(app, args, opened, database?))
+}
+
+fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -> Result<()> {
     opened.verified()?;
-    let database = app.database(&opened)?;
-    let history = opened.history(&database)?;
+    let history = opened.history(database)?;
     opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
-    let off = elsewhere(&opened, &history);
-    named(&database, &off, &args.revisions)?;
-    let planner = planner(&opened, &database);
+    let off = elsewhere(opened, &history);
+    named(database, &off, &args.revisions)?;
+    let planner = planner(opened, database);
     let plan = planner(&history)?;
     if !plan.steps.is_empty() && database.url.path().exists() {
-        rehearse(app, &opened, &database, &planner)?;
+        rehearse(app, opened, database, &planner)?;
     }
     let request = Request {
         dry_run: args.dry_run,
@@ -40,8 +43,8 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
         backup: Asked::of(args.safety),
         ..Request::default()
     };
-    let report = run::run(app, &opened, &database, &request, &planner)?;
-    run::told(app, &opened, &database, &report, "sync", args.dry_run);
+    let report = run::run(app, opened, database, &request, &planner)?;
+    run::told(app, opened, database, &report, "sync", args.dry_run);
     Ok(())
 }
 

@@ -3,13 +3,12 @@
 use build_support::directory::Directory;
 use build_support::graph::RevisionGraph;
 use build_support::problem::Problem;
-use migrate_runtime::plan;
 use serde_json::json;
 
 use crate::app::{self, App, Opened};
 use crate::failure::Result;
 use crate::live;
-use crate::project::Database;
+use crate::project::{Database, Project};
 
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
 pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
@@ -34,14 +33,13 @@ pub(super) fn differences(app: App<'_>, opened: &Opened, database: &Database) ->
     if let Err(problem) = opened.not_renamed(&history, &name) {
         return Ok(vec![problem]);
     }
-    let key = opened.project.key();
-    let problems = plan::check_history(key, &opened.graph, &opened.with_accepted_texts(&history), &name);
-    live::told_apart(problems, &history, key, database, app.wait(opened))
+    let problems = opened.differences(&opened.with_accepted_texts(&history), &name);
+    live::told_apart(problems, &history, opened.project.key(), database, app.wait(opened))
 }
 
 /// `cargo migrate lock`: settles a merge conflict and brings the draft lines up to date.
-pub(super) fn lock(app: App<'_>) -> Result<()> {
-    let mut project = app.project()?;
+pub(super) fn lock(app: App<'_>, project: &Project) -> Result<()> {
+    let mut project = project.clone();
     let directory = Directory::new(project.migrations(), project.migrations_shown());
     if let Some(key) = directory.read_conflicted_locks()?.shared.package() {
         project.adopt_key(key)?;

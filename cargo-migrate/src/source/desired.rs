@@ -12,7 +12,6 @@ use crate::renames::Hints;
 use crate::schema::Schema;
 use crate::schema::table::{ForeignKey, Table};
 use crate::schema::text::fold;
-use crate::scratch;
 
 use super::script::{self, SCHEMA_ERROR, words};
 
@@ -31,8 +30,8 @@ fn read(opened: &Opened) -> Result<Vec<Model>> {
     Ok(source::read(&models::files(&opened.project)?)?)
 }
 
-/// Makes the wanted schema on a scratch database.
-pub(super) fn build(opened: &Opened) -> Result<(Connection, Hints)> {
+/// Makes the wanted schema on a scratch database that has what the package stands on.
+pub(super) fn build(opened: &Opened, connection: Connection) -> Result<(Connection, Hints)> {
     let settings = opened.project.settings();
     let models = read(opened)?;
     if models.is_empty() && settings.schema.is_none() {
@@ -43,7 +42,6 @@ pub(super) fn build(opened: &Opened) -> Result<(Connection, Hints)> {
             .help("or a file of `CREATE` statements: `schema = \"schema.sql\"` below `[package.metadata.migrate]`")
             .into());
     }
-    let connection = scratch::empty()?;
     for model in &models {
         make(&connection, model, model.create_table(Dialect::Sqlite))?;
     }
@@ -101,6 +99,10 @@ fn dangling(schema: &Schema, models: &[Model]) -> Vec<Problem> {
                 let message = format!("`{}.{}` refers to {why}", printable(&table.name), columns.join(", "));
                 let model = models.iter().find(|model| model.table().eq_ignore_ascii_case(&table.name));
                 let problem = Problem::new(UNKNOWN_REFERENCE, message);
+                let problem = match schema.table(&key.parent) {
+                    None => problem.help("where another package makes it: `--depends-on PACKAGE/REVISION`"),
+                    Some(_) => problem,
+                };
                 problems.push(match model {
                     Some(model) => problem.at(place(model, key)),
                     None => problem.help("correct it in the schema file"),

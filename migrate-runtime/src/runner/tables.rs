@@ -5,75 +5,81 @@ use std::collections::{HashMap, HashSet};
 use build_support::migration::TableChange;
 use build_support::problem::{Code, Place, Problem, printable};
 
-use super::{Done, Files, Run, one};
+use super::Files;
 use crate::history::History;
-use crate::plan::{Direction, Plan};
+use crate::plan::{At, Direction, Plan};
 
 /// Two packages that make the same table.
-pub const SAME_TABLE: Code = Code("same-table");
+pub const MADE_TWICE: Code = Code("made-twice");
 
 /// Who has made a table: the place of its package among the files, and the revision's index and span.
 type Maker = (usize, usize, std::ops::Range<usize>);
 
-impl Run<'_, '_> {
-    /// Refuses a plan in which a package makes a table that another one has made. The database would say so for itself,
-    /// but for a `CREATE TABLE IF NOT EXISTS`, after which both would write into one table.
-    pub(super) fn one_maker_each(&mut self, plan: &Plan, history: &History) -> Done<()> {
-        if self.files.len() < 2 {
-            return Ok(());
-        }
-        let place_of: HashMap<&str, usize> =
-            self.files.iter().enumerate().map(|(place, files)| (files.package, place)).collect();
-        let find = |package: &str, id: &str| {
-            let place = *place_of.get(package)?;
-            Some((place, self.files[place].graph.lineage().find(id)?))
-        };
-        let pending: Vec<(usize, usize)> = plan
-            .steps
-            .iter()
-            .filter(|step| step.direction == Direction::Upgrade)
-            .filter_map(|step| find(&step.package, step.id.as_str()))
-            .collect();
-        let new: HashSet<(usize, usize)> = pending.iter().copied().collect();
-        let off: HashSet<(&str, &str)> = plan
-            .steps
-            .iter()
-            .filter(|step| step.direction == Direction::Downgrade)
-            .map(|step| (step.package.as_str(), step.id.as_str()))
-            .collect();
-        let there = history
-            .rows()
-            .iter()
-            .filter(|row| !off.contains(&(row.package.as_str(), row.id.as_str())))
-            .filter_map(|row| find(&row.package, row.id.as_str()));
-        let mut makers: HashMap<&str, Maker> = HashMap::new();
-        for (place, at) in there.filter(|at| !new.contains(at)).chain(pending.iter().copied()) {
-            for change in &self.files[place].graph.migration(at).tables {
-                let (name, span) = match change {
-                    TableChange::Made(name, span) => (name, span),
-                    TableChange::Renamed(old, name, span) => {
-                        makers.remove(&**old);
-                        (name, span)
-                    }
-                    TableChange::Dropped(name) => {
-                        makers.remove(&**name);
-                        continue;
-                    }
-                };
-                let maker = (place, at, span.clone());
-                if let Some(before) = makers.insert(name, maker.clone())
-                    && before.0 != place
-                    && new.contains(&(place, at))
-                {
-                    return Err(one(same_table(self.files, name, &before, &maker)));
-                }
-            }
-        }
-        Ok(())
+/// Refuses a plan in which a package makes a table that another one has made. The database would say so for itself, but
+/// for a `CREATE TABLE IF NOT EXISTS`, after which both would write into one table.
+///
+/// # Errors
+/// [`MADE_TWICE`]
+pub fn one_maker_each(files: &[Files<'_>], plan: &Plan, history: &History) -> Result<(), Vec<Problem>> {
+    if files.len() < 2 {
+        return Ok(());
+    }
+    let places: HashMap<&str, usize> = files.iter().enumerate().map(|(place, files)| (files.package, place)).collect();
+    let find = |package: &str, id: &str| {
+        let place = *places.get(package)?;
+        Some((place, files[place].graph.lineage().find(id)?))
+    };
+    let steps = |direction| plan.steps.iter().filter(move |step| step.direction == direction);
+    let new: Vec<At> = steps(Direction::Upgrade).filter_map(|step| find(&step.package, step.id.as_str())).collect();
+    let off: HashSet<(&str, &str)> =
+        steps(Direction::Downgrade).map(|step| (step.package.as_str(), step.id.as_str())).collect();
+    let stays = history.rows().iter().filter(|row| !off.contains(&(row.package.as_str(), row.id.as_str())));
+    let is_new: HashSet<At> = new.iter().copied().collect();
+    let there = stays.filter_map(|row| find(&row.package, row.id.as_str())).filter(|at| !is_new.contains(at));
+    match two_makers(files, there.chain(new.iter().copied()), |at| is_new.contains(&at)) {
+        Some(problem) => Err(vec![problem]),
+        None => Ok(()),
     }
 }
 
-fn same_table(files: &[Files<'_>], name: &str, before: &Maker, after: &Maker) -> Problem {
+/// What is wrong where, in this order of all revisions, a package makes a table that another one has made.
+#[must_use]
+pub fn made_twice(files: &[Files<'_>], order: &[At]) -> Option<Problem> {
+    two_makers(files, order.iter().copied(), |_| true)
+}
+
+fn two_makers(
+    files: &[Files<'_>],
+    revisions: impl Iterator<Item = At>,
+    counts: impl Fn(At) -> bool,
+) -> Option<Problem> {
+    let mut makers: HashMap<&str, Maker> = HashMap::new();
+    for (place, at) in revisions {
+        for change in &files[place].graph.migration(at).tables {
+            let (name, span) = match change {
+                TableChange::Made(name, span) => (name, span),
+                TableChange::Renamed(old, name, span) => {
+                    makers.remove(&**old);
+                    (name, span)
+                }
+                TableChange::Dropped(name) => {
+                    makers.remove(&**name);
+                    continue;
+                }
+            };
+            let maker = (place, at, span.clone());
+            if let Some(before) = makers.insert(name, maker.clone())
+                && before.0 != place
+                && counts((place, at))
+            {
+                return Some(refusal(files, name, &before, &maker));
+            }
+        }
+    }
+    None
+}
+
+fn refusal(files: &[Files<'_>], name: &str, before: &Maker, after: &Maker) -> Problem {
     let name = printable(name);
     let (first, second) = (files[before.0].package, files[after.0].package);
     let place = |(place, at, span): &Maker| {
@@ -85,7 +91,7 @@ fn same_table(files: &[Files<'_>], name: &str, before: &Maker, after: &Maker) ->
             _ => Place::file(&migration.path),
         }
     };
-    Problem::new(SAME_TABLE, format!("`{second}` makes the table `{name}`, which `{first}` has made"))
+    Problem::new(MADE_TWICE, format!("`{second}` makes the table `{name}`, which `{first}` has made"))
         .at(place(after))
         .at(place(before).label(format!("made by `{first}`")))
         .note("the packages share one database, and nothing was run")

@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(store.stored_down("app", &second.id).unwrap(), None);
         store.amend("app", &second.id, &Checksum::of("other"), Some("DROP TABLE b;")).unwrap();
         assert_eq!(store.stored_down("app", &second.id).unwrap().as_deref(), Some("DROP TABLE b;"));
-        store.finish("app").unwrap();
+        store.finish(&["app"]).unwrap();
         let history = store.read_history().unwrap();
         let newest = &history.rows()[1];
         assert_eq!(newest.checksum, Checksum::of("other"));
