@@ -25,10 +25,25 @@ pub const DRIFT: Code = Code("drift");
 /// # Errors
 /// A database that cannot be read.
 pub fn at_a_glance(app: App<'_>, opened: &Opened, database: &Database, history: &History) -> Result<Option<bool>> {
-    let newest = history.rows().iter().filter(|row| row.schema_hash.is_some()).max_by_key(|row| row.sequence);
-    let Some(recorded) = newest.and_then(|row| row.schema_hash.as_deref()) else { return Ok(None) };
+    // What no run has left a word about need not be opened.
+    if recorded(history).is_none() {
+        return Ok(None);
+    }
     let Some(mut connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
-    Ok(Some(hash(&mut connection, opened)? != recorded))
+    on_connection(&mut connection, opened, history)
+}
+
+/// The same on an open connection.
+///
+/// # Errors
+/// A database that cannot be read.
+pub fn on_connection(connection: &mut Connection, opened: &Opened, history: &History) -> Result<Option<bool>> {
+    recorded(history).map(|recorded| Ok(hash(connection, opened)? != recorded)).transpose()
+}
+
+fn recorded(history: &History) -> Option<&str> {
+    let newest = history.rows().iter().filter(|row| row.schema_hash.is_some()).max_by_key(|row| row.sequence);
+    newest.and_then(|row| row.schema_hash.as_deref())
 }
 
 fn hash(connection: &mut Connection, opened: &Opened) -> Result<String> {

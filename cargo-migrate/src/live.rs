@@ -233,10 +233,18 @@ fn refused(database: &Database, error: rusqlite::Error) -> Failure {
 pub fn history(database: &Database, table: &str, wait: Duration) -> Result<History> {
     match open_for_reading(database, wait)? {
         None => Ok(History::default()),
-        Some(mut connection) => Store::new(&mut connection, table)
-            .read_history()
-            .map_err(|error| Failure::from(store_problem(&error).in_file(database.url.path()))),
+        Some(mut connection) => history_on(&mut connection, database, table),
     }
+}
+
+/// The same on an open connection.
+///
+/// # Errors
+/// A database that cannot be read.
+pub fn history_on(connection: &mut Connection, database: &Database, table: &str) -> Result<History> {
+    Store::new(connection, table)
+        .read_history()
+        .map_err(|error| Failure::from(store_problem(&error).in_file(database.url.path())))
 }
 
 /// Whether another process is in the middle of a run that commits more than once; nothing is written to find out.

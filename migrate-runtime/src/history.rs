@@ -1,5 +1,7 @@
 //! What a database says of itself: the rows of its version table.
 
+use std::collections::BTreeMap;
+
 use build_support::checksum::{Checksum, Seal, StatementsHash};
 use build_support::lock::Hashes;
 use build_support::migration::Directives;
@@ -85,6 +87,21 @@ impl History {
     #[must_use]
     pub fn rows(&self) -> &[AppliedRevision] {
         &self.rows
+    }
+
+    /// The rows of each package by themselves.
+    #[must_use]
+    pub fn by_package(self) -> BTreeMap<String, Self> {
+        let mut packages: BTreeMap<String, Self> = BTreeMap::new();
+        for row in self.rows {
+            match packages.get_mut(&row.package) {
+                Some(of) => of.rows.push(row),
+                None => {
+                    packages.insert(row.package.clone(), Self { rows: vec![row] });
+                }
+            }
+        }
+        packages
     }
 
     /// The rows of one package, the first applied first.

@@ -529,7 +529,7 @@ fn a_model_may_refer_to_a_table_of_a_package_that_is_depended_on() {
     project.run(&["check", "--workspace"]).done();
     project.run(&["check", "-p", "invoices"]).done();
     // A column is added in the one crate: nothing of the others is in the way.
-    let model = project.read("crates/invoices/src/lib.rs").replace("    pub account", "    pub account");
+    let model = project.read("crates/invoices/src/lib.rs");
     project.write(
         "crates/invoices/src/lib.rs",
         &model.replace("pub account: i64,\n", "pub account: i64,\n    pub note: Option<String>,\n"),

@@ -1,6 +1,7 @@
 //! `status`: how a database stands to the files, of one package in full, of several as a table.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use build_support::problem::{Problem, printable};
@@ -20,17 +21,37 @@ use crate::project::database::identity;
 use crate::report::many;
 
 /// A database as it was read once for all the packages that share it.
-#[derive(Clone)]
+#[derive(Default)]
 struct Seen {
-    history: History,
+    /// The rows of each package.
+    packages: BTreeMap<String, History>,
     drifted: Option<bool>,
+}
+
+impl Seen {
+    fn of(app: App<'_>, opened: &Opened, database: &Database) -> Result<Self> {
+        let Some(mut connection) = live::open_for_reading(database, app.wait(opened))? else {
+            return Ok(Self::default());
+        };
+        let history = live::history_on(&mut connection, database, &opened.project.settings().version_table)?;
+        let drifted = drift::on_connection(&mut connection, opened, &history)?;
+        Ok(Self { packages: history.by_package(), drifted })
+    }
+
+    /// The rows of all packages.
+    fn all(&self) -> History {
+        History::new(self.packages.values().flat_map(History::rows).cloned().collect())
+    }
 }
 
 /// How a database stands to a package's files.
 struct Standing<'a> {
     opened: &'a Opened,
     database: Database,
+    /// What it has of this package.
     history: History,
+    /// The other packages of the database, with how many revisions of each it has.
+    others: Vec<(String, usize)>,
     /// The same with the texts that `repair` has accepted.
     texts: History,
     pending: Vec<usize>,
@@ -111,15 +132,14 @@ impl<'a> Standing<'a> {
     fn of(app: App<'_>, opened: &'a Opened, seen: &mut HashMap<(PathBuf, String), Seen>) -> Result<Self> {
         let database = app.database(opened)?;
         let place = (identity(database.url.path()), opened.project.settings().version_table.clone());
-        let Seen { history, drifted } = match seen.get(&place) {
-            Some(seen) => seen.clone(),
-            None => {
-                let history = opened.history(&database)?;
-                let drifted = drift::at_a_glance(app, opened, &database, &history)?;
-                seen.entry(place).or_insert(Seen { history, drifted }).clone()
-            }
+        let seen = match seen.entry(place) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Seen::of(app, opened, &database)?),
         };
-        let key = opened.project.key();
+        let (key, drifted) = (opened.project.key(), seen.drifted);
+        let others = seen.packages.iter().filter(|(other, _)| *other != key);
+        let others = others.map(|(other, history)| (other.clone(), history.rows().len())).collect();
+        let history = seen.packages.get(key).cloned().unwrap_or_default();
         // A scratch database follows the files: what was edited is pending, not wrong.
         let texts = opened.with_accepted_texts(&history);
         let off = if database.scratch { scratch::outdated(opened, &texts) } else { Vec::new() };
@@ -148,12 +168,15 @@ impl<'a> Standing<'a> {
         });
         problems.extend(found);
         problems.extend(scratch::take_off(&off, &database).err().unwrap_or_default());
-        problems.extend(opened.not_renamed(&history, &name).err());
+        // Where it has rows of its own nothing was renamed.
+        if history.rows().is_empty() {
+            problems.extend(opened.not_renamed(&seen.all(), &name).err());
+        }
         if drifted == Some(true) {
             problems.push(drift::noticed(&database.to_string()));
         }
         let off = off.iter().map(|row| row.id.to_string()).collect();
-        Ok(Self { opened, database, history, texts, pending, drifted, problems, off })
+        Ok(Self { opened, database, history, others, texts, pending, drifted, problems, off })
     }
 
     fn pending(&self) -> impl Iterator<Item = &build_support::migration::Migration> {
@@ -198,13 +221,8 @@ impl<'a> Standing<'a> {
         ]
     }
 
-    /// The packages of the database that were not chosen, with how many revisions of each it has.
-    fn others(&self) -> Vec<(String, usize)> {
-        self.opened.strangers(&self.history)
-    }
-
     fn json(&self, app: App<'_>) -> Value {
-        let others = self.others();
+        let others = &self.others;
         json!({
             "command": "status",
             "package": self.opened.project.key(),
@@ -255,8 +273,8 @@ impl<'a> Standing<'a> {
         for migration in self.pending() {
             app.shell.out(format!("          {}  {}", migration.id, migration.message));
         }
-        for (package, count) in self.others() {
-            app.shell.out(format!("beside    {}  {}", printable(&package), many(count, "revision")));
+        for (package, count) in &self.others {
+            app.shell.out(format!("beside    {}  {}", printable(&package), many(*count, "revision")));
         }
         for problem in &self.problems {
             app.shell.problem(problem);
