@@ -32,7 +32,7 @@ pub fn ours(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn metadata(folder: &Path) -> Command {
+pub fn metadata(folder: &Path) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(folder);
@@ -46,7 +46,7 @@ fn without_ours(command: &mut Command) {
     }
 }
 
-fn process(mut command: Command) -> Duration {
+pub fn process(mut command: Command) -> Duration {
     without_ours(&mut command);
     let (elapsed, output) = time(|| command.output().unwrap());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -33,6 +33,40 @@ pub fn project(folder: &Path, size: usize) -> Vec<Revision> {
         .collect()
 }
 
+/// Writes a workspace of this many members that share a database, and take turns in writing the next revision; where one
+/// refers to the table before it, it depends on it.
+pub fn workspace(folder: &Path, members: usize, size: usize) -> Vec<Revision> {
+    let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n\n[workspace.metadata.migrate]\ndatabase = \"dev\"\n\n\
+        [workspace.metadata.migrate.databases]\ndev = \"sqlite:all.db\"\n";
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    let name = |member: usize| format!("part-{member:02}");
+    for member in 0..members {
+        let crate_folder = folder.join("crates").join(name(member));
+        fs::create_dir_all(crate_folder.join("src")).unwrap();
+        fs::create_dir(crate_folder.join("migrations")).unwrap();
+        fs::write(crate_folder.join("src/lib.rs"), "").unwrap();
+        let manifest = format!(
+            "[package]\nname = \"{}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[package.metadata.migrate]\n",
+            name(member)
+        );
+        fs::write(crate_folder.join("Cargo.toml"), manifest).unwrap();
+    }
+    let id = |number: usize| format!("2025_01_01_{number:05}_change");
+    let write = |number: usize| {
+        let (member, revision) = (number % members, revision(number));
+        let parent = if number > members { id(number - members) } else { "base".to_owned() };
+        let mut text = text(number, &parent, &revision);
+        if number.is_multiple_of(5) {
+            let depends =
+                format!("-- migrate:depends {}/{}\n\n-- migrate:up\n", name((number - 1) % members), id(number - 1));
+            text = text.replacen("\n-- migrate:up\n", &depends, 1);
+        }
+        fs::write(folder.join(format!("crates/{}/migrations/{}.sql", name(member), id(number))), text).unwrap();
+        revision
+    };
+    (1..=size).map(write).collect()
+}
+
 fn revision(number: usize) -> Revision {
     let table = table(number);
     let mut columns = vec!["id INTEGER PRIMARY KEY".to_owned(), "name TEXT NOT NULL".to_owned()];

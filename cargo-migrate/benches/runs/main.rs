@@ -19,6 +19,8 @@
 //!   and its peak of memory. Its sizes are of the database, in MiB: `--part backup --sizes 64,512`.
 //! - `fingerprint`: what a rehearsal takes of a table's rows, against a plain `SELECT` of them, and the memory it needs;
 //!   the same whatever the sizes are.
+//! - `workspace`: 2,000 revisions of 50 packages that share a database: `status --workspace` against `cargo metadata`, and
+//!   the run against bare rusqlite.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -38,10 +40,11 @@ mod fingerprints;
 mod generate;
 mod pairs;
 mod run;
+mod workspace;
 
 /// What can be measured by itself.
-const PARTS: [&str; 9] =
-    ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup", "fingerprint"];
+const PARTS: [&str; 10] =
+    ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup", "fingerprint", "workspace"];
 
 /// What is measured, and how often.
 struct Options {
@@ -112,7 +115,11 @@ fn main() {
         let folder = tempfile::tempdir().unwrap();
         fingerprints::measure(folder.path(), options.scale, options.rounds);
     }
-    if matches!(options.part.as_deref(), Some("autogenerate" | "backup" | "fingerprint")) {
+    if options.wants("workspace") {
+        let size = (2_000.0 * options.scale).max(50.0) as usize;
+        workspace::measure(50.min(size / 10), size, options.rounds.unwrap_or(9));
+    }
+    if matches!(options.part.as_deref(), Some("autogenerate" | "backup" | "fingerprint" | "workspace")) {
         return;
     }
     for size in &options.sizes {

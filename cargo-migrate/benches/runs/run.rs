@@ -15,7 +15,7 @@ use rusqlite::types::Value;
 use crate::generate::Revision;
 use crate::pairs::{Pairs, time};
 
-const TABLE: &str = "_cargo_migrate";
+pub const TABLE: &str = "_cargo_migrate";
 
 const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
     applied_count, down, state, applied_at, elapsed_ms, tool_version, schema_hash";
@@ -65,7 +65,7 @@ fn ours(folder: &Path, database: &Path, size: usize) -> Duration {
 }
 
 /// Executes the statements and inserts the rows, no more.
-fn bare(database: &Path, revisions: &[Revision], rows: &[Vec<Value>]) -> Duration {
+pub fn bare(database: &Path, revisions: &[Revision], rows: &[Vec<Value>]) -> Duration {
     let _ = std::fs::remove_file(database);
     time(|| {
         let connection = Connection::open(database).unwrap();
@@ -88,7 +88,7 @@ fn bare(database: &Path, revisions: &[Revision], rows: &[Vec<Value>]) -> Duratio
     .0
 }
 
-fn version_rows(database: &Path) -> Vec<Vec<Value>> {
+pub fn version_rows(database: &Path) -> Vec<Vec<Value>> {
     let connection = Connection::open(database).unwrap();
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM {TABLE} ORDER BY sequence")).unwrap();
     let rows = statement.query_map([], |row| (0..17).map(|at| row.get(at)).collect()).unwrap();
@@ -96,7 +96,7 @@ fn version_rows(database: &Path) -> Vec<Vec<Value>> {
 }
 
 /// What a database holds, for the comparison of both sides.
-fn schema(database: &Path) -> (Vec<String>, i64) {
+pub fn schema(database: &Path) -> (Vec<String>, i64) {
     let connection = Connection::open(database).unwrap();
     let mut statement = connection.prepare("SELECT coalesce(sql, name) FROM sqlite_master ORDER BY rowid").unwrap();
     let objects = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();

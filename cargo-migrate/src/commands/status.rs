@@ -274,7 +274,7 @@ impl<'a> Standing<'a> {
             app.shell.out(format!("          {}  {}", migration.id, migration.message));
         }
         for (package, count) in &self.others {
-            app.shell.out(format!("beside    {}  {}", printable(&package), many(*count, "revision")));
+            app.shell.out(format!("beside    {}  {}", printable(package), many(*count, "revision")));
         }
         for problem in &self.problems {
             app.shell.problem(problem);
