@@ -48,7 +48,7 @@ pub struct BranchesArgs {}
 #[derive(Clone, Debug, Args)]
 pub struct ShowArgs {
     /// The migration to show
-    #[arg(value_name = "REV", allow_hyphen_values = true, value_parser = super::target)]
+    #[arg(value_name = "REV", allow_negative_numbers = true, value_parser = super::target)]
     pub revision: String,
 }
 
@@ -94,10 +94,10 @@ Examples:
   cargo migrate diff prod models --sql    The statements that lead there")]
 pub struct DiffArgs {
     /// From this; the chosen database if not given
-    #[arg(value_name = "A", allow_hyphen_values = true, value_parser = super::target)]
+    #[arg(value_name = "A", allow_negative_numbers = true, value_parser = super::target)]
     pub from: Option<String>,
     /// To this; `head` if not given
-    #[arg(value_name = "B", allow_hyphen_values = true, value_parser = super::target)]
+    #[arg(value_name = "B", allow_negative_numbers = true, value_parser = super::target)]
     pub to: Option<String>,
     /// End with status 1 where they differ
     #[arg(long)]

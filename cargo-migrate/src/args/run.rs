@@ -30,7 +30,7 @@ Examples:
   cargo migrate upgrade +1 --dry-run")]
 pub struct UpgradeArgs {
     /// How far to go: a migration, `head`, `heads`, +N; with --sql also A:B
-    #[arg(value_name = "TARGET", default_value = "head", allow_hyphen_values = true, value_parser = super::target)]
+    #[arg(value_name = "TARGET", default_value = "head", allow_negative_numbers = true, value_parser = super::target)]
     pub target: String,
     /// Print the SQL that would run, and run nothing
     #[arg(long)]
@@ -60,7 +60,7 @@ Examples:
   cargo migrate downgrade base --dry-run")]
 pub struct DowngradeArgs {
     /// Where to stop: a migration that stays, `base`, -N; with --sql also B:A
-    #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = super::target)]
+    #[arg(value_name = "TARGET", allow_negative_numbers = true, value_parser = super::target)]
     pub target: String,
     /// Print the SQL that would run, and run nothing
     #[arg(long)]

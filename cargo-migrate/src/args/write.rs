@@ -85,7 +85,7 @@ Examples:
   EDITOR='code --wait' cargo migrate edit add_users")]
 pub struct EditArgs {
     /// The migration to open
-    #[arg(value_name = "REV", allow_hyphen_values = true, value_parser = super::target)]
+    #[arg(value_name = "REV", allow_negative_numbers = true, value_parser = super::target)]
     pub revision: String,
 }
 

@@ -7,7 +7,7 @@ use cargo_metadata::Package;
 use glob::Pattern;
 
 use super::layer;
-use super::workspace::{Workspace, is_same};
+use super::workspace::{self, Workspace, is_same};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 
@@ -238,7 +238,14 @@ impl<'a> Spec<'a> {
                 found => Ok(found),
             },
             Self::Named { flag, name, version } => {
-                let found = named(&|known| known == *name);
+                let mut found = named(&|known| known == *name);
+                if found.is_empty() {
+                    // Messages name a package by its key, which its configuration may have made another one.
+                    let has_key = |member: &&Package| {
+                        workspace::table(&member.metadata).get("name").and_then(serde_json::Value::as_str) == Some(*name)
+                    };
+                    found = (0..members.len()).filter(|at| has_key(&members[*at])).collect();
+                }
                 let Some(first) = found.first() else { return Err(unknown(members, flag, name)) };
                 let there = members[*first].version.to_string();
                 if version.is_some_and(|version| !is_version(&there, version)) {
