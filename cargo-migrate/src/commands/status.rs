@@ -84,9 +84,12 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
         };
         match found {
             Ok(standing) => {
-                rows.push(standing.row());
-                documents.push(standing.json(App { shell: &shell, ..app }));
-                problems.extend(standing.problems.into_iter().map(|problem| (shell.json_problem(&problem), problem)));
+                if app.json() {
+                    documents.push(standing.json(App { shell: &shell, ..app }));
+                } else {
+                    rows.push(standing.row());
+                }
+                problems.extend(standing.problems);
             }
             Err(failure) => {
                 let mut row = HEADINGS.map(|_| String::new());
@@ -95,7 +98,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
                 rows.push(row);
                 let told: Vec<Value> = failure.problems().iter().map(|it| shell.json_problem(it)).collect();
                 documents.push(json!({ "package": project.key(), "problems": told }));
-                problems.extend(told.into_iter().zip(failure.problems().iter().cloned()));
+                problems.extend(failure.problems().to_vec());
                 failed.push(project.key().to_owned());
             }
         }
@@ -106,7 +109,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
         table(&rows).into_iter().for_each(|line| app.shell.out(line));
         // What is wrong with a database is told once, whoever uses it.
         let mut told: Vec<Problem> = Vec::new();
-        for (_, problem) in problems {
+        for problem in problems {
             if !told.contains(&problem) {
                 app.shell.problem(&problem);
                 told.push(problem);

@@ -242,7 +242,8 @@ impl<'a> Spec<'a> {
                 if found.is_empty() {
                     // Messages name a package by its key, which its configuration may have made another one.
                     let has_key = |member: &&Package| {
-                        workspace::table(&member.metadata).get("name").and_then(serde_json::Value::as_str) == Some(*name)
+                        workspace::table(&member.metadata).get("name").and_then(serde_json::Value::as_str)
+                            == Some(*name)
                     };
                     found = (0..members.len()).filter(|at| has_key(&members[*at])).collect();
                 }
