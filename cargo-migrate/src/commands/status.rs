@@ -18,7 +18,7 @@ use crate::failure::Result;
 use crate::live;
 use crate::project::Database;
 use crate::project::database::identity;
-use crate::report::many;
+use crate::report::{columns, many};
 
 /// A database as it was read once for all the packages that share it.
 #[derive(Default)]
@@ -72,7 +72,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
             Ok(())
         });
     }
-    let mut seen = HashMap::new();
+    let (mut seen, mut shells) = (HashMap::new(), Vec::new());
     let count = packages.len();
     let (mut rows, mut documents, mut problems, mut failed) =
         (vec![HEADINGS.map(str::to_owned)], Vec::new(), Vec::new(), Vec::new());
@@ -89,7 +89,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
                 } else {
                     rows.push(standing.row());
                 }
-                problems.extend(standing.problems);
+                problems.extend(standing.problems.into_iter().map(|problem| (shells.len(), problem)));
             }
             Err(failure) => {
                 let mut row = HEADINGS.map(|_| String::new());
@@ -98,20 +98,21 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
                 rows.push(row);
                 let told: Vec<Value> = failure.problems().iter().map(|it| shell.json_problem(it)).collect();
                 documents.push(json!({ "package": project.key(), "problems": told }));
-                problems.extend(failure.problems().to_vec());
+                problems.extend(failure.problems().iter().map(|problem| (shells.len(), problem.clone())));
                 failed.push(project.key().to_owned());
             }
         }
+        shells.push(shell);
     }
     if app.json() {
         app.shell.json(&json!({ "command": "status", "packages": documents }));
     } else {
-        table(&rows).into_iter().for_each(|line| app.shell.out(line));
+        columns(&rows).into_iter().for_each(|line| app.shell.out(line));
         // What is wrong with a database is told once, whoever uses it.
         let mut told: Vec<Problem> = Vec::new();
-        for problem in problems {
+        for (of, problem) in problems {
             if !told.contains(&problem) {
-                app.shell.problem(&problem);
+                shells[of].problem(&problem);
                 told.push(problem);
             }
         }
@@ -120,16 +121,6 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
 }
 
 const HEADINGS: [&str; 7] = ["package", "database", "applied", "pending", "drafts", "edited", "drift"];
-
-fn table(rows: &[[String; 7]]) -> Vec<String> {
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
 
 impl<'a> Standing<'a> {
     fn of(app: App<'_>, opened: &'a Opened, seen: &mut HashMap<(PathBuf, String), Seen>) -> Result<Self> {

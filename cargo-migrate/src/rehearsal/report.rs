@@ -6,6 +6,7 @@ use build_support::problem::printable;
 use serde_json::{Value, json};
 
 use super::{Rehearsed, Verdict, Way};
+use crate::report::columns;
 
 const HEADINGS: [&str; 9] =
     ["revision", "up", "down", "up again", "rows", "schema restored", "data restored", "foreign keys", "integrity"];
@@ -48,13 +49,7 @@ pub fn table(found: &[Rehearsed]) -> Vec<String> {
             verdict(one.integrity).to_owned(),
         ]
     }));
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let line = |row: &[String; 9]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    columns(&rows)
 }
 
 /// One revision for a program.
