@@ -92,9 +92,19 @@ impl Project {
 
     /// A copy of the to-do example.
     pub fn todo() -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        Self::example("todo")
+    }
+
+    /// A copy of the shop: a workspace in which three packages share a database.
+    pub fn shop() -> Self {
+        Self::example("shop")
+    }
+
+    /// An example, copied as a person copies it.
+    fn example(name: &str) -> Self {
+        let project = Self::empty();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/copy");
-        let copied = Command::new(script).arg("todo").arg(project.folder.path()).status().unwrap();
+        let copied = Command::new(script).arg(name).arg(project.folder.path()).status().unwrap();
         assert!(copied.success());
         project
     }

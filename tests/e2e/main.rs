@@ -46,6 +46,7 @@ mod rehearsing;
 mod rehearsing_safely;
 mod safeguarding;
 mod scenarios;
+mod shop;
 mod syncing;
 mod trial_commands;
 mod trial_runs;
