@@ -295,3 +295,6 @@ impl Texts for Migrations {
             .ok_or_else(|| Problem::new(UNKNOWN_APPLIED, format!("this program does not carry `{}`", migration.id)))
     }
 }
+
+#[cfg(test)]
+mod tests;

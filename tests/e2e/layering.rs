@@ -59,7 +59,7 @@ fn what_has_one_room_stays_in_it() {
     only_in("migrate-runtime", "build_support::sqlite_file", &[]);
     only_in("cargo-migrate", "build_support::sqlite_file", &[]);
     only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs", "driver/recording.rs"]);
-    only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs", "testing.rs"]);
+    only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs", "testing.rs", "migrations/tests.rs"]);
     only_in(
         "migrate-runtime",
         "use crate::connection",
@@ -77,6 +77,7 @@ fn what_has_one_room_stays_in_it() {
             "sqlite/offending_rows/shown.rs",
             "runner/problems.rs",
             "migrations.rs",
+            "migrations/tests.rs",
             "migrator.rs",
             "testing.rs",
         ],
