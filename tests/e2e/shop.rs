@@ -158,6 +158,11 @@ fn the_shop_s_lock_leads_to_nothing_that_the_root_s_does_not_have() {
     }
 }
 
+#[test]
+fn a_library_of_the_shop_is_tested_with_the_tables_that_it_stands_on() {
+    cargo(&Project::shop(), &["test", "-q", "-p", "orders"]).done().says("1 passed");
+}
+
 /// A program that joins libraries of the shop, and one that it does not know of.
 #[test]
 fn a_program_that_joins_libraries_says_what_is_missing_and_what_is_made_twice() {
@@ -169,8 +174,8 @@ fn a_program_that_joins_libraries_says_what_is_missing_and_what_is_made_twice() 
             .replace("\"shop\"]", "\"shop\", \"newsletter\", \"joining\"]")
             .replace("accounts = { path", "newsletter = { path = \"newsletter\" }\naccounts = { path"),
     );
-    let manifest = |name: &str| project.read("orders/Cargo.toml").replace("\"orders\"", &format!("\"{name}\""));
-    project.write("newsletter/Cargo.toml", &manifest("newsletter"));
+    let library = project.read("accounts/Cargo.toml").replace("\"accounts\"", "\"newsletter\"");
+    project.write("newsletter/Cargo.toml", &library);
     project.write(
         "newsletter/src/lib.rs",
         "pub static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"migrations\");\n",
@@ -180,13 +185,12 @@ fn a_program_that_joins_libraries_says_what_is_missing_and_what_is_made_twice() 
         "-- migrate:up\nCREATE TABLE IF NOT EXISTS customers (email TEXT);\n-- migrate:down\nDROP TABLE customers;\n",
     );
     project.write("newsletter/migrations/migrate.lock", "format 1\npackage newsletter\n");
-    project.write(
-        "joining/Cargo.toml",
-        &manifest("joining")
-            .replace("[dependencies]", "[dependencies]\norders.workspace = true\nnewsletter.workspace = true"),
-    );
+    let program = project.read("shop/Cargo.toml").replace("\"shop\"", "\"joining\"");
+    let dependencies = "[dependencies]\nnewsletter.workspace = true\n";
+    project.write("joining/Cargo.toml", &program.replace("[dependencies]\n", dependencies));
     project.write("joining/src/main.rs", JOINING);
-    let program = built(&project, "joining");
+    cargo(&project, &["build", "-q", "-p", "joining"]).done();
+    let program = target_folder().join("debug").join(format!("joining{}", std::env::consts::EXE_SUFFIX));
     let start = |parts: &str| Ran::of(&Command::new(&program).arg(project.path("a.db")).arg(parts).output().unwrap());
     let there = || project.path("a.db").metadata().map_or(0, |file| file.len());
 
@@ -228,12 +232,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 "#;
 
-/// A program of the workspace, built in the one target folder.
-fn built(project: &Project, name: &str) -> PathBuf {
+/// Cargo on the workspace, in the one target folder of all builds.
+fn cargo(project: &Project, arguments: &[&str]) -> Ran {
+    Ran::of(&cargo_command(project, arguments).output().unwrap())
+}
+
+fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(project.path(".")).env("CARGO_TARGET_DIR", target_folder());
-    Ran::of(&command.args(["build", "--offline", "-q", "-p", name]).output().unwrap()).done();
-    target_folder().join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    command.current_dir(project.path(".")).args(arguments).env_remove("SHOP_DATABASE");
+    command.env("CARGO_TARGET_DIR", target_folder()).env("CARGO_NET_OFFLINE", "true");
+    command
 }
 
 /// What is on the screen after a line was typed in the project's folder: both streams as they come.
@@ -245,12 +253,7 @@ fn screen(project: &Project, line: &str) -> String {
     }
     let mut command = match words[..2] {
         ["cargo", "migrate"] => project.command(&words[2..]),
-        ["cargo", "run"] => {
-            let mut command = Command::new(env!("CARGO"));
-            command.current_dir(project.path(".")).args(&words[1..]).env_remove("SHOP_DATABASE");
-            command.env("CARGO_TARGET_DIR", target_folder()).env("CARGO_NET_OFFLINE", "true");
-            command
-        }
+        ["cargo", "run"] => cargo_command(project, &words[1..]),
         _ => panic!("{line}"),
     };
     let (mut reader, writer) = std::io::pipe().unwrap();

@@ -50,3 +50,23 @@ pub fn list(connection: &Connection) -> rusqlite::Result<Vec<Line>> {
     })?;
     lines.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_costs_as_much_as_all_that_is_ordered() -> Result<(), Box<dyn std::error::Error>> {
+        // The tables that orders stand on are there in tests as they are in the program.
+        let mut connection = Connection::open_in_memory()?;
+        Migrations::join([&accounts::MIGRATIONS, &catalog::MIGRATIONS, &MIGRATIONS]).upgrade(&mut connection)?;
+
+        let ada = accounts::add(&connection, "Ada", None)?;
+        let bread = catalog::add(&connection, "Bread", 320)?;
+        add(&connection, ada, bread, 2)?;
+
+        let line = Line { customer: "Ada".to_owned(), product: "Bread".to_owned(), quantity: 2, total: 640 };
+        assert_eq!(list(&connection)?, [line]);
+        Ok(())
+    }
+}
