@@ -73,6 +73,15 @@ fn every_command_knows_the_whole_shop_from_its_folder_and_from_elsewhere() {
 }
 
 #[test]
+fn a_package_that_was_taken_back_is_no_change_by_hand() {
+    let project = Project::shop();
+    project.run(&["upgrade", "head", "--workspace"]).done();
+    project.run(&["downgrade", "base", "-p", "orders"]).done();
+    let status = project.run(&["status", "--workspace"]).done();
+    assert!(!status.err.contains("drift"), "{}\n{}", status.out, status.err);
+}
+
+#[test]
 fn what_git_would_commit_is_not_changed_by_using_the_shop() {
     let project = Project::shop();
     project.git(&["init", "-q"]);

@@ -332,10 +332,13 @@ impl Driver for RecordingDriver<'_, '_> {
         for package in packages {
             let package = text(package);
             self.write(&format!(
-                "UPDATE {table} SET schema_hash = {hash}, applied_count = (SELECT count(*) FROM {table} WHERE package = {package})\n\
+                "UPDATE {table} SET applied_count = (SELECT count(*) FROM {table} WHERE package = {package})\n\
                  WHERE package = {package} AND sequence = (SELECT max(sequence) FROM {table} WHERE package = {package});"
             ));
         }
+        self.write(&format!(
+            "UPDATE {table} SET schema_hash = {hash} WHERE sequence = (SELECT max(sequence) FROM {table});"
+        ));
         Ok(())
     }
 

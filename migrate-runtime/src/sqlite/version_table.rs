@@ -210,7 +210,8 @@ impl Store<'_> {
         Ok(self.connection.execute(&sql, &[old.into(), new.into()])?)
     }
 
-    /// Writes how many revisions are applied, and the schema's hash, to a package's newest row.
+    /// Writes how many revisions are applied to each package's newest row, and the schema's hash to the newest of all:
+    /// of a package whose last revision came off no row is left.
     ///
     /// # Errors
     /// What the database says.
@@ -218,14 +219,14 @@ impl Store<'_> {
         let hash = self.schema_hash()?;
         let table = self.name();
         let sql = format!(
-            "UPDATE {table} SET schema_hash = ?2, \
-             applied_count = (SELECT count(*) FROM {table} WHERE package = ?1) \
+            "UPDATE {table} SET applied_count = (SELECT count(*) FROM {table} WHERE package = ?1) \
              WHERE package = ?1 AND sequence = (SELECT max(sequence) FROM {table} WHERE package = ?1)"
         );
         for package in packages {
-            self.connection.execute(&sql, &[(*package).into(), hash.as_str().into()])?;
+            self.connection.execute(&sql, &[(*package).into()])?;
         }
-        Ok(())
+        let sql = format!("UPDATE {table} SET schema_hash = ?1 WHERE sequence = (SELECT max(sequence) FROM {table})");
+        Ok(self.connection.execute(&sql, &[hash.as_str().into()])?)
     }
 }
 
