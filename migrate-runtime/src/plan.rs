@@ -264,7 +264,8 @@ fn too_many(steps: i64, there_are: usize, what: &str) -> Problem {
 }
 
 /// What upgrade steps need of packages that have no step among them and no applied revision either.
-fn missing_dependencies(steps: &[Step], history: &History) -> Vec<Problem> {
+#[must_use]
+pub fn missing_dependencies(steps: &[Step], history: &History) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut there = None;
     for step in steps {
@@ -412,7 +413,16 @@ fn coming_off<'h>(
 }
 
 fn objections(coming_off: &[&AppliedRevision], history: &History) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let irreversible = coming_off.iter().filter(|row| row.directives.irreversible).map(|row| {
+        Problem::new(IRREVERSIBLE, format!("`{}` is declared irreversible", row.id))
+            .help("restore a backup that was made before it, or write a new revision that mends what it did")
+    });
+    irreversible.chain(depended_on(coming_off, history)).collect()
+}
+
+/// What of these rows revisions of other packages stand on that stay.
+#[must_use]
+pub fn depended_on(coming_off: &[&AppliedRevision], history: &History) -> Vec<Problem> {
     let off: HashSet<(&str, &str)> = coming_off.iter().map(|row| (row.package.as_str(), row.id.as_str())).collect();
     let mut standing: HashMap<(&str, &str), Vec<&AppliedRevision>> = HashMap::new();
     for row in history.rows().iter().filter(|row| !off.contains(&(row.package.as_str(), row.id.as_str()))) {
@@ -420,22 +430,14 @@ fn objections(coming_off: &[&AppliedRevision], history: &History) -> Vec<Problem
             standing.entry(on).or_default().push(row);
         }
     }
-    for row in coming_off {
-        if row.directives.irreversible {
-            problems.push(
-                Problem::new(IRREVERSIBLE, format!("`{}` is declared irreversible", row.id))
-                    .help("restore a backup that was made before it, or write a new revision that mends what it did"),
-            );
-        }
-        if let Some(others) = standing.get(&(row.package.as_str(), row.id.as_str())) {
-            problems.push(depended_on(row, others));
-        }
-    }
-    problems
+    coming_off
+        .iter()
+        .filter_map(|row| Some(ground_of(row, standing.get(&(row.package.as_str(), row.id.as_str()))?)))
+        .collect()
 }
 
 /// A revision that others stand on, with the way to take these off first: from the first one of each package on.
-fn depended_on(row: &AppliedRevision, others: &[&AppliedRevision]) -> Problem {
+fn ground_of(row: &AppliedRevision, others: &[&AppliedRevision]) -> Problem {
     let names: Vec<String> = others.iter().map(|row| format!("{}/{}", printable(&row.package), row.id)).collect();
     let mut problem = Problem::new(DEPENDED_ON, format!("`{}` cannot come off: other packages stand on it", row.id))
         .note(names.join(", "));

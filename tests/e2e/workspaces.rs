@@ -163,7 +163,13 @@ fn a_package_that_others_stand_on_stays_until_they_are_off() {
     let ran = project.run(&["downgrade", "-1", "--workspace"]);
     assert_eq!(ran.status, 2, "{}", ran.err);
     assert!(ran.err.contains("NAME/TARGET"), "{}", ran.err);
-    project.refuses(&["delete", "a1_accounts", "--downgrade", "-p", "accounts"], &["a1_accounts"]);
+    // Nor is it deleted, applied or not.
+    let words = ["built-on", "`orders/0_orders` depends on `a1_accounts`", "delete 0_orders -p orders"];
+    project.refuses(&["delete", "a1_accounts", "--splice", "--downgrade", "-p", "accounts"], &words);
+    // And the record is not made to say what cannot be.
+    project.refuses(&["stamp", "base", "-p", "accounts"], &["depended-on", "orders/0_orders"]);
+    project.run(&["downgrade", "base", "--workspace"]).done();
+    project.refuses(&["stamp", "head", "-p", "orders"], &["dependency-not-applied", "accounts/a1_accounts"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{App, Beside, Opened};
 use crate::failure::{Failure, Result};
 use crate::project::database::identity;
 use crate::project::settings::BackupPolicy;
-use crate::project::{CARGO, Database, Neighbours, Project, Selected};
+use crate::project::{CARGO, Database, Neighbours, Project, Selected, Selection};
 
 /// Packages that share a database and do not agree on how it is to be used.
 pub const DISAGREEMENT: Code = Code("packages-disagree");
@@ -85,6 +85,21 @@ impl App<'_> {
             (project, opened)
         });
         Ok(Chosen { packages: packages.collect(), neighbours })
+    }
+
+    /// The other packages of the workspace, as far as they can be read.
+    ///
+    /// # Errors
+    /// The workspace cannot be read.
+    pub fn others(&self, opened: &Opened) -> Result<Vec<Opened>> {
+        if opened.project.package().is_none() {
+            return Ok(Vec::new());
+        }
+        let manifest_path = self.global.manifest_path.clone();
+        let all = Selection { workspace: true, manifest_path, ..Selection::default() };
+        let projects = Project::open_all(self.context, &all)?.projects.into_iter();
+        let others = projects.filter(|project| project.package() != opened.project.package());
+        Ok(others.filter_map(|project| self.open_read(project, None).ok()).collect())
     }
 
     /// The packages that are chosen, by the databases that they share.

@@ -69,7 +69,9 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
     if let [(_, opened)] = chosen.packages.as_slice() {
         let opened = chosen.with_needs(app, opened.as_ref().map_err(Failure::clone)?)?;
         let scene = Scene::of(app, args, &opened, None)?;
-        return scene.judge(OF_PACKAGES.iter().chain(&OF_DATABASES));
+        // What another branch would make of it comes last.
+        let (here, merged) = OF_PACKAGES.split_at(OF_PACKAGES.len() - 1);
+        return scene.judge(here.iter().chain(&OF_DATABASES).chain(merged));
     }
     let count = chosen.packages.len();
     let (mut of_packages, mut failed) = (Vec::new(), Vec::new());

@@ -40,6 +40,7 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
         None => History::default(),
     };
     let wanted = wanted(args, &opened, &history)?;
+    not_depended_on(app, &opened, &wanted.ids)?;
     let holders = Holders::find(app, &opened)?;
     let rolled_back = args.downgrade.then_some(chosen.as_ref()).flatten();
     let respliced = splice::plan(&opened, &wanted.files, args.splice, &|id| holders.any(id))?;
@@ -84,6 +85,27 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
         app.shell.note(format!("the label {label} went with it: to keep it, `-- migrate:label {label}` in {child}"));
     }
     Ok(())
+}
+
+/// Refuses to delete what files of other packages of the workspace depend on.
+fn not_depended_on(app: App<'_>, opened: &Opened, ids: &[RevisionId]) -> Result<()> {
+    let key = opened.project.key();
+    // Whatever is wrong with the others is not about this package.
+    let others = app.others(opened).unwrap_or_default();
+    let problems: Vec<Problem> = others
+        .iter()
+        .flat_map(|other| other.graph.migrations().iter().map(move |migration| (other, migration)))
+        .flat_map(|(other, migration)| migration.depends.iter().map(move |on| (other, migration, on)))
+        .filter(|(.., on)| on.package.as_deref() == Some(key) && ids.contains(&on.id))
+        .map(|(other, migration, on)| {
+            let of = other.project.key();
+            Problem::new(BUILT_ON, format!("`{of}/{}` depends on `{}`", migration.id, on.id))
+                .at(migration.directive_place("depends"))
+                .help(format!("delete that one first: `cargo migrate delete {} -p {of}`", migration.id))
+                .help("or take the line out of its header, where it may still be edited")
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
 }
 
 /// The revisions that the arguments name: one each, or both ends of a range with all between.

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use build_support::problem::Problem;
 use build_support::revision::RevisionId;
 use build_support::target;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::driver::sqlite::SqliteDriver;
-use migrate_runtime::history::History;
+use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan;
 use migrate_runtime::runner::{self, database_problem, store_problem};
 use serde_json::json;
@@ -99,6 +100,7 @@ fn restamp(
         }
     }
     let wanted = lineage.with_ancestors(&targets);
+    stands(opened, history, &wanted, &applied)?;
     let mut changed = 0;
     // What is stamped is what the targets stand on; everything else of the package comes off the record. What was
     // interrupted comes off too: whoever stamps knows how the database is, and it is recorded anew where it is wanted.
@@ -123,6 +125,19 @@ fn restamp(
         changed += 1;
     }
     Ok(changed)
+}
+
+/// Refuses a record in which revisions stand on others, of this package or of another one, that it does not have.
+fn stands(opened: &Opened, history: &History, wanted: &[bool], applied: &[bool]) -> Result<()> {
+    let (key, lineage) = (opened.project.key(), opened.graph.lineage());
+    let stays = |row: &&AppliedRevision| lineage.find(row.id.as_str()).is_some_and(|at| wanted[at]);
+    let off: Vec<&AppliedRevision> = history.rows().iter().filter(|row| row.package == key && !stays(row)).collect();
+    let mut problems = plan::depended_on(&off, history);
+    let new = lineage.order().iter().filter(|at| wanted[**at] && !applied[**at]);
+    let steps: Vec<_> = new.map(|at| plan::upgrade_step(key, &opened.graph, *at)).collect();
+    problems.extend(plan::missing_dependencies(&steps, history));
+    let note = |problem: Problem| problem.note("what the record says has to hold together");
+    if problems.is_empty() { Ok(()) } else { Err(problems.into_iter().map(note).collect::<Vec<_>>().into()) }
 }
 
 /// `cargo migrate ensure-version`

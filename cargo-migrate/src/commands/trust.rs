@@ -9,6 +9,7 @@ use crate::app::{self, App, Opened};
 use crate::failure::Result;
 use crate::live;
 use crate::project::{Database, Project};
+use crate::report::many;
 
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
 pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
@@ -21,7 +22,7 @@ pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
     if app.json() {
         app.shell.json(&json!({ "command": "verify", "revisions": count, "problems": [] }));
     } else {
-        app.shell.status("Verified", format!("{count} files: they are what was applied"));
+        app.shell.status("Verified", format!("{}: they are what was applied", many(count, "file")));
     }
     Ok(())
 }
