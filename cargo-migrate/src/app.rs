@@ -13,7 +13,7 @@ use build_support::migration::Migration;
 use migrate_runtime::history::History;
 
 pub use self::beside::{Beside, of_package};
-pub use self::groups::{Chosen, DISAGREEMENT, Group, Purpose};
+pub use self::groups::{Chosen, DISAGREEMENT, Group, Purpose, joined, stricter};
 use self::reading::FolderRead;
 use crate::args::{Format, GlobalArgs};
 use crate::context::Context;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything; a command gets its `Args` struct and the global flags as they were typed.
 
+mod each;
 mod keep;
 mod look;
 mod run;
@@ -18,6 +19,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use each::EachArgs;
 pub use keep::{BackupArgs, BackupsArgs, RestoreArgs};
 pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, SchemaArgs, ShowArgs, StatusArgs};
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, SafetyArgs, StampArgs, SyncArgs, UpgradeArgs};

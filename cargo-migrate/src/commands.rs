@@ -31,6 +31,7 @@ pub mod several;
 pub mod splice;
 pub mod status;
 pub mod sync;
+pub mod tenants;
 pub mod trust;
 
 use crate::app::{App, Purpose};

@@ -8,6 +8,7 @@
 //! - [`app`]: what every command starts from.
 //! - [`live`]: databases as they are.
 //! - [`copying`], [`backup`]: copies of databases, and those that are kept.
+//! - [`each`]: the databases that a pattern means.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.
 //! - [`schema`], [`scratch`], [`introspect`]: a database's schema as a value, and how it is read.
@@ -34,6 +35,7 @@ pub mod copying;
 pub mod ddl;
 pub mod diff;
 pub mod drift;
+pub mod each;
 pub mod exit;
 pub mod failure;
 pub mod fingerprint;

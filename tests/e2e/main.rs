@@ -48,6 +48,7 @@ mod safeguarding;
 mod scenarios;
 mod shop;
 mod syncing;
+mod tenants;
 mod trial_commands;
 mod trial_runs;
 mod two_schemas;

@@ -218,6 +218,20 @@ impl Opened {
         Ok(written)
     }
 
+    /// Brings each package's lock files up to date with a database that `named` knows under the package's name for it.
+    ///
+    /// # Errors
+    /// As [`Opened::record`].
+    pub fn record_as(&self, history: &History, named: &dyn Fn(&Self) -> Option<Database>) -> Result<bool> {
+        let mut written = false;
+        for opened in self.all() {
+            if let Some(database) = named(opened) {
+                written |= opened.record_itself(Some((&database, history)))?;
+            }
+        }
+        Ok(written)
+    }
+
     fn record_itself(&self, database: Option<(&Database, &History)>) -> Result<bool> {
         if self.project.is_library() {
             return Ok(false);

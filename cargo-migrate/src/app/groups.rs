@@ -208,9 +208,7 @@ impl App<'_> {
         let Some((mut first, _)) = members.next() else { return Err(Failure::misused("no package is chosen")) };
         for (opened, named) in members {
             let (common, named) = (database.as_mut().map_err(|failure| failure.clone())?, named?);
-            agreed((&first, common), (&opened, &named))?;
-            common.protected |= named.protected;
-            common.backup = stricter(common.backup, named.backup);
+            joined((&first, common), (&opened, &named))?;
             first.beside.push(Beside { opened, database: Some(named), asked: true });
         }
         if let Some(neighbours) = neighbours {
@@ -282,6 +280,18 @@ impl App<'_> {
     }
 }
 
+/// Adds what another package says of a database to what is known of it.
+///
+/// # Errors
+/// [`DISAGREEMENT`]
+pub fn joined(first: (&Opened, &mut Database), second: (&Opened, &Database)) -> Result<()> {
+    let (opened, common) = first;
+    agreed((opened, common), second)?;
+    common.protected |= second.1.protected;
+    common.backup = stricter(common.backup, second.1.backup);
+    Ok(())
+}
+
 /// Refuses packages that would use one database in two ways.
 fn agreed(first: (&Opened, &Database), second: (&Opened, &Database)) -> Result<()> {
     let (one, other) = (first.0.project.key(), second.0.project.key());
@@ -298,7 +308,9 @@ fn agreed(first: (&Opened, &Database), second: (&Opened, &Database)) -> Result<(
     Ok(())
 }
 
-fn stricter(one: BackupPolicy, other: BackupPolicy) -> BackupPolicy {
+/// The policy of two that makes more backups.
+#[must_use]
+pub fn stricter(one: BackupPolicy, other: BackupPolicy) -> BackupPolicy {
     match (one, other) {
         (BackupPolicy::Always, _) | (_, BackupPolicy::Always) => BackupPolicy::Always,
         (BackupPolicy::Destructive, _) | (_, BackupPolicy::Destructive) => BackupPolicy::Destructive,

@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::EachArgs;
+
 /// Where the statements that take a migration back are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DownFrom {
@@ -27,7 +29,8 @@ pub struct SafetyArgs {
 #[command(after_help = "\
 Examples:
   cargo migrate upgrade
-  cargo migrate upgrade +1 --dry-run")]
+  cargo migrate upgrade +1 --dry-run
+  cargo migrate upgrade --each 'tenants/*.db' --canary 3")]
 pub struct UpgradeArgs {
     /// How far to go: a migration, `head`, `heads`, +N; with --sql also A:B
     #[arg(value_name = "TARGET", default_value = "head", allow_negative_numbers = true, value_parser = super::target)]
@@ -50,6 +53,9 @@ pub struct UpgradeArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    /// Many databases instead of one.
+    #[command(flatten)]
+    pub each: EachArgs,
 }
 
 /// `downgrade`: take applied migrations back.

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::failure::Result;
 use crate::live;
 use crate::project::{Database, Project};
+use crate::report::many;
 
 /// Nobody has agreed.
 pub const NOT_CONFIRMED: Code = Code("not-confirmed");
@@ -57,4 +58,27 @@ pub(super) fn protected(
     };
     let typed = || app.shell.ask(&question).is_ok_and(|answer| answer == word);
     asked(app, yes || !database.protected, show, refusal, typed)
+}
+
+/// Asks once before protected databases among many are written; gives whether somebody was asked. `protected` are those,
+/// of which there is at least one, as people are shown them.
+pub(super) fn protected_among(
+    app: App<'_>,
+    protected: &[&Database],
+    count: usize,
+    yes: bool,
+    help: &str,
+    show: impl FnOnce(),
+) -> Result<bool> {
+    let names: Vec<String> = protected.iter().map(|database| format!("`{database}`")).collect();
+    let word = match protected {
+        [only] => only.name.as_deref().unwrap_or("yes"),
+        _ => "yes",
+    };
+    let refusal = |why: &str| {
+        let are = if names.len() == 1 { "is" } else { "are" };
+        Problem::new(NOT_CONFIRMED, format!("{} {are} protected, and {why}", names.join(", "))).help(help)
+    };
+    let question = format!("this will write to {}: type `{word}` to go on:", many(count, "database"));
+    asked(app, yes, show, refusal, || app.shell.ask(&question).is_ok_and(|answer| answer == word))
 }

@@ -15,7 +15,7 @@ use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::safeguard::{Asked, Safeguard};
-use crate::commands::{scratch, several};
+use crate::commands::{scratch, several, tenants};
 use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -37,6 +37,9 @@ pub(super) struct Request {
 pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     if args.sql {
         return preview::print(app, Way::Up, &args.target, args.per_revision, None);
+    }
+    if !args.each.each.is_empty() {
+        return tenants::upgrade(app, args);
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target)?;
@@ -83,7 +86,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
 }
 
 /// Refuses a range: a run starts from where the database is.
-fn no_range(target: &str) -> Result<()> {
+pub(super) fn no_range(target: &str) -> Result<()> {
     if target.contains(':') {
         return Err(Failure::misused("a range is for `--sql`: a run starts from where the database is")
             .help("name the target alone; or add `--sql` to print the script of the range"));
@@ -124,6 +127,18 @@ pub(super) fn run(
     request: &Request,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
 ) -> Result<Report> {
+    moved(app, opened, database, request, planner, &|history| record(app, opened, database, history))
+}
+
+/// The same where `record` takes what the database has then.
+pub(super) fn moved(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    request: &Request,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+    record: &dyn Fn(&History),
+) -> Result<Report> {
     // Looked at first without the lock: a mistake in the target is found before a file is made or a person asked.
     let before = opened.history(database)?;
     let first = match planner(&before) {
@@ -142,7 +157,7 @@ pub(super) fn run(
     let interrupted = before.rows().iter().any(AppliedRevision::is_half_way);
     if first.steps.is_empty() && !interrupted {
         if !request.dry_run {
-            record(app, opened, database, &before);
+            record(&before);
         }
         return Ok(Report { done: Vec::new(), history: before });
     }
@@ -187,14 +202,14 @@ pub(super) fn run(
     match result {
         Ok(report) => {
             if !request.dry_run {
-                record(app, opened, database, &report.history);
+                record(&report.history);
             }
             Ok(report)
         }
         Err(stopped) => {
             if !stopped.kept.is_empty() && !request.dry_run {
                 let history = opened.history(database)?;
-                record(app, opened, database, &history);
+                record(&history);
                 let ids: Vec<String> =
                     stopped.kept.iter().map(|step| opened.named(&step.package, step.id.as_str())).collect();
                 app.shell.warning(format!("what was committed before is kept: {}", ids.join(", ")));
@@ -245,7 +260,12 @@ pub(super) fn carry_out(
 
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.
 pub(super) fn record(app: App<'_>, opened: &Opened, database: &Database, history: &History) {
-    if let Err(failure) = opened.record(Some((database, history))) {
+    recorded(app, opened.record(Some((database, history))));
+}
+
+/// Warns of locks that could not be written.
+pub(super) fn recorded(app: App<'_>, written: Result<bool>) {
+    if let Err(failure) = written {
         for problem in failure.problems() {
             let told = problem.clone().as_warning();
             app.shell.problem(&told.note("the database is as it should be, but the lock could not be written"));
@@ -373,10 +393,10 @@ pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &
     }
 }
 
-fn revisions(count: usize) -> String {
+pub(super) fn revisions(count: usize) -> String {
     many(count, "revision")
 }
 
-fn millis(elapsed: Duration) -> u64 {
+pub(super) fn millis(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

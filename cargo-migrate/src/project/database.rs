@@ -1,5 +1,6 @@
 //! Which database a command works on.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
@@ -45,6 +46,13 @@ impl Database {
     #[must_use]
     pub fn lock_name(&self) -> &str {
         self.name.as_deref().unwrap_or("url")
+    }
+
+    /// The database of a file that no configuration knows, as if it was given by its URL on the command line.
+    #[must_use]
+    pub fn unnamed(path: &Path, shown: &Path, backup: BackupPolicy) -> Self {
+        let url = DatabaseUrl::of_file(path, shown);
+        Self { name: None, url, scratch: false, protected: false, shared: true, backup }
     }
 
     /// Whether `upgrade` creates a missing file without `--create`.
@@ -141,6 +149,17 @@ impl Databases<'_> {
         };
         let backup = self.settings.backup;
         Ok(Database { name: None, url, scratch: false, protected: false, shared, backup })
+    }
+
+    /// The database of a file.
+    pub(super) fn of_path(&self, path: &Path, shown: &Path) -> Result<Database, Problem> {
+        self.given(DatabaseUrl::of_file(path, shown), Origin::CommandLine(self.working_directory))
+    }
+
+    /// The files of the configured databases. One whose URL cannot be read has none.
+    pub(super) fn files(&self) -> HashMap<FileKey, PathBuf> {
+        let all = self.settings.databases.iter().filter_map(|setting| self.alone(setting).ok());
+        all.map(|database| database.url.path().to_owned()).map(|path| (FileKey::of(&path), path)).collect()
     }
 
     /// A configured database. Where others of another name mean the same file, the stricter protection counts, and
@@ -293,6 +312,28 @@ pub(crate) fn identity(path: &Path) -> PathBuf {
         }
     }
     plain
+}
+
+/// What all names of one file have in common, those of links among them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FileKey {
+    /// The device and the number of a file that is there.
+    Node(u64, u64),
+    /// Its [`identity`], where it is not there or the system gives no numbers.
+    Path(PathBuf),
+}
+
+impl FileKey {
+    /// The key of a file.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        #[cfg(unix)]
+        if let Ok(found) = std::fs::metadata(path) {
+            use std::os::unix::fs::MetadataExt as _;
+            return Self::Node(found.dev(), found.ino());
+        }
+        Self::Path(identity(path))
+    }
 }
 
 #[cfg(test)]

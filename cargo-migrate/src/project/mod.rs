@@ -25,6 +25,7 @@ mod url;
 mod variables;
 mod workspace;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub use self::selected::Selected;
 pub use self::selection::Selection;
 pub use self::settings::Settings;
 
-use self::database::{CHOICE_VARIABLE, Databases};
+use self::database::{CHOICE_VARIABLE, Databases, FileKey};
 use self::manifest::Manifest;
 pub(crate) use self::selection::is_glob;
 use self::variables::Variables;
@@ -315,6 +316,21 @@ impl Project {
     /// The name is unknown, its variable is not set, or the URL cannot be used.
     pub fn configured_database(&self, context: &Context, name: &str) -> Result<Database> {
         Ok(self.chooser(context).configured(name)?)
+    }
+
+    /// The files of the configured databases, as far as they are there.
+    #[must_use]
+    pub fn configured_files(&self, context: &Context) -> HashMap<FileKey, PathBuf> {
+        self.chooser(context).files()
+    }
+
+    /// The database of a file, as if it was given by its URL on the command line: the configured one where both are the
+    /// same file.
+    ///
+    /// # Errors
+    /// Configured databases of this file that contradict each other.
+    pub fn database_of_file(&self, context: &Context, path: &Path) -> Result<Database> {
+        Ok(self.chooser(context).of_path(path, &self.show_path(path))?)
     }
 
     fn chooser<'a>(&'a self, context: &'a Context) -> Databases<'a> {

@@ -37,6 +37,18 @@ pub enum SqliteMode {
 }
 
 impl DatabaseUrl {
+    /// The URL of a file, `shown` as it would be typed.
+    pub(super) fn of_file(path: &Path, shown: &Path) -> Self {
+        let mut text = "sqlite:".to_owned();
+        for c in printable(&shown.to_string_lossy()).chars() {
+            match c {
+                '%' | '?' | '#' => text.push_str(&format!("%{:02X}", u32::from(c))),
+                c => text.push(c),
+            }
+        }
+        Self { shown: text, location: Location::Sqlite { path: path.to_owned(), mode: None }, relative: false }
+    }
+
     /// Where the database is.
     #[must_use]
     pub fn location(&self) -> &Location {

@@ -52,6 +52,19 @@ pub struct Shell {
     documents: Option<Mutex<Vec<Value>>>,
     /// What statuses are said to where a bar shows them instead.
     bar: Option<ProgressBar>,
+    /// What one of many has said, which the whole tells once for all of them.
+    said: Option<Mutex<Vec<Said>>>,
+}
+
+/// What one of many parts has said that is not lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A fact on the side.
+    Note(String),
+    /// Something to know.
+    Warning(String),
+    /// A problem; a warning, since what stops a part is its failure.
+    Problem(Problem),
 }
 
 struct Streams {
@@ -108,6 +121,7 @@ impl Shell {
             label: String::new(),
             documents: None,
             bar: None,
+            said: None,
         }
     }
 
@@ -115,16 +129,40 @@ impl Shell {
     /// its documents for the whole to print.
     #[must_use]
     pub fn part(&self, package: &str) -> Self {
+        self.with(self.chosen.clone().of_package(package))
+    }
+
+    /// The same for a database that was given otherwise than by its name.
+    #[must_use]
+    pub fn of_database(&self, url: &str) -> Self {
+        self.with(self.chosen.clone().of_database(url))
+    }
+
+    /// The same of one of many databases: it prints nothing, and keeps what it says for the whole, which has heard it from
+    /// others, too. Its statuses are not kept.
+    #[must_use]
+    pub fn one_of_many(&self, url: &str) -> Self {
+        Self { said: Some(Mutex::default()), ..self.of_database(url) }
+    }
+
+    fn with(&self, chosen: Chosen) -> Self {
         Self {
             streams: Arc::clone(&self.streams),
             quiet: self.quiet,
             verbose: self.verbose,
             colored: self.colored,
-            chosen: self.chosen.clone().of_package(package),
+            chosen,
             label: String::new(),
             documents: Some(Mutex::default()),
             bar: None,
+            said: None,
         }
+    }
+
+    /// What one of many has said.
+    #[must_use]
+    pub fn into_said(self) -> Vec<Said> {
+        self.said.map(|said| said.into_inner().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default()
     }
 
     /// The same with a name before each status.
@@ -172,7 +210,7 @@ impl Shell {
 
     /// A step that is done or under way, as cargo says it: the verb in the margin. Silent under `--quiet`.
     pub fn status(&self, verb: &str, message: impl Display) {
-        if !self.quiet {
+        if !self.quiet && self.said.is_none() {
             let message = format!("{}{message}", self.label);
             let (verb, message) = (printable(verb), printable(&shortened(message)));
             self.talk(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n"));
@@ -181,12 +219,15 @@ impl Shell {
 
     /// Something to know that does not stop the work.
     pub fn warning(&self, message: impl Display) {
+        if self.keeps(|| Said::Warning(message.to_string())) {
+            return;
+        }
         self.line(WARNING, "warning", &message);
     }
 
     /// A fact on the side. Silent under `--quiet`.
     pub fn note(&self, message: impl Display) {
-        if !self.quiet {
+        if !self.quiet && !self.keeps(|| Said::Note(message.to_string())) {
             self.line(NOTE, "note", &message);
         }
     }
@@ -200,6 +241,9 @@ impl Shell {
 
     /// A problem, drawn as rustc draws its own, with the lines of the files that it is about.
     pub fn problem(&self, problem: &Problem) {
+        if self.keeps(|| Said::Problem(problem.clone())) {
+            return;
+        }
         let mut text = draw(&self.chosen.in_problem(problem));
         text.push_str("\n\n");
         self.talk(&text);
@@ -298,6 +342,13 @@ impl Shell {
     pub fn confirm(&self, question: &str) -> io::Result<bool> {
         let answer = self.ask(&format!("{question} [y/N]"))?;
         Ok(answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"))
+    }
+
+    /// Keeps what one of many says; gives whether this shell is such a one.
+    fn keeps(&self, said: impl FnOnce() -> Said) -> bool {
+        let Some(all) = &self.said else { return false };
+        all.lock().unwrap_or_else(PoisonError::into_inner).push(said());
+        true
     }
 
     fn line(&self, style: Style, word: &str, message: &dyn Display) {

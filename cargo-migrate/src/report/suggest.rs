@@ -55,6 +55,12 @@ impl Chosen {
         Self { package: format!("-p {} ", spec(package)), ..self }
     }
 
+    /// The same for a database that was given otherwise than by its name.
+    #[must_use]
+    pub fn of_database(self, url: &str) -> Self {
+        Self { database: format!("-d {} ", word(url)), ..self }
+    }
+
     /// A text in which every command between backticks names what it is to work on, unless it does so already.
     #[must_use]
     pub fn named(&self, text: &str) -> String {

@@ -30,6 +30,14 @@ fn relative_paths_are_joined_to_the_folder_and_absolute_ones_are_not() {
 }
 
 #[test]
+fn the_url_of_a_file_leads_to_that_file() {
+    for name in ["a.db", "t/a b.db", "100%41?#.db", "größe/[x].db", "a@b.db"] {
+        let url = DatabaseUrl::of_file(Path::new("/app").join(name).as_path(), Path::new(name));
+        assert_eq!(file(&url.to_string()).path(), url.path(), "{url}");
+    }
+}
+
+#[test]
 fn the_mode_is_kept_as_sqlx_writes_it() {
     assert_eq!(file("sqlite:a.db").mode(), None);
     assert_eq!(file("sqlite:a.db?mode=ro").mode(), Some(SqliteMode::ReadOnly));

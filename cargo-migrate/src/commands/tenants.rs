@@ -1,0 +1,294 @@
+//! `upgrade --each`: the same migrations on many databases of one kind.
+//!
+//! What each database has been through stands in its own version table and nowhere else, so a run that was interrupted
+//! goes on where it stopped, and a database that was put back from a backup is behind. `tally` counts and tells.
+
+mod tally;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use build_support::problem::Problem;
+use build_support::revision::RevisionId;
+use migrate_runtime::history::{AppliedRevision, History};
+use migrate_runtime::plan::Plan;
+use migrate_runtime::runner::{self, HISTORY_MOVED, Report};
+
+use self::tally::Tally;
+use crate::app::{App, Opened, joined, stricter};
+use crate::args::{GlobalArgs, UpgradeArgs};
+use crate::commands::confirm;
+use crate::commands::run::{self, Request, revisions, upgrade_planner};
+use crate::commands::safeguard::Asked;
+use crate::each;
+use crate::failure::{Failure, Result};
+use crate::live::{self, NO_DATABASE_FILE};
+use crate::project::Database;
+use crate::project::database::FileKey;
+use crate::project::settings::BackupPolicy;
+use crate::report::many;
+
+/// How many files that are left out are named.
+const LISTED: usize = 3;
+
+/// One of many databases.
+struct Tenant {
+    database: Database,
+    /// The database as each package's configuration names it, by the package's key; empty where none knows the file.
+    named: HashMap<String, Database>,
+    /// What a person has agreed to, where it is protected.
+    confirmed: Option<Plan>,
+}
+
+/// What all of them share.
+struct Work<'a> {
+    app: App<'a>,
+    opened: &'a Opened,
+    target: &'a str,
+    args: &'a UpgradeArgs,
+    tenants: &'a [Tenant],
+    tally: Mutex<Tally>,
+    /// The rows of those databases that are known by their files alone: the lock has one name for all of them.
+    rows: Mutex<HashMap<(String, RevisionId), AppliedRevision>>,
+    /// Held while the lock files are written.
+    locks: Mutex<()>,
+}
+
+/// `cargo migrate upgrade --each`
+pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
+    possible(app, args)?;
+    let found = each::files(app.context.working_directory(), &args.each.each)?;
+    let (opened, target) = together(app, &args.target, &found.files)?;
+    opened.verified()?;
+    tell_left_out(app, &opened, &found.left_out);
+    let mut tenants = tenants(app, &opened, found.files)?;
+    ask(app, &opened, target, args, &mut tenants)?;
+    let start = Instant::now();
+    let work = Work {
+        app,
+        opened: &opened,
+        target,
+        args,
+        tenants: &tenants,
+        tally: Mutex::new(Tally::new(app, tenants.len())),
+        rows: Mutex::default(),
+        locks: Mutex::default(),
+    };
+    work.all();
+    work.record();
+    let tally = work.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let names: Vec<PathBuf> = tenants.iter().map(|it| opened.project.show_path(it.database.url.path())).collect();
+    if app.json() {
+        app.shell.json(&tally.document(&opened, args, &names, &found.left_out));
+    } else {
+        tally.summary(app, args, &names, start.elapsed());
+    }
+    tally.said(app, &tenants.iter().map(|it| &it.database).collect::<Vec<_>>(), &names);
+    tally.ended(&names)
+}
+
+/// Refuses what does not go together with many databases.
+fn possible(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
+    run::no_range(&args.target)?;
+    if app.global.database.is_some() {
+        return Err(Failure::misused("`-d` names one database, and `--each` means many")
+            .help("leave one of them out; a pattern fits a single file as well"));
+    }
+    if app.context.working_directory().join(&args.target).is_file() {
+        return Err(Failure::misused("the target is a file, as if a shell had put files in the place of the pattern")
+            .help("put the pattern between quotes: `--each 'tenants/*.db'`"));
+    }
+    Ok(())
+}
+
+/// The packages that are chosen, together, as they are for one database that `-d` gives by its URL.
+fn together<'t>(app: App<'_>, target: &'t str, files: &[PathBuf]) -> Result<(Opened, &'t str)> {
+    let shown = files.first().map(|first| Database::unnamed(first, first, BackupPolicy::Never).url.to_string());
+    let global = GlobalArgs { database: shown, ..app.global.clone() };
+    let (groups, target) = App { global: &global, ..app }.groups_for(target)?;
+    let Some(group) = groups.into_iter().next() else { return Err(Failure::misused("no package is chosen")) };
+    group.database?;
+    Ok((group.opened?, target))
+}
+
+fn tell_left_out(app: App<'_>, opened: &Opened, left_out: &[PathBuf]) {
+    if left_out.is_empty() || app.json() {
+        return;
+    }
+    let names: Vec<String> =
+        left_out.iter().take(LISTED).map(|path| opened.project.show_path(path).display().to_string()).collect();
+    let more = if left_out.len() > LISTED { ", …" } else { "" };
+    app.shell.note(format!(
+        "{} left out, as copies and what lies beside a database are: {}{more}",
+        many(left_out.len(), "file"),
+        names.join(", ")
+    ));
+}
+
+/// What the packages say of each file. One that is configured has its name, its protection and its policy; another one is
+/// as if it was given by its URL.
+fn tenants(app: App<'_>, opened: &Opened, files: Vec<PathBuf>) -> Result<Vec<Tenant>> {
+    let packages: Vec<(&Opened, HashMap<FileKey, PathBuf>)> = opened
+        .all()
+        .filter(|opened| !opened.project.is_library())
+        .map(|opened| (opened, opened.project.configured_files(app.context)))
+        .collect();
+    let backup = packages.iter().map(|(opened, _)| opened.project.settings().backup);
+    let backup = backup.reduce(stricter).unwrap_or_default();
+    let tenant = |path: &Path| -> Result<Tenant> {
+        let key = FileKey::of(path);
+        let mut tenant = Tenant {
+            database: Database::unnamed(path, &opened.project.show_path(path), backup),
+            named: HashMap::new(),
+            confirmed: None,
+        };
+        if !packages.iter().any(|(_, known)| known.contains_key(&key)) {
+            return Ok(tenant);
+        }
+        for (at, (package, known)) in packages.iter().enumerate() {
+            let database =
+                package.project.database_of_file(app.context, known.get(&key).map_or(path, PathBuf::as_path))?;
+            match at {
+                0 => tenant.database = database.clone(),
+                _ => joined((opened, &mut tenant.database), (package, &database))?,
+            }
+            tenant.named.insert(package.project.key().to_owned(), database);
+        }
+        Ok(tenant)
+    };
+    files.iter().map(|path| tenant(path)).collect()
+}
+
+/// Asks once for all protected databases that have something to do, and notes what is agreed to.
+fn ask(app: App<'_>, opened: &Opened, target: &str, args: &UpgradeArgs, tenants: &mut [Tenant]) -> Result<()> {
+    if args.yes || args.dry_run {
+        return Ok(());
+    }
+    for tenant in tenants.iter_mut().filter(|tenant| tenant.database.protected) {
+        // What cannot be planned now fails when its turn comes, and until then nothing is agreed to.
+        let history = opened.history(&tenant.database).unwrap_or_default();
+        let plan = upgrade_planner(opened, &tenant.database, target)(&history);
+        tenant.confirmed = Some(plan.unwrap_or_default());
+    }
+    let steps = |tenant: &Tenant| tenant.confirmed.as_ref().map_or(0, |plan| plan.steps.len());
+    let protected: Vec<&Tenant> = tenants.iter().filter(|tenant| steps(tenant) > 0).collect();
+    if protected.is_empty() {
+        return Ok(());
+    }
+    let databases: Vec<&Database> = protected.iter().map(|tenant| &tenant.database).collect();
+    let help = "look at what will run with `--dry-run`, then say `--yes`";
+    confirm::protected_among(app, &databases, tenants.len(), false, help, || {
+        for tenant in &protected {
+            let path = opened.project.show_path(tenant.database.url.path());
+            let shown = live::shown(&tenant.database, &path);
+            app.shell.status("Upgrade", format!("{shown}, which is protected: {}", revisions(steps(tenant))));
+        }
+        if tenants.len() > protected.len() {
+            app.shell.status("Upgrade", format!("and {} more", tenants.len() - protected.len()));
+        }
+    })?;
+    Ok(())
+}
+
+impl Work<'_> {
+    /// Upgrades those that are tried first, and if they do well the others, some at once.
+    fn all(&self) {
+        let count = self.tenants.len();
+        let first = self.args.each.canary.map_or(0, |canary| canary.get().min(count));
+        (0..first).for_each(|at| self.one(at));
+        if self.tally().failed() > 0 {
+            return;
+        }
+        let next = AtomicUsize::new(first);
+        let worker = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count {
+                    return;
+                }
+                self.one(at);
+            }
+        };
+        let jobs = self.args.each.jobs.or_else(|| std::thread::available_parallelism().ok());
+        let jobs = jobs.map_or(1, std::num::NonZeroUsize::get).min(count - first);
+        std::thread::scope(|scope| {
+            (1..jobs).for_each(|_| drop(scope.spawn(worker)));
+            worker();
+        });
+    }
+
+    fn one(&self, at: usize) {
+        let tenant = &self.tenants[at];
+        let url = tenant.database.url.to_string();
+        let shell = self.app.shell.one_of_many(&url);
+        let start = Instant::now();
+        let result = self.upgraded(App { shell: &shell, ..self.app }, tenant);
+        let elapsed = start.elapsed();
+        let path = self.opened.project.show_path(tenant.database.url.path());
+        self.tally().add(self.app, (at, &path), result, shell, elapsed);
+    }
+
+    fn upgraded(&self, app: App<'_>, tenant: &Tenant) -> Result<Report> {
+        let Tenant { database, confirmed, .. } = tenant;
+        if !database.url.path().is_file() {
+            let problem = Problem::new(NO_DATABASE_FILE, "this file is gone since the pattern found it");
+            return Err(problem.in_file(database.url.path()).help("if it belongs there, put it back").into());
+        }
+        let planner = upgrade_planner(self.opened, database, self.target);
+        let planner = |history: &History| {
+            let plan = planner(history)?;
+            match confirmed {
+                Some(confirmed) if *confirmed != plan => Err(vec![moved()]),
+                _ => Ok(plan),
+            }
+        };
+        let request = Request {
+            dry_run: self.args.dry_run,
+            per_revision: self.args.per_revision,
+            create: false,
+            yes: true,
+            // As for a single one: what is edited on a scratch database is taken off on the way.
+            down_from: database.scratch.then_some(runner::DownFrom::Stored),
+            backup: Asked::of(self.args.safety),
+        };
+        run::moved(app, self.opened, database, &request, &planner, &|history| self.keep(app, tenant, history))
+    }
+
+    /// Takes what a database has for the lock files. Those of a configured one are written at once, for all others once at
+    /// the end.
+    fn keep(&self, app: App<'_>, tenant: &Tenant, history: &History) {
+        if tenant.named.is_empty() {
+            let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+            for row in history.rows() {
+                let key = (row.package.clone(), row.id.clone());
+                rows.entry(key).or_insert_with(|| row.clone());
+            }
+            return;
+        }
+        let _held = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |opened: &Opened| tenant.named.get(opened.project.key()).cloned();
+        run::recorded(app, self.opened.record_as(history, &named));
+    }
+
+    /// Writes the lock files for the databases that are known by their files alone.
+    fn record(&self) {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let unnamed = self.tenants.iter().find(|tenant| tenant.named.is_empty()).map(|tenant| tenant.database.clone());
+        if !rows.is_empty() && unnamed.is_some() {
+            let history = History::new(rows.values().cloned().collect());
+            run::recorded(self.app, self.opened.record_as(&history, &|_| unnamed.clone()));
+        }
+    }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn moved() -> Problem {
+    Problem::new(HISTORY_MOVED, "the database's history has moved since somebody agreed, so nothing was done to it")
+        .help("run the command again and look at the new plan")
+}
