@@ -21,6 +21,8 @@
 //!   the same whatever the sizes are.
 //! - `workspace`: 2,000 revisions of 50 packages that share a database: `status --workspace` against `cargo metadata`, and
 //!   the run against bare rusqlite.
+//! - `tenants`: `upgrade --each` of many small databases, against a loop of a shell that gives the same statements to
+//!   SQLite's own. Its sizes are databases, 1,000 where none are given.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -40,11 +42,23 @@ mod fingerprints;
 mod generate;
 mod pairs;
 mod run;
+mod tenants;
 mod workspace;
 
 /// What can be measured by itself.
-const PARTS: [&str; 10] =
-    ["run", "reading", "command", "start", "embed", "guard", "autogenerate", "backup", "fingerprint", "workspace"];
+const PARTS: [&str; 11] = [
+    "run",
+    "reading",
+    "command",
+    "start",
+    "embed",
+    "guard",
+    "autogenerate",
+    "backup",
+    "fingerprint",
+    "workspace",
+    "tenants",
+];
 
 /// What is measured, and how often.
 struct Options {
@@ -119,7 +133,13 @@ fn main() {
         let size = (2_000.0 * options.scale).max(50.0) as usize;
         workspace::measure(50.min(size / 10), size, options.rounds.unwrap_or(9));
     }
-    if matches!(options.part.as_deref(), Some("autogenerate" | "backup" | "fingerprint" | "workspace")) {
+    if options.wants("tenants") {
+        let counts = options.given.clone().filter(|_| options.part.is_some());
+        for count in counts.unwrap_or_else(|| vec![(1_000.0 * options.scale).max(20.0) as usize]) {
+            tenants::measure(count, options.rounds.unwrap_or(5));
+        }
+    }
+    if matches!(options.part.as_deref(), Some("autogenerate" | "backup" | "fingerprint" | "workspace" | "tenants")) {
         return;
     }
     for size in &options.sizes {
