@@ -21,6 +21,7 @@ use crate::failure::Result;
 use crate::live;
 use crate::project::{Database, Project, Selection};
 use crate::report::shell::Shell;
+use crate::risk::Replayed;
 
 /// A command's surroundings.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,8 @@ pub struct Opened {
     pub beside: Vec<Beside>,
     /// What a revision that is being written will depend on, as `PACKAGE/ID`.
     pub to_depend_on: Vec<String>,
+    /// What is known of the risk of runs by now.
+    pub replayed: Replayed,
 }
 
 impl App<'_> {
@@ -128,7 +131,16 @@ impl App<'_> {
     ) -> Result<Opened> {
         let graph = RevisionGraph::new(project.key(), migrations)?;
         let wait = self.global.wait.unwrap_or(project.settings().wait);
-        Ok(Opened { project, directory, graph, locks, wait, beside: Vec::new(), to_depend_on: Vec::new() })
+        Ok(Opened {
+            project,
+            directory,
+            graph,
+            locks,
+            wait,
+            beside: Vec::new(),
+            to_depend_on: Vec::new(),
+            replayed: Replayed::default(),
+        })
     }
 
     /// The database that the command line, the environment or the configuration chooses.

@@ -3,7 +3,8 @@
 //! SQLite is asked: the statements are replayed on a scratch database with the live schema, whose authorizer tells what
 //! each of them is about to do ([`crate::footprint`]). What it cannot tell counts as able to lose something.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use build_support::problem::printable;
 use migrate_runtime::plan::{Direction, Step};
@@ -34,6 +35,45 @@ impl Risk {
     }
 }
 
+/// What has been replayed, for databases that are alike: of a thousand with one schema one replay tells for all.
+#[derive(Debug, Default)]
+pub struct Replayed(Mutex<HashMap<Alike, Arc<Told>>>);
+
+/// What a replay depends on.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Alike {
+    /// The statements that make the live schema.
+    schema: String,
+    /// The packages and revisions that are applied. What they run is what their files say.
+    steps: Vec<(String, String)>,
+}
+
+/// What a replay has told.
+#[derive(Debug, Default)]
+struct Told {
+    footprint: Footprint,
+    unknown: usize,
+}
+
+impl Replayed {
+    /// How many different ones are remembered.
+    const MOST: usize = 64;
+
+    /// What a replay tells, from an earlier one where there was such.
+    fn told(&self, alike: Option<Alike>, replay: impl FnOnce() -> Result<Told>) -> Result<Arc<Told>> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = alike.as_ref().and_then(|alike| known().get(alike).cloned()) {
+            return Ok(told);
+        }
+        let told = Arc::new(replay()?);
+        let mut known = known();
+        if let Some(alike) = alike.filter(|_| known.len() < Self::MOST) {
+            known.insert(alike, Arc::clone(&told));
+        }
+        Ok(told)
+    }
+}
+
 /// What these steps can lose of what is in a database.
 ///
 /// # Errors
@@ -44,18 +84,20 @@ pub fn of(opened: &Opened, connection: &mut Connection, steps: &[Step], down_fro
     if populated.is_empty() {
         return Ok(Risk::default());
     }
-    let mut replay = Replay::new(scratch::empty_like(connection)?).map_err(failed)?;
-    let mut footprint = Footprint::default();
-    let mut unknown = 0;
-    for step in steps {
-        let Some(text) = text(opened, connection, step, down_from)? else { continue };
-        let (touched, unplayable) = replay.record(&text, 0..text.len());
-        unknown += unplayable.len();
-        footprint.extend(touched);
-    }
+    let told = opened.replayed.told(alike(connection, steps)?, || {
+        let mut replay = Replay::new(scratch::empty_like(connection)?).map_err(failed)?;
+        let mut told = Told::default();
+        for step in steps {
+            let Some(text) = text(opened, connection, step, down_from)? else { continue };
+            let (touched, unplayable) = replay.record(&text, 0..text.len());
+            told.unknown += unplayable.len();
+            told.footprint.extend(touched);
+        }
+        Ok(told)
+    })?;
     let mut dangers: Vec<String> = Vec::new();
     for (_, name, touch) in
-        footprint.touches().filter(|(kind, name, _)| *kind == Kind::Table && populated.contains(*name))
+        told.footprint.touches().filter(|(kind, name, _)| *kind == Kind::Table && populated.contains(*name))
     {
         let name = printable(name);
         if touch.deeds.contains(&Deed::Drop) {
@@ -69,11 +111,30 @@ pub fn of(opened: &Opened, connection: &mut Connection, steps: &[Step], down_fro
             }
         }
     }
-    if unknown > 0 {
-        let statements = if unknown == 1 { "a statement".to_owned() } else { many(unknown, "statement") };
+    if told.unknown > 0 {
+        let statements = if told.unknown == 1 { "a statement".to_owned() } else { many(told.unknown, "statement") };
         dangers.push(format!("{statements} could not be looked at beforehand"));
     }
     Ok(Risk { dangers })
+}
+
+/// What a replay of these steps on this database depends on; nothing where a text from its own record is run.
+fn alike(connection: &Connection, steps: &[Step]) -> Result<Option<Alike>> {
+    if steps.iter().any(|step| step.direction != Direction::Upgrade) {
+        return Ok(None);
+    }
+    let mut statement =
+        connection.prepare("SELECT type, sql FROM main.sqlite_master ORDER BY rowid").map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut schema = String::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        for at in 0..2 {
+            schema.push_str(row.get::<_, Option<String>>(at).map_err(failed)?.as_deref().unwrap_or_default());
+            schema.push('\0');
+        }
+    }
+    let steps = steps.iter().map(|step| (step.package.clone(), step.id.to_string())).collect();
+    Ok(Some(Alike { schema, steps }))
 }
 
 /// Whether a database has any row that is not the version table's.

@@ -307,6 +307,33 @@ fn backups_of_two_of_one_name_stay_apart() {
     assert_eq!(made("--backup"), 2);
 }
 
+/// What is found out for one holds for those that are like it, and for no others.
+#[test]
+fn what_can_be_lost_is_known_of_each_by_its_own_schema_and_rows() {
+    let project = project(4);
+    project.migration("a4", "-- migrate:parent a3\n-- migrate:up\nUPDATE own SET name = upper(name);\n");
+    // Two are alike, one has no row in the table, and in one a trigger does more.
+    for number in 0..4 {
+        open(&project, &name(number)).execute_batch("INSERT INTO log VALUES ('kept')").unwrap();
+    }
+    open(&project, &name(2)).execute_batch("DELETE FROM own").unwrap();
+    let more = "CREATE TABLE extra (x); INSERT INTO extra VALUES (1);
+        CREATE TRIGGER more AFTER UPDATE ON own BEGIN DELETE FROM extra; END";
+    open(&project, &name(3)).execute_batch(more).unwrap();
+    let ran = each(&project, &["--jobs", "1"]).done();
+    assert!(
+        ran.err.contains("rows of `own` are changed or deleted (tenants/0000.db, tenants/0001.db, tenants/0003.db)"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("rows of `extra` are changed or deleted (tenants/0003.db)"), "{}", ran.err);
+    let backups = project.run(&["backups", "--format", "json"]).done().json();
+    let names = backups["backups"].as_array().unwrap().iter().map(|it| it["database"].as_str().unwrap().to_owned());
+    let mut names: Vec<String> = names.map(|name| name.split('~').next().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["0000", "0001", "0003"]);
+}
+
 #[test]
 fn one_that_somebody_holds_is_named_and_the_others_go_on() {
     let project = project(3);
