@@ -56,6 +56,12 @@ fn the_documented_shapes_are_those_that_are_printed() {
                 project.write("migrations/2025_02_19_001_create_users.sql", &text);
                 &["repair"]
             }
+            "upgrade" if expected.get("each").is_some() => {
+                for name in ["tenants/0001.db", "tenants/0001.db.bak"] {
+                    project.write(name, "");
+                }
+                &["upgrade", "--each", "tenants/*"]
+            }
             "show" => &["show", "head"],
             "test" => &["test", "--revision", "create_todos"],
             "revision" => &["revision", "-m", "add mail", "--rev-id", id],
