@@ -496,7 +496,9 @@ fn what_does_not_go_together_is_refused() {
     misused(&["upgrade", "--each", "tenants/*.db", "--jobs", "0"], &["--jobs"]);
     misused(&["upgrade", "a1:a2", "--each", "tenants/*.db"], &["a range is for `--sql`"]);
     misused(&["upgrade", "--each", "tenants/[.db"], &["is no pattern"]);
-    // What a shell makes of a pattern without quotes.
+    // What a shell makes of a pattern without quotes; a file may be called like a target.
+    project.write("head", "");
+    project.run(&["upgrade", "head", "--each", "tenants/*.db", "--dry-run"]).done();
     misused(&["upgrade", "--each", "tenants/0000.db", "tenants/0001.db"], &["between quotes"]);
     project.refuses(&["upgrade", "--each", "tenants/*.sqlite"], &["[no-database-file]", "finds no database"]);
     project.refuses(&["upgrade", "--each", "customers/*.db"], &["[no-database-file]", "its folder is not there"]);
@@ -515,6 +517,7 @@ fn those_that_were_changed_by_hand_are_told_of_together() {
     let ran = each(&project, &[]).done();
     assert_eq!(ran.err.matches("warning[drift]").count(), 1, "{}", ran.err);
     assert!(ran.err.contains("tenants/0001.db, tenants/0002.db, tenants/0003.db and 1 more"), "{}", ran.err);
+    assert!(ran.err.contains("`cargo migrate -d sqlite:tenants/0001.db check`"), "{}", ran.err);
     (0..5).for_each(|number| is_upgraded(&project, &name(number)));
 }
 

@@ -97,7 +97,9 @@ fn possible(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         return Err(Failure::misused("`-d` names one database, and `--each` means many")
             .help("leave one of them out; a pattern fits a single file as well"));
     }
-    if app.context.working_directory().join(&args.target).is_file() {
+    // No target has a dot in it, and a file of the name `head` is nobody's mistake.
+    let is_path = args.target.contains(['/', '\\', '.']);
+    if is_path && app.context.working_directory().join(&args.target).is_file() {
         return Err(Failure::misused("the target is a file, as if a shell had put files in the place of the pattern")
             .help("put the pattern between quotes: `--each 'tenants/*.db'`"));
     }
@@ -222,8 +224,7 @@ impl Work<'_> {
 
     fn one(&self, at: usize) {
         let tenant = &self.tenants[at];
-        let url = tenant.database.url.to_string();
-        let shell = self.app.shell.one_of_many(&url);
+        let shell = self.app.shell.one_of_many(&tenant.database.to_string());
         let start = Instant::now();
         let result = self.upgraded(App { shell: &shell, ..self.app }, tenant);
         let elapsed = start.elapsed();

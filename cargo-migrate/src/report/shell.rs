@@ -132,17 +132,17 @@ impl Shell {
         self.with(self.chosen.clone().of_package(package))
     }
 
-    /// The same for a database that was given otherwise than by its name.
+    /// The same for one database of several, given by its name or its URL.
     #[must_use]
-    pub fn of_database(&self, url: &str) -> Self {
-        self.with(self.chosen.clone().of_database(url))
+    pub fn of_database(&self, name_or_url: &str) -> Self {
+        self.with(self.chosen.clone().of_database(name_or_url))
     }
 
     /// The same of one of many databases: it prints nothing, and keeps what it says for the whole, which has heard it from
-    /// others, too. Its statuses are not kept.
+    /// others, too. Its statuses and what it would type next are not kept.
     #[must_use]
-    pub fn one_of_many(&self, url: &str) -> Self {
-        Self { said: Some(Mutex::default()), ..self.of_database(url) }
+    pub fn one_of_many(&self, name_or_url: &str) -> Self {
+        Self { said: Some(Mutex::default()), ..self.of_database(name_or_url) }
     }
 
     fn with(&self, chosen: Chosen) -> Self {
@@ -234,7 +234,7 @@ impl Shell {
 
     /// What to type next. Silent under `--quiet`.
     pub fn help(&self, message: impl Display) {
-        if !self.quiet {
+        if !self.quiet && self.said.is_none() {
             self.line(HELP, "help", &message);
         }
     }

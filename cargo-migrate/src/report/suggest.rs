@@ -55,10 +55,10 @@ impl Chosen {
         Self { package: format!("-p {} ", spec(package)), ..self }
     }
 
-    /// The same for a database that was given otherwise than by its name.
+    /// The same for one database of several, given by its name or its URL.
     #[must_use]
-    pub fn of_database(self, url: &str) -> Self {
-        Self { database: format!("-d {} ", word(url)), ..self }
+    pub fn of_database(self, name_or_url: &str) -> Self {
+        Self { database: format!("-d {} ", word(name_or_url)), ..self }
     }
 
     /// A text in which every command between backticks names what it is to work on, unless it does so already.

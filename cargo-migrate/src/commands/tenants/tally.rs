@@ -242,18 +242,21 @@ impl Tally {
 
     /// What the databases have said, once for all that said the same, then each failure with those that it stopped.
     pub(super) fn said(&self, app: App<'_>, databases: &[&Database], names: &[PathBuf]) {
+        // What helps is said of the first one that it helps with.
+        let shell = |of: &[usize]| app.shell.of_database(&databases[of[0]].to_string());
         for Same { what, of } in sorted(&self.said) {
+            let shell = shell(&of);
             match what {
-                Said::Note(text) => app.shell.note(format!("{text} ({})", listed(&of, names, LISTED))),
-                Said::Warning(text) => app.shell.warning(format!("{text} ({})", listed(&of, names, LISTED))),
-                Said::Problem(problem) if of.len() == 1 => app.shell.problem(problem),
+                Said::Note(text) => shell.note(format!("{text} ({})", listed(&of, names, LISTED))),
+                Said::Warning(text) => shell.warning(format!("{text} ({})", listed(&of, names, LISTED))),
+                Said::Problem(problem) if of.len() == 1 => shell.problem(problem),
                 Said::Problem(problem) => {
-                    app.shell.problem(&problem.clone().note(format!("so it is with {}", listed(&of, names, LISTED))));
+                    shell.problem(&problem.clone().note(format!("so it is with {}", listed(&of, names, LISTED))));
                 }
             }
         }
         for Same { what, of } in sorted(&self.failures) {
-            let shell = app.shell.of_database(&databases[of[0]].url.to_string());
+            let shell = shell(&of);
             for problem in what {
                 shell.problem(&problem.clone().note(format!("so it failed: {}", listed(&of, names, LISTED))));
             }
