@@ -36,8 +36,8 @@ impl Risk {
 }
 
 /// What has been replayed, for databases that are alike: of a thousand with one schema one replay tells for all.
-#[derive(Debug, Default)]
-pub struct Replayed(Mutex<HashMap<Alike, Arc<Told>>>);
+#[derive(Clone, Debug, Default)]
+pub struct Replayed(Arc<Mutex<HashMap<Alike, Arc<Told>>>>);
 
 /// What a replay depends on.
 #[derive(Debug, PartialEq, Eq, Hash)]
