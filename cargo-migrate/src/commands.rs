@@ -10,6 +10,7 @@ pub mod diff;
 pub mod drawing;
 pub mod edit;
 pub mod generate;
+pub mod ground;
 pub mod init;
 pub mod lanes;
 pub mod look;
@@ -76,6 +77,10 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
         Command::Test(args) => rehearse::test(app, args),
         Command::Verify(_) => several::each_package(app, "verify", Purpose::Look, trust::verify),
         Command::Seal(args) => {
+            // A revision is one package's.
+            if !args.revisions.is_empty() {
+                return seal::seal(app, args, &app.open()?);
+            }
             several::each_package(app, "seal", Purpose::Change, |app, opened| seal::seal(app, args, opened))
         }
         Command::Lock(_) => {

@@ -1,5 +1,6 @@
 //! What a person and a program get to see.
 
+mod drawn;
 pub mod shell;
 pub mod suggest;
 

@@ -17,7 +17,7 @@ use crate::history::{AppliedRevision, History};
 
 pub use self::interrupted::interrupted;
 pub(crate) use self::interrupted::with_ways_out;
-pub use self::packages::{At, DUPLICATE_PACKAGE, MISSING_DEPENDENCY, Package, Packages};
+pub use self::packages::{At, DUPLICATE_PACKAGE, MISSING_DEPENDENCY, Package, Packages, downgrade_several};
 
 /// The database has revisions that this checkout has not.
 pub const UNKNOWN_APPLIED: Code = Code("unknown-applied");

@@ -173,6 +173,46 @@ fn a_package_that_others_stand_on_stays_until_they_are_off() {
 }
 
 #[test]
+fn whose_rows_would_point_to_nothing_is_said_where_no_file_says_what_it_stands_on() {
+    let project = shop();
+    let references = "CREATE TABLE orders (id INTEGER PRIMARY KEY, account INTEGER REFERENCES accounts (id));";
+    migration(&project, "orders", "0_orders", "", references, "DROP TABLE orders;");
+    project.run(&["upgrade", "--workspace"]).done();
+    ask(&project, "shop.db", "INSERT INTO accounts VALUES (1, 'a')");
+    ask(&project, "shop.db", "INSERT INTO orders VALUES (1, 1)");
+    let words = ["error[foreign-keys]", "`orders` is the table of the package `orders`", "downgrade base -p orders"];
+    project.run(&["downgrade", "base", "-p", "accounts"]).refused(&words);
+    assert_eq!(ask(&project, "shop.db", "SELECT count(*) FROM orders JOIN accounts"), "1");
+}
+
+#[test]
+fn the_way_back_needs_no_file_of_what_a_package_stands_on() {
+    let project = shop();
+    project.run(&["upgrade", "--workspace"]).done();
+    // The other branch has renamed what the orders depend on.
+    std::fs::remove_file(project.path("crates/accounts/migrations/a1_accounts.sql")).unwrap();
+    project.run(&["upgrade", "-p", "orders"]).refused(&["deleted", "-p accounts -d dev delete a1_accounts"]);
+    project.run(&["downgrade", "base", "-p", "orders"]).done();
+    assert_eq!(rows(&project).len(), 3);
+}
+
+#[test]
+fn what_is_one_packages_is_asked_of_one_package() {
+    let project = shop();
+    for command in [
+        &["seal", "a1_accounts"][..],
+        &["history", "-r", ":a1_accounts"],
+        &["show", "a1_accounts"],
+        &["revision", "-m", "x"],
+    ] {
+        project.refuses(
+            &[command, &["--workspace"]].concat(),
+            &["no-package", "accounts, catalog, orders", "-p accounts"],
+        );
+    }
+}
+
+#[test]
 fn a_circle_through_packages_is_drawn_before_anything_runs() {
     let project = shop();
     let depends = "-- migrate:depends orders/0_orders";

@@ -11,6 +11,7 @@ use migrate_runtime::runner::{self, Files};
 use super::{Opened, record};
 use crate::failure::{Failure, Result};
 use crate::project::{Database, OTHER_PACKAGE};
+use crate::report::suggest::Chosen;
 
 /// A package whose revisions run together with another one's, on the same database.
 #[derive(Clone, Debug)]
@@ -110,19 +111,27 @@ impl Opened {
     /// # Errors
     /// What [`verify::verify`] finds.
     pub fn verified(&self) -> Result<()> {
-        let problems: Vec<Problem> = self
-            .all()
-            .flat_map(|opened| verify::verify(&opened.graph, &opened.locks, opened.directory.shown()))
-            .collect();
+        let problems = self.of_each(|opened| verify::verify(&opened.graph, &opened.locks, opened.directory.shown()));
         if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
     }
 
     /// Where a history is not what the files say, package by package.
     #[must_use]
     pub fn differences(&self, history: &History, database: &str) -> Vec<Problem> {
-        self.all()
-            .flat_map(|opened| plan::check_history(opened.project.key(), &opened.graph, history, database))
-            .collect()
+        self.of_each(|opened| plan::check_history(opened.project.key(), &opened.graph, history, database))
+    }
+
+    /// The problems of each package, whose ways out name the package where there are several.
+    fn of_each(&self, find: impl Fn(&Self) -> Vec<Problem>) -> Vec<Problem> {
+        let named = |opened: &Self| {
+            let found = find(opened);
+            if !self.is_shared() || found.is_empty() {
+                return found;
+            }
+            let chosen = Chosen::default().of_packages(&[opened.project.key()]);
+            found.iter().map(|problem| chosen.in_problem(problem)).collect()
+        };
+        self.all().flat_map(named).collect()
     }
 
     /// Plans an upgrade from a history that is compared with the files first; `database` is its name in messages.
@@ -149,7 +158,8 @@ impl Opened {
     /// # Errors
     /// A target that cannot be, a revision that cannot be taken back, a package that would stand on nothing.
     pub fn downgrade_plan(&self, history: &History, target: &str) -> std::result::Result<Plan, Vec<Problem>> {
-        self.packages()?.downgrade(history, &self.targets(target))
+        let asked = self.asked().map(|opened| Package { key: opened.project.key(), graph: &opened.graph });
+        plan::downgrade_several(asked.map(|package| (package, target)), history)
     }
 
     /// The row's file, where this checkout has it.

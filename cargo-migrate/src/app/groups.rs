@@ -28,6 +28,8 @@ pub enum Purpose {
     Look,
     /// It changes something: where several could be meant it has to be said which.
     Change,
+    /// It takes back what was applied, for which nothing is needed that the packages depend on.
+    TakeBack,
 }
 
 /// The packages that a command works on, each read or with the reason why it cannot be.
@@ -73,7 +75,7 @@ impl App<'_> {
     /// No project, several where one has to be chosen, settings that cannot be read; what is wrong with the only one.
     pub fn choose(&self, purpose: Purpose) -> Result<Chosen> {
         let (selected, mut read) = self.select()?;
-        let selected = if purpose == Purpose::Change { selected.for_writing()? } else { selected };
+        let selected = if purpose == Purpose::Look { selected } else { selected.for_writing()? };
         let Selected { projects, neighbours, .. } = selected;
         if projects.len() > 1
             && let Some(name) = &self.global.name
@@ -84,6 +86,7 @@ impl App<'_> {
             let opened = self.open_read(project.clone(), read.take(&project));
             (project, opened)
         });
+        let neighbours = neighbours.filter(|_| purpose != Purpose::TakeBack);
         Ok(Chosen { packages: packages.collect(), neighbours })
     }
 
@@ -115,9 +118,9 @@ impl App<'_> {
     /// # Errors
     /// As [`App::choose`]; a package that is not there, and a target that means something in one package alone where
     /// several are chosen.
-    pub fn groups_for<'t>(&self, target: &'t str) -> Result<(Vec<Group>, &'t str)> {
+    pub fn groups_for<'t>(&self, target: &'t str, purpose: Purpose) -> Result<(Vec<Group>, &'t str)> {
         let Some((package, rest)) = target.split_once('/') else {
-            let groups = self.groups(Purpose::Change)?;
+            let groups = self.groups(purpose)?;
             let several = groups.iter().map(|group| group.keys.len()).sum::<usize>() > 1;
             if several && !matches!(target, "head" | "heads" | "base" | "current") {
                 return Err(Failure::misused(format!(
@@ -143,6 +146,7 @@ impl App<'_> {
             chosen.packages.push((project, opened));
         }
         chosen.packages.retain(|(project, _)| is_meant(project));
+        chosen.neighbours = chosen.neighbours.filter(|_| purpose != Purpose::TakeBack);
         Ok((self.grouped(chosen)?, rest))
     }
 

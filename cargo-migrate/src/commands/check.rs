@@ -79,7 +79,7 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
         if !app.json() {
             app.shell.status("Package", printable(project.key()));
         }
-        let shell = app.shell.part(project.package().unwrap_or(project.key()));
+        let shell = app.shell.part(&[project.package().unwrap_or(project.key())]);
         let part = App { shell: &shell, ..app };
         let result = opened.as_ref().map_err(Failure::clone).and_then(|opened| {
             let opened = chosen.with_needs(part, opened)?;
@@ -97,7 +97,7 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
         if !app.json() {
             app.shell.status("Database", printable(&place));
         }
-        let shell = app.shell.part(&keys.join(", "));
+        let shell = app.shell.part(&keys);
         let part = App { shell: &shell, ..app };
         let result = Scene::of(part, args, &opened, Some(database)).and_then(|scene| scene.judge(OF_DATABASES.iter()));
         of_databases.push(several::told(app, shell, &result, ("packages", &keys.join(", "))));

@@ -78,6 +78,10 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
         }
         return packages.into_iter().try_for_each(|(_, opened)| history_of(app, args, &opened?));
     }
+    if args.rev_range.is_some() {
+        // A range is one package's.
+        return history_of(app, args, &app.open()?);
+    }
     several::each_package(app, "history", Purpose::Look, |app, opened| history_of(app, args, opened))
 }
 

@@ -11,7 +11,7 @@ use migrate_runtime::runner::{self, Options, store_problem};
 use migrate_runtime::sqlite::{Store, StoreError};
 use rusqlite::Connection;
 
-use crate::app::{App, Group, Opened};
+use crate::app::{App, Group, Opened, Purpose};
 use crate::commands::run;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -48,7 +48,8 @@ pub(super) fn print(
     let (opened, chosen, target) = if target.contains(':') {
         (app.open_with_needs(&[])?, None, target)
     } else {
-        let (groups, target) = app.groups_for(target)?;
+        let (groups, target) =
+            app.groups_for(target, if way == Way::Up { Purpose::Change } else { Purpose::TakeBack })?;
         let mut groups = groups.into_iter();
         let (Some(Group { opened, database, .. }), None) = (groups.next(), groups.next()) else {
             return Err(Failure::misused("`--sql` prints the script of one database, and several are chosen")

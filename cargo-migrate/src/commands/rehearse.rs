@@ -19,10 +19,20 @@ use crate::report::many;
 /// `cargo migrate test`
 pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
     let groups = app.groups(Purpose::Look)?;
-    several::on_databases(app, "test", groups, &|app, opened, database| test_one(app, args, opened, database))
+    // One list for all databases: the first signal ends the process.
+    let interrupts = Interrupts::watched();
+    several::on_databases(app, "test", groups, &|app, opened, database| {
+        test_one(app, args, &interrupts, opened, database)
+    })
 }
 
-fn test_one(app: App<'_>, args: &TestArgs, opened: &Opened, database: Result<&Database>) -> Result<()> {
+fn test_one(
+    app: App<'_>,
+    args: &TestArgs,
+    interrupts: &Interrupts,
+    opened: &Opened,
+    database: Result<&Database>,
+) -> Result<()> {
     opened.verified()?;
     let packages = opened.packages()?;
     let database = (!args.empty && !args.all).then_some(database).transpose()?;
@@ -61,7 +71,7 @@ fn test_one(app: App<'_>, args: &TestArgs, opened: &Opened, database: Result<&Da
     }
     let start = database.map_or(Start::Nothing, Start::Of);
     let bar = progress(app, revisions.len());
-    let rehearsal = rehearse(app, opened, start, &revisions, &Interrupts::watched(), &mut |number, id| {
+    let rehearsal = rehearse(app, opened, start, &revisions, interrupts, &mut |number, id| {
         bar.set_position(number as u64);
         bar.set_message(printable(id));
     });

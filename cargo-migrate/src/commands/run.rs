@@ -10,12 +10,12 @@ use migrate_runtime::plan::{self, Direction, Plan, Step};
 use migrate_runtime::runner::{self, Options, Report, Stopped};
 use serde_json::json;
 
-use crate::app::{App, Opened};
+use crate::app::{App, Opened, Purpose};
 use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::safeguard::{Asked, Safeguard};
-use crate::commands::{scratch, several, tenants};
+use crate::commands::{ground, scratch, several, tenants};
 use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -42,7 +42,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         return tenants::upgrade(app, args);
     }
     no_range(&args.target)?;
-    let (groups, target) = app.groups_for(&args.target)?;
+    let (groups, target) = app.groups_for(&args.target, Purpose::Change)?;
     several::on_databases(app, "upgrade", groups, &|app, opened, database| {
         let database = database?;
         opened.verified()?;
@@ -67,7 +67,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
         return preview::print(app, Way::Down, &args.target, args.per_revision, args.down_from.map(down_from));
     }
     no_range(&args.target)?;
-    let (groups, target) = app.groups_for(&args.target)?;
+    let (groups, target) = app.groups_for(&args.target, Purpose::TakeBack)?;
     several::on_databases(app, "downgrade", groups, &|app, opened, database| {
         let database = database?;
         let request = Request {
@@ -220,7 +220,7 @@ pub(super) fn moved(
                 app.shell
                     .note(format!("{} was made, and is empty", live::shown(database, &opened.project.show_path(path))));
             }
-            Err(stopped.problems.into())
+            Err(ground::named(app, opened, stopped.problems).into())
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn each_project(
         if !app.json() {
             app.shell.status("Package", printable(project.key()));
         }
-        let shell = app.shell.part(&name);
+        let shell = app.shell.part(&[&name]);
         let result = work(App { shell: &shell, ..app }, &project, opened);
         documents.push(told(app, shell, &result, ("package", project.key())));
         if result.is_err() {
@@ -76,7 +76,7 @@ pub(super) fn on_databases(app: App<'_>, command: &str, groups: Vec<Group>, work
         groups.iter().map(|group| format!("{} ({})", group.keys.join(", "), group.place)).collect();
     let one = |group: &Group| -> Ended {
         let label = group.keys.join(", ");
-        let shell = app.shell.part(&label).labelled(&label);
+        let shell = app.shell.part(&group.keys).labelled(&label);
         // A question is not asked below a bar that moves.
         let asks = group.database.as_ref().is_ok_and(|database| database.protected);
         let shell = match bars.bar(&label).filter(|_| !asks) {

@@ -77,7 +77,7 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
     let (mut rows, mut documents, mut problems, mut failed) =
         (vec![HEADINGS.map(str::to_owned)], Vec::new(), Vec::new(), Vec::new());
     for (project, opened) in &packages {
-        let shell = app.shell.part(project.package().unwrap_or(project.key()));
+        let shell = app.shell.part(&[project.package().unwrap_or(project.key())]);
         let found = match opened {
             Ok(opened) => Standing::of(app, opened, &mut seen),
             Err(failure) => Err(failure.clone()),

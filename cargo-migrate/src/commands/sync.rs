@@ -21,10 +21,14 @@ pub const NAME_THEM: Code = Code("name-them");
 /// `cargo migrate sync`
 pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
     let groups = app.groups(Purpose::Change)?;
-    several::on_databases(app, "sync", groups, &|app, opened, database| follow(app, args, opened, database?))
+    // One list for all databases: the first signal ends the process.
+    let interrupts = Interrupts::watched();
+    several::on_databases(app, "sync", groups, &|app, opened, database| {
+        follow(app, args, &interrupts, opened, database?)
+    })
 }
 
-fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -> Result<()> {
+fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opened, database: &Database) -> Result<()> {
     opened.verified()?;
     let history = opened.history(database)?;
     opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
@@ -33,7 +37,7 @@ fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -
     let planner = planner(opened, database);
     let plan = planner(&history)?;
     if !plan.steps.is_empty() && database.url.path().exists() {
-        rehearse(app, opened, database, &planner)?;
+        rehearse(app, interrupts, opened, database, &planner)?;
     }
     let request = Request {
         dry_run: args.dry_run,
@@ -101,6 +105,7 @@ fn planner<'a>(
 /// Does the same on a copy first: a way back that does not work is found there.
 fn rehearse(
     app: App<'_>,
+    interrupts: &Interrupts,
     opened: &Opened,
     database: &Database,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
@@ -109,7 +114,7 @@ fn rehearse(
     if !app.json() {
         app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(database, &path)));
     }
-    let copy = Copy::make(opened, Start::Of(database), &Interrupts::watched())?;
+    let copy = Copy::make(opened, Start::Of(database), interrupts)?;
     let mut connection = copy.open()?;
     let how = How { down_from: Some(DownFrom::Stored), ..How::default() };
     run::carry_out(app, opened, &mut connection, &how, planner, &mut |_| {}).map(drop).map_err(|stopped| {

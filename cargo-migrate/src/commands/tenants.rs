@@ -18,7 +18,7 @@ use migrate_runtime::plan::Plan;
 use migrate_runtime::runner::{self, HISTORY_MOVED, Report};
 
 use self::tally::Tally;
-use crate::app::{App, Opened, joined, stricter};
+use crate::app::{App, Opened, Purpose, joined, stricter};
 use crate::args::{GlobalArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::run::{self, Request, revisions, upgrade_planner};
@@ -110,7 +110,7 @@ fn possible(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
 fn together<'t>(app: App<'_>, target: &'t str, files: &[PathBuf]) -> Result<(Opened, &'t str)> {
     let shown = files.first().map(|first| Database::unnamed(first, first, BackupPolicy::Never).url.to_string());
     let global = GlobalArgs { database: shown, ..app.global.clone() };
-    let (groups, target) = App { global: &global, ..app }.groups_for(target)?;
+    let (groups, target) = App { global: &global, ..app }.groups_for(target, Purpose::Change)?;
     let Some(group) = groups.into_iter().next() else { return Err(Failure::misused("no package is chosen")) };
     group.database?;
     Ok((group.opened?, target))

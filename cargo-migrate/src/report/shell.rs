@@ -4,20 +4,18 @@
 //! stream that is gone is no panic: the first failure is remembered ([`Shell::output_failed`]) and the rest is
 //! not written.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufRead, Read, Write};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use build_support::problem::{Place, Problem, Severity, printable, printable_block};
+use build_support::problem::{Problem, Severity, printable, printable_block};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::args::Color;
+use crate::report::drawn::{draw, shortened};
 use crate::report::suggest::Chosen;
 
 const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
@@ -25,16 +23,6 @@ const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
 const HELP: Style = AnsiColor::BrightCyan.on_default().bold();
 
-/// How far into a line a place is still drawn with its line; beyond, it is only named.
-const LINE_BEFORE: usize = 4096;
-/// How much of the text from a place on is drawn.
-const TEXT_AFTER: usize = 4096;
-/// How much of the last line is drawn behind a place.
-const LINE_AFTER: usize = 256;
-/// How many lines of a place are drawn.
-const LINES: usize = 6;
-/// How many characters of a message, a note or a label are shown. What a database says can be of any length.
-const LONGEST: usize = 4000;
 /// The longest answer to a question.
 const ANSWER: u64 = 4096;
 
@@ -128,8 +116,8 @@ impl Shell {
     /// A shell for one of several parts of the work, on the same streams: it suggests commands for this package, and keeps
     /// its documents for the whole to print.
     #[must_use]
-    pub fn part(&self, package: &str) -> Self {
-        self.with(self.chosen.clone().of_package(package))
+    pub fn part<S: AsRef<str>>(&self, packages: &[S]) -> Self {
+        self.with(self.chosen.clone().of_packages(packages))
     }
 
     /// The same for one database of several, given by its name or its URL.
@@ -387,86 +375,6 @@ fn ascii_controls(json: &str) -> String {
     text
 }
 
-/// A problem as rustc would draw it, with colour and without a line feed at the end.
-fn draw(problem: &Problem) -> String {
-    let level = match problem.severity() {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    let mut group: Group<'_> =
-        Group::with_title(level.primary_title(printable(&shortened(problem.message()))).id(problem.code().0));
-    let mut with_lines = false;
-    for (index, place) in problem.places().iter().enumerate() {
-        let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-        let elements = draw_place(place, kind);
-        with_lines |= elements.iter().any(|element| matches!(element, Element::Cause(_)));
-        group = group.elements(elements);
-    }
-    group = group.elements(problem.notes().iter().map(|note| Level::NOTE.message(printable_block(&shortened(note)))));
-    group = group.elements(problem.helps().iter().map(|help| Level::HELP.message(printable_block(&shortened(help)))));
-    let text = Renderer::styled().render(&[group]);
-    // Without a line number there is no margin to hang the arrow in; rustc keeps one all the same.
-    if with_lines { text } else { text.trim_end().replace('\n', "\n ") }
-}
-
-/// A text as long as anybody reads it.
-fn shortened<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
-    let text = text.into();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => text,
-    }
-}
-
-/// The lines of a place with its label; the place by its numbers where it is too far into a line to be drawn.
-fn draw_place(place: &Place, kind: AnnotationKind) -> Vec<Element<'static>> {
-    let path = printable(&place.path.to_string_lossy());
-    let label = (!place.label.is_empty()).then(|| printable(&shortened(&place.label)));
-    let named = |origin: Origin<'static>| {
-        let label = label.clone().map(|label| Level::NOTE.message(label).into());
-        std::iter::once(origin.into()).chain(label).collect()
-    };
-    let (Some((text, span)), Some((line, column))) = (&place.span, place.line_column()) else {
-        return named(Origin::path(path));
-    };
-    let Some((source, span)) = window(text, span) else {
-        return named(Origin::path(path).line(line).char_column(column));
-    };
-    vec![Snippet::source(source).line_start(line).path(path).annotation(kind.span(span).label(label)).into()]
-}
-
-/// The lines that a span is in, printable and cut to what can be looked at, and the span in them. Nothing where
-/// the span starts too far into its line: the columns are counted from the line's start.
-fn window(text: &str, span: &Range<usize>) -> Option<(String, Range<usize>)> {
-    let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
-    if span.start - start > LINE_BEFORE {
-        return None;
-    }
-    // The end of the last line that is drawn.
-    let limit = floor_boundary(text, span.start.saturating_add(TEXT_AFTER));
-    let span_end = span.end.min(limit);
-    let lines_end = text[span.start..limit].match_indices('\n').nth(LINES - 1).map_or(limit, |(at, _)| span.start + at);
-    let span_end = span_end.min(lines_end);
-    // An end just behind a line feed is the end of that line, not the start of the next.
-    let last = if span_end > span.start && text[..span_end].ends_with('\n') { span_end - 1 } else { span_end };
-    let end = text[last..].find('\n').map_or(text.len(), |at| last + at);
-    let end = floor_boundary(text, end.min(last.saturating_add(LINE_AFTER)));
-
-    let before = printable_block(&text[start..span.start]);
-    let inside = printable_block(&text[span.start..last]);
-    let after = printable_block(&text[last..end]);
-    let drawn = before.len()..before.len() + inside.len();
-    Some((before + &inside + &after, drawn))
-}
-
-fn floor_boundary(text: &str, offset: usize) -> usize {
-    let mut at = offset.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
 #[cfg(test)]
 pub(crate) mod capture {
     //! A shell whose words a test can read.
@@ -518,7 +426,10 @@ pub(crate) mod capture {
 mod tests {
     use build_support::problem::Code;
 
+    use build_support::problem::Place;
+
     use super::*;
+    use crate::report::drawn::LONGEST;
 
     fn drawn(problem: &Problem) -> String {
         let (shell, _, err) = Shell::capturing();

@@ -49,10 +49,11 @@ impl Chosen {
         }
     }
 
-    /// The same for one package of several.
+    /// The same for some packages of several.
     #[must_use]
-    pub fn of_package(self, package: &str) -> Self {
-        Self { package: format!("-p {} ", spec(package)), ..self }
+    pub fn of_packages<S: AsRef<str>>(self, packages: &[S]) -> Self {
+        let package = packages.iter().map(|package| format!("-p {} ", spec(package.as_ref()))).collect();
+        Self { package, ..self }
     }
 
     /// The same for one database of several, given by its name or its URL.

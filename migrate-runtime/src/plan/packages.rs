@@ -264,15 +264,26 @@ impl<'a> Packages<'a> {
     /// # Errors
     /// A target that cannot be or is not applied, an irreversible revision, a package that would stand on nothing.
     pub fn downgrade(&self, history: &History, targets: &[Option<&str>]) -> Result<Plan, Vec<Problem>> {
-        let mut rows: Vec<&AppliedRevision> = Vec::new();
-        for (package, target) in self.all.iter().zip(targets) {
-            if let Some(target) = target {
-                rows.extend(coming_off(package.key, package.graph, history, target)?);
-            }
-        }
-        rows.sort_by_key(|row| std::cmp::Reverse(row.sequence));
-        downgrade_of(&rows, history)
+        let targets = self.all.iter().zip(targets).filter_map(|(package, target)| Some((*package, (*target)?)));
+        downgrade_several(targets, history)
     }
+}
+
+/// Plans a downgrade of several packages, each with its target, the latest applied revision first. The order is the one
+/// that the history has recorded: what the files say of one another does not stand in the way back.
+///
+/// # Errors
+/// A target that cannot be or is not applied, an irreversible revision, a package that would stand on nothing.
+pub fn downgrade_several<'p>(
+    targets: impl IntoIterator<Item = (Package<'p>, &'p str)>,
+    history: &History,
+) -> Result<Plan, Vec<Problem>> {
+    let mut rows: Vec<&AppliedRevision> = Vec::new();
+    for (package, target) in targets {
+        rows.extend(coming_off(package.key, package.graph, history, target)?);
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sequence));
+    downgrade_of(&rows, history)
 }
 
 #[cfg(test)]
