@@ -319,7 +319,7 @@ pub(crate) fn identity(path: &Path) -> PathBuf {
 pub enum FileKey {
     /// The device and the number of a file that is there.
     Node(u64, u64),
-    /// Its [`identity`], where it is not there or the system gives no numbers.
+    /// Its path without `..` and links, where it is not there or the system gives no numbers.
     Path(PathBuf),
 }
 
