@@ -197,6 +197,15 @@ fn the_way_back_needs_no_file_of_what_a_package_stands_on() {
 }
 
 #[test]
+fn a_lock_that_is_up_to_date_still_tells_of_a_file_that_is_gone() {
+    let project = shop();
+    project.run(&["seal", "--workspace"]).done();
+    std::fs::remove_file(project.path("crates/orders/migrations/0_orders.sql")).unwrap();
+    let ran = project.run(&["lock", "--workspace"]).done();
+    assert!(ran.err.contains("warning[deleted]") && ran.err.contains("0_orders.sql"), "{}", ran.err);
+}
+
+#[test]
 fn what_is_one_packages_is_asked_of_one_package() {
     let project = shop();
     for command in [

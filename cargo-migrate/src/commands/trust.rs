@@ -3,6 +3,7 @@
 use build_support::directory::Directory;
 use build_support::graph::RevisionGraph;
 use build_support::problem::Problem;
+use build_support::verify;
 use serde_json::json;
 
 use crate::app::{self, App, Opened};
@@ -47,12 +48,19 @@ pub(super) fn lock(app: App<'_>, project: &Project) -> Result<()> {
     }
     let graph = RevisionGraph::new(project.key(), directory.read()?)?;
     let changed = directory.settle_locks(|locks| app::record(locks, &graph, project.key(), None))?;
+    // The lock is right where it fixes what a file is not any more: that is told, since it is why somebody looks here.
+    let found = verify::verify(&graph, &directory.read_locks()?, directory.shown());
+    let found: Vec<Problem> = found.into_iter().map(Problem::as_warning).collect();
     if app.json() {
-        app.shell.json(&json!({ "command": "lock", "changed": changed }));
-    } else if changed {
+        let problems: Vec<_> = found.iter().map(|problem| app.shell.json_problem(problem)).collect();
+        app.shell.json(&json!({ "command": "lock", "changed": changed, "problems": problems }));
+        return Ok(());
+    }
+    if changed {
         app.shell.status("Locked", format!("{}", project.migrations_shown().join("migrate.lock").display()));
     } else {
         app.shell.status("Finished", "the lock is up to date");
     }
+    found.iter().for_each(|problem| app.shell.problem(problem));
     Ok(())
 }
