@@ -445,7 +445,8 @@ fn ground_of(row: &AppliedRevision, others: &[&AppliedRevision]) -> Problem {
     for other in others.iter().filter(|other| told.insert(other.package.as_str())) {
         let package = printable(&other.package);
         let before = if other.parents.is_empty() { "base".to_owned() } else { format!("{}-1", other.id) };
-        problem = problem.help(format!("take these off first: `cargo migrate downgrade {before} -p {package}`"));
+        // So it is also understood of a package that is not at hand.
+        problem = problem.help(format!("take these off first: `cargo migrate downgrade {package}/{before}`"));
     }
     problem
 }

@@ -554,3 +554,23 @@ fn several_packages_go_together_into_each() {
     }
     assert!(!project.path("app.db").exists());
 }
+
+#[test]
+fn a_text_is_fixed_as_soon_as_one_of_them_has_it() {
+    let project = project(8);
+    // Given some have the second revision, when nothing in the checkout knows of it any more.
+    project.run(&["upgrade", "a2", "--each", "tenants/000[0-2].db"]).done();
+    assert!(
+        project.read("migrations/migrate.lock").lines().any(|line| line.starts_with("a2") && line.ends_with("url"))
+    );
+    for lock in ["migrations/migrate.lock", "migrations/migrate.local"] {
+        let _ = fs::remove_file(project.path(lock));
+    }
+    // When the file is another one than they had.
+    let text = "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE t_a2 (y);\nINSERT INTO log VALUES ('a2');\n";
+    project.migration("a2", text);
+    // Then none of the others gets it: there would be two kinds of databases.
+    let words = ["error[edited]", "`a2` does something else in 3 databases than in its file", "tenants/0000.db"];
+    project.refuses(&["upgrade", "--each", "tenants/*.db"], &words);
+    (3..8).for_each(|number| is_as_before(&project, &name(number)));
+}

@@ -148,7 +148,7 @@ fn a_package_that_others_stand_on_stays_until_they_are_off() {
     project.run(&["upgrade", "--workspace"]).done();
     let refused = project.refuses(
         &["downgrade", "base", "-p", "accounts"],
-        &["depended-on", "orders/0_orders", "cargo migrate downgrade base -p orders"],
+        &["depended-on", "orders/0_orders", "cargo migrate downgrade orders/base"],
     );
     assert!(!refused.err.contains("catalog"), "{}", refused.err);
     // The last revision of the accounts is nobody's ground.
@@ -203,6 +203,115 @@ fn a_lock_that_is_up_to_date_still_tells_of_a_file_that_is_gone() {
     std::fs::remove_file(project.path("crates/orders/migrations/0_orders.sql")).unwrap();
     let ran = project.run(&["lock", "--workspace"]).done();
     assert!(ran.err.contains("warning[deleted]") && ran.err.contains("0_orders.sql"), "{}", ran.err);
+}
+
+#[test]
+fn what_is_wrong_in_one_package_is_mended_there() {
+    let project = shop();
+    project.run(&["upgrade", "--workspace"]).done();
+    migration(&project, "accounts", "a1_accounts", "", "CREATE TABLE accounts (id TEXT);", "DROP TABLE accounts;");
+    for command in [
+        &["upgrade", "-p", "orders"][..],
+        &["upgrade", "--workspace"],
+        &["check", "--workspace"],
+        &["test", "-p", "orders"],
+    ] {
+        let ran = project.run(command);
+        assert_eq!(ran.status, 1, "{command:?}\n{}", ran.err);
+        assert!(ran.err.contains("`cargo migrate -p accounts -d dev downgrade"), "{command:?}\n{}", ran.err);
+        assert!(
+            !ran.err.contains("-p orders -d dev") && !ran.err.contains("--workspace -d"),
+            "{command:?}\n{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn two_heads_in_one_package_of_several_name_it() {
+    let project = shop();
+    migration(&project, "catalog", "c2_one", "-- migrate:parent c1_products", "SELECT 1;", "SELECT 1;");
+    migration(&project, "catalog", "c2_two", "-- migrate:parent c1_products", "SELECT 1;", "SELECT 1;");
+    project.refuses(&["upgrade", "--workspace"], &["in the package `catalog`", "cargo migrate -p catalog merge"]);
+}
+
+#[test]
+fn a_package_that_left_the_workspace_can_still_be_taken_back() {
+    let project = shop();
+    project.run(&["upgrade", "--workspace"]).done();
+    std::fs::remove_dir_all(project.path("crates/orders")).unwrap();
+    project
+        .run(&["downgrade", "base", "--workspace"])
+        .refused(&["depended-on", "`cargo migrate downgrade orders/base`"]);
+    project.run(&["downgrade", "orders/base"]).done();
+    project.run(&["downgrade", "base", "--workspace"]).done();
+    assert_eq!(rows(&project), [""; 0]);
+}
+
+#[test]
+fn what_a_restored_backup_has_of_other_packages_stands_in_their_locks() {
+    let project = shop();
+    project.run(&["upgrade", "--workspace"]).done();
+    let made = project.run(&["backup", "-p", "catalog", "--format", "json"]).done().json();
+    project.run(&["downgrade", "base", "-p", "orders"]).done();
+    assert!(!project.read("crates/orders/migrations/migrate.local").contains("0_orders"));
+    project.run(&["restore", "-p", "catalog", "--yes", made["file"].as_str().unwrap()]).done();
+    assert!(project.read("crates/orders/migrations/migrate.local").contains("0_orders"));
+    assert_eq!(rows(&project).len(), 4);
+}
+
+#[test]
+fn a_key_that_files_of_other_packages_name_is_kept() {
+    let project = shop();
+    project.run(&["upgrade", "--workspace"]).done();
+    member(&project, "accounts", "[package.metadata.migrate]\nname = \"people\"\n");
+    project.run(&["repair", "-p", "accounts", "--rename", "accounts=people"]).refused(&[
+        "depended-on",
+        "0_orders.sql",
+        "name = \"accounts\"",
+    ]);
+    assert!(rows(&project).iter().any(|row| row == "accounts/a1_accounts"));
+}
+
+#[test]
+fn what_is_sealed_on_a_draft_of_another_package_is_told() {
+    let project = shop();
+    let ran = project.run(&["seal", "-p", "orders"]).done();
+    assert!(ran.err.contains("`0_orders` stands on `accounts/a1_accounts`, which is a draft"), "{}", ran.err);
+    project.run(&["seal", "-p", "accounts"]).done();
+    project.run(&["seal", "-p", "catalog"]).done();
+    assert!(!project.run(&["seal", "-p", "orders"]).done().err.contains("draft"));
+}
+
+#[test]
+fn a_database_that_is_not_where_it_was_is_told_before_a_new_one_is_made() {
+    let project = shop();
+    project.run(&["upgrade", "--workspace"]).done();
+    std::fs::rename(project.path("shop.db"), project.path("moved.db")).unwrap();
+    let ran = project.run(&["upgrade", "--workspace"]).done();
+    assert!(ran.err.contains("`dev` had 4 revisions by the lock, and its file is not there"), "{}", ran.err);
+}
+
+#[test]
+fn init_in_a_member_hides_the_database_of_the_workspace_from_git() {
+    let project = workspace();
+    member(&project, "users", "");
+    project.run(&["init", "-p", "users"]).done();
+    assert!(project.read(".gitignore").contains("/shop.db*"));
+    project.run(&["init", "-p", "users"]).done();
+    assert_eq!(project.read(".gitignore").matches("/shop.db*").count(), 1);
+}
+
+#[test]
+fn packages_that_disagree_on_their_database_are_told_by_check() {
+    let project = shop();
+    member(&project, "catalog", "[package.metadata.migrate.databases]\ndev = \"sqlite:catalog.db\"\n");
+    let ran = project.run(&["check", "--workspace"]);
+    assert!(
+        ran.status == 1 && ran.err.contains("packages-disagree") && ran.err.contains("own manifests"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
@@ -414,7 +523,7 @@ fn each_package_is_told_by_itself_and_all_of_them_in_one_document() {
         assert_eq!(names, ["accounts", "catalog", "orders"], "{command:?}");
     }
     let ran = project.run(&["heads", "--workspace", "--exclude", "cat*"]).done();
-    assert!(ran.err.contains("Package accounts") && !ran.err.contains("catalog"), "{}", ran.err);
+    assert!(ran.out.contains("accounts:\na2_name") && !ran.out.contains("catalog"), "{}", ran.out);
     assert!(project.read("crates/orders/migrations/migrate.lock").contains("released"));
     // One database has one backup, whoever shares it.
     let made = project.run(&["backup", "--workspace", "--format", "json"]).done().json();

@@ -128,8 +128,7 @@ impl Opened {
             if !self.is_shared() || found.is_empty() {
                 return found;
             }
-            let chosen = Chosen::default().of_packages(&[opened.project.key()]);
-            found.iter().map(|problem| chosen.in_problem(problem)).collect()
+            found.iter().map(|problem| of_package_alone(opened, problem)).collect()
         };
         self.all().flat_map(named).collect()
     }
@@ -189,7 +188,11 @@ impl Opened {
     /// # Errors
     /// [`OTHER_PACKAGE`]
     pub fn not_renamed(&self, history: &History, database: &str) -> std::result::Result<(), Problem> {
-        self.all().try_for_each(|opened| opened.itself_not_renamed(history, database))
+        self.all().try_for_each(|opened| {
+            opened
+                .itself_not_renamed(history, database)
+                .map_err(|problem| if self.is_shared() { of_package_alone(opened, &problem) } else { problem })
+        })
     }
 
     fn itself_not_renamed(&self, history: &History, database: &str) -> std::result::Result<(), Problem> {
@@ -242,7 +245,7 @@ impl Opened {
         Ok(written)
     }
 
-    fn record_itself(&self, database: Option<(&Database, &History)>) -> Result<bool> {
+    pub(crate) fn record_itself(&self, database: Option<(&Database, &History)>) -> Result<bool> {
         if self.project.is_library() {
             return Ok(false);
         }
@@ -270,6 +273,11 @@ impl Opened {
         found.sort();
         found
     }
+}
+
+/// A problem whose ways out name the package that it is about.
+fn of_package_alone(opened: &Opened, problem: &Problem) -> Problem {
+    Chosen::default().of_packages(&[opened.project.key()]).in_problem(problem)
 }
 
 /// What a problem of one package among several is told as.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use build_support::directory::{Directory, Locks};
 use build_support::problem::{Code, Problem, printable};
 
 use super::{App, Beside, Opened};
@@ -90,6 +91,21 @@ impl App<'_> {
         Ok(Chosen { packages: packages.collect(), neighbours })
     }
 
+    /// A package that is not at hand and that a database of those at hand has revisions of: their downs are stored there.
+    fn stranger(&self, chosen: &Chosen, key: &str, purpose: Purpose) -> Option<(Project, Result<Opened>)> {
+        let has_it = |project: &Project, opened: &Opened| {
+            let database = project.database(self.context, self.global.database.as_deref()).ok()?;
+            opened.history(&database).ok()?.of(key).next().map(drop)
+        };
+        let mut known = chosen.packages.iter().filter(|_| purpose == Purpose::TakeBack);
+        let found =
+            known.find(|(project, opened)| opened.as_ref().is_ok_and(|opened| has_it(project, opened).is_some()));
+        let project = found?.0.stranger(key);
+        let directory = Directory::new(project.migrations(), project.migrations_shown());
+        let opened = self.opened(project.clone(), directory, Vec::new(), Locks::default());
+        Some((project, opened))
+    }
+
     /// The other packages of the workspace, as far as they can be read.
     ///
     /// # Errors
@@ -135,15 +151,15 @@ impl App<'_> {
         let is_meant = |project: &Project| project.key() == package || project.package() == Some(package);
         if !chosen.packages.iter().any(|(project, _)| is_meant(project)) {
             let found = chosen.neighbours.as_ref().map(|all| all.by_key(self.context, package)).transpose()?;
-            let Some(project) = found.flatten() else {
+            let found = found.flatten().map(|project| (project.clone(), self.open_read(project, None)));
+            let Some(found) = found.or_else(|| self.stranger(&chosen, package, purpose)) else {
                 let keys: Vec<&str> = chosen.packages.iter().map(|(project, _)| project.key()).collect();
                 let problem =
                     Problem::new(Code("unknown-package"), format!("no package has the key `{}`", printable(package)))
                         .note(format!("those at hand are {}", keys.join(", ")));
                 return Err(problem.help("a target is `REVISION`, or `PACKAGE/REVISION`").into());
             };
-            let opened = self.open_read(project.clone(), None);
-            chosen.packages.push((project, opened));
+            chosen.packages.push(found);
         }
         chosen.packages.retain(|(project, _)| is_meant(project));
         chosen.neighbours = chosen.neighbours.filter(|_| purpose != Purpose::TakeBack);
@@ -277,7 +293,8 @@ impl App<'_> {
                 format!("`{key}` is depended on, and its database is another one: {}", path(named)),
             )
             .note(format!("the one at work is {}", path(database)))
-            .help("packages that depend on one another share a database: write it below `[workspace.metadata.migrate.databases]`")
+            .help("packages that depend on one another share a database: write it once, below `[workspace.metadata.migrate.databases]`")
+            .help("and take it out of the packages' own manifests, which go before that")
             .into());
         }
         Ok(Beside { opened, database: named, asked })

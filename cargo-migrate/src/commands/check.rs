@@ -92,8 +92,17 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
     }
     let mut of_databases = Vec::new();
     for Group { keys, place, opened, database } in app.grouped(chosen)? {
-        // What cannot be read was told of its package.
-        let Ok(opened) = opened else { continue };
+        let opened = match opened {
+            Ok(opened) => opened,
+            // What cannot be read was told of its package.
+            Err(_) if keys.iter().any(|key| failed.contains(key)) => continue,
+            Err(failure) => {
+                let told = several::told(app, app.shell.part(&keys), &Err(failure), ("packages", &keys.join(", ")));
+                of_databases.push(told);
+                failed.push(place);
+                continue;
+            }
+        };
         if !app.json() {
             app.shell.status("Database", printable(&place));
         }

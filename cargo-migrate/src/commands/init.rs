@@ -59,10 +59,19 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
     let databases: Vec<Database> =
         project.databases().filter_map(|name| project.configured_database(app.context, name).ok()).collect();
     let files = databases.iter().filter(|database| !database.shared).map(|database| database.url.path());
-    let ignore = scaffold::ignore_lines(project.root(), files);
+    let files: Vec<&Path> = files.collect();
+    let ignore = scaffold::ignore_lines(project.root(), files.iter().copied());
     let attributes = scaffold::attribute_lines(&project.settings().migrations);
-    for (name, lines) in [(".gitignore", ignore), (".gitattributes", attributes)] {
-        let path = project.root().join(name);
+    let mut wanted =
+        vec![(project.root().join(".gitignore"), ignore), (project.root().join(".gitattributes"), attributes)];
+    // A database that packages share lies above them.
+    let (root, workspace) = (project.root(), project.workspace_root());
+    let shared = files.into_iter().filter(|file| !file.starts_with(root) && file.starts_with(workspace));
+    let shared: Vec<&Path> = shared.collect();
+    if !shared.is_empty() {
+        wanted.push((workspace.join(".gitignore"), scaffold::ignore_lines(workspace, shared)));
+    }
+    for (path, lines) in wanted {
         let existing = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),

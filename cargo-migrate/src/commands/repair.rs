@@ -6,7 +6,7 @@ use build_support::revision::check_key;
 use build_support::verify;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::history::{History, State};
-use migrate_runtime::plan;
+use migrate_runtime::plan::{self, DEPENDED_ON};
 use migrate_runtime::runner::store_problem;
 use serde_json::json;
 
@@ -200,6 +200,26 @@ fn amend(opened: &Opened, driver: &mut dyn Driver, history: &History) -> Result<
     Ok(rows)
 }
 
+/// Refuses to give up a key that files of other packages name: an applied file cannot be changed, and on a new database
+/// nothing would be found under the old key.
+fn not_named_elsewhere(app: App<'_>, opened: &Opened, old: &str) -> Result<()> {
+    let others = app.others(opened).unwrap_or_default();
+    let problems: Vec<Problem> = others
+        .iter()
+        .flat_map(|other| other.graph.migrations().iter().map(move |migration| (other.project.key(), migration)))
+        .filter(|(_, migration)| migration.depends.iter().any(|on| on.package.as_deref() == Some(old)))
+        .map(|(key, migration)| {
+            Problem::new(DEPENDED_ON, format!("`{key}/{}` depends on revisions of `{old}`", migration.id))
+                .at(migration.directive_place("depends"))
+                .help(format!(
+                    "keep the key: `name = \"{old}\"` below `[package.metadata.migrate]` of the renamed package"
+                ))
+                .help("or, where it is a draft, name the new key in that file first")
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
 /// Gives a renamed package its rows back, and its lock.
 fn rename(app: App<'_>, text: &str, yes: bool) -> Result<()> {
     let Some((old, new)) = text.split_once('=') else {
@@ -215,6 +235,7 @@ fn rename(app: App<'_>, text: &str, yes: bool) -> Result<()> {
         )));
     }
     let opened = app.open_as(project)?;
+    not_named_elsewhere(app, &opened, old)?;
     let database = app.database(&opened)?;
     let history = opened.history(&database)?;
     let count = history.of(old).count();

@@ -16,6 +16,7 @@ use crate::commands::backup::{file_name, size};
 use crate::commands::{confirm, run};
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::project::database::identity;
 use crate::project::{Database, OTHER_PACKAGE};
 
 /// `cargo migrate restore`
@@ -57,6 +58,7 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         Some(_) => {
             let history = opened.history(&database)?;
             run::record(app, &opened, &database, &history);
+            record_others(app, &opened, &database, &history);
             history
         }
         None => {
@@ -71,6 +73,17 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         }
     }
     told(app, &opened, &database, &path, &replaced, &history)
+}
+
+/// Brings the locks of all other packages that use the database up to date: what they had was replaced, too.
+fn record_others(app: App<'_>, opened: &Opened, database: &Database, history: &History) {
+    for other in app.others(opened).unwrap_or_default() {
+        let known = opened.package(other.project.key()).is_some();
+        let Ok(named) = other.project.database(app.context, app.global.database.as_deref()) else { continue };
+        if !known && identity(named.url.path()) == identity(database.url.path()) {
+            run::record(app, &other, &named, history);
+        }
+    }
 }
 
 /// Refuses a backup that is another package's, unless that one's revisions are in the database too.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use build_support::lock::URL;
 use build_support::problem::{Problem, printable};
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
@@ -182,6 +183,9 @@ pub(super) fn moved(
     let per_revision = !request.dry_run && (request.per_revision || opened.project.settings().per_revision);
     let copy;
     let existed = database.url.path().exists();
+    if !existed && !request.dry_run {
+        note_lost(app, opened, database);
+    }
     let (mut connection, dry_run) = if !request.dry_run {
         (live::open_for_writing(database, request.create)?, false)
     } else if !database.url.path().exists() {
@@ -222,6 +226,25 @@ pub(super) fn moved(
             }
             Err(ground::named(app, opened, stopped.problems).into())
         }
+    }
+}
+
+/// Says that a database is about to be made anew which, by the locks, was there before: it may only have been moved.
+fn note_lost(app: App<'_>, opened: &Opened, database: &Database) {
+    let name = database.lock_name();
+    let had = |opened: &Opened| {
+        let lock = if database.shared { &opened.locks.shared } else { &opened.locks.local };
+        lock.entries()
+            .keys()
+            .filter(|id| lock.sealed(id.as_str()).is_some_and(|(_, names)| names.contains(name)))
+            .count()
+    };
+    let count: usize = opened.all().map(had).sum();
+    if count > 0 && !database.scratch && name != URL {
+        app.shell.warning(format!(
+            "`{name}` had {} by the lock, and its file is not there: if it was moved, put it back, for a new one is made",
+            revisions(count)
+        ));
     }
 }
 

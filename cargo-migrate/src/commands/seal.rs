@@ -57,6 +57,9 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs, opened: &Opened) -> Result<()>
         }
         app::record(locks, &opened.graph, opened.project.key(), None);
     })?;
+    if !args.undo && !app.global.workspace {
+        warn_of_drafts(app, opened, &covered);
+    }
     let ids: Vec<&str> = changed.iter().map(|at| lineage.id(*at).as_str()).collect();
     if app.json() {
         let word = if args.undo { "unsealed" } else { "sealed" };
@@ -72,6 +75,30 @@ pub(super) fn seal(app: App<'_>, args: &SealArgs, opened: &Opened) -> Result<()>
         (false, true) => app.shell.note("what a database of the lock still has stays fixed there"),
     }
     Ok(())
+}
+
+/// Warns of what is sealed here while it stands on a draft of another package, which may still be edited or deleted.
+fn warn_of_drafts(app: App<'_>, opened: &Opened, covered: &[bool]) {
+    let migrations = opened.graph.migrations().iter().zip(covered).filter(|(_, covered)| **covered);
+    let needs: Vec<_> = migrations
+        .flat_map(|(migration, _)| migration.depends.iter().map(move |on| (migration, on)))
+        .filter_map(|(migration, on)| Some((migration, on.package.as_deref()?, &on.id)))
+        .filter(|(_, key, _)| *key != opened.project.key())
+        .collect();
+    if needs.is_empty() {
+        return;
+    }
+    for other in app.others(opened).unwrap_or_default() {
+        let key = other.project.key();
+        for (migration, _, id) in needs.iter().filter(|(_, on, _)| *on == key) {
+            if other.locks.shared.sealed(id.as_str()).is_none() {
+                app.shell.warning(format!(
+                    "`{}` stands on `{key}/{id}`, which is a draft: seal it too, `cargo migrate -p {key} seal {id}`",
+                    migration.id
+                ));
+            }
+        }
+    }
 }
 
 /// Whether a lock says that a revision is released, or with `undo` anything else that only a person takes back.

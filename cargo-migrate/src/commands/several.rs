@@ -47,8 +47,11 @@ pub(super) fn each_project(
     let (mut failed, count) = (Vec::new(), packages.len());
     for (project, opened) in packages {
         let name = project.package().unwrap_or(project.key()).to_owned();
-        if !app.json() {
-            app.shell.status("Package", printable(project.key()));
+        match purpose {
+            _ if app.json() => {}
+            // What is piped on is to say whose it is, too.
+            Purpose::Look => app.shell.out(format!("{}:", project.key())),
+            Purpose::Change | Purpose::TakeBack => app.shell.status("Package", printable(project.key())),
         }
         let shell = app.shell.part(&[&name]);
         let result = work(App { shell: &shell, ..app }, &project, opened);

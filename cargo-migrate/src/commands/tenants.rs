@@ -5,7 +5,7 @@
 
 mod tally;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use build_support::problem::Problem;
 use build_support::revision::RevisionId;
+use build_support::verify::EDITED;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::Plan;
 use migrate_runtime::runner::{self, HISTORY_MOVED, Report};
@@ -65,6 +66,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     opened.verified()?;
     tell_left_out(app, &opened, &found.left_out);
     let mut tenants = tenants(app, &opened, found.files)?;
+    of_one_text(&opened, args, &tenants)?;
     ask(app, &opened, target, args, &mut tenants)?;
     let start = Instant::now();
     let work = Work {
@@ -164,6 +166,73 @@ fn tenants(app: App<'_>, opened: &Opened, files: Vec<PathBuf>) -> Result<Vec<Ten
     files.iter().map(|path| tenant(path)).collect()
 }
 
+/// Refuses to give databases a text of which others of them have another one: there would be two kinds of them, both under
+/// one id. That can only be where the lock does not fix the text.
+fn of_one_text(opened: &Opened, args: &UpgradeArgs, tenants: &[Tenant]) -> Result<()> {
+    let is_draft =
+        |of: &Opened| of.graph.migrations().iter().any(|it| of.locks.shared.sealed(it.id.as_str()).is_none());
+    if !opened.all().any(is_draft) {
+        return Ok(());
+    }
+    // What cannot be read is told when its turn comes.
+    let read = |tell: &(dyn Fn(&Tenant, History) + Sync)| {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(tenant) = tenants.get(next.fetch_add(1, Ordering::Relaxed)) {
+                opened.history(&tenant.database).map_or_else(drop, |history| tell(tenant, history));
+            }
+        };
+        std::thread::scope(|scope| {
+            (1..jobs(args, tenants.len())).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+    };
+    let others: Mutex<BTreeMap<(String, RevisionId), Vec<PathBuf>>> = Mutex::default();
+    read(&|tenant, history| {
+        let is_other =
+            |row: &&AppliedRevision| opened.file_of(row).is_some_and(|file| file.statements != row.statements);
+        for row in history.rows().iter().filter(is_other) {
+            let mut others = others.lock().unwrap_or_else(PoisonError::into_inner);
+            let path = tenant.database.url.path().to_owned();
+            others.entry((row.package.clone(), row.id.clone())).or_default().push(path);
+        }
+    });
+    let others = others.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if others.is_empty() {
+        return Ok(());
+    }
+    let lacking: Mutex<BTreeSet<(String, RevisionId)>> = Mutex::default();
+    read(&|_, history| {
+        let lacks = others.keys().filter(|(package, id)| history.find(package, id).is_none());
+        lacking.lock().unwrap_or_else(PoisonError::into_inner).extend(lacks.cloned());
+    });
+    let lacking = lacking.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let problems: Vec<Problem> = others
+        .iter()
+        .filter(|(key, _)| lacking.contains(*key))
+        .map(|((package, id), paths)| {
+            let named = opened.named(package, id.as_str());
+            let place = opened.package(package).and_then(|of| of.graph.find(id.as_str())).map(|file| file.path.clone());
+            let shown: Vec<String> =
+                paths.iter().take(LISTED).map(|path| opened.project.show_path(path).display().to_string()).collect();
+            let more = if paths.len() > LISTED { ", …" } else { "" };
+            let problem = Problem::new(
+                EDITED,
+                format!("`{named}` does something else in {} than in its file, and others lack it", many(paths.len(), "database")),
+            )
+            .note(format!("they are {}{more}", shown.join(", ")))
+            .note("nothing was done: there would be two kinds of databases under one id")
+            .help("put the file back as those databases had it (`git checkout` of it), and write the change as a new revision")
+            .help("or take it off those databases first, each by its URL: `cargo migrate downgrade -d sqlite:FILE TARGET`");
+            match place {
+                Some(place) => problem.in_file(place),
+                None => problem,
+            }
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
 /// Asks once for all protected databases that have something to do, and notes what is agreed to.
 fn ask(app: App<'_>, opened: &Opened, target: &str, args: &UpgradeArgs, tenants: &mut [Tenant]) -> Result<()> {
     if args.yes || args.dry_run {
@@ -214,10 +283,8 @@ impl Work<'_> {
                 self.one(at);
             }
         };
-        let jobs = self.args.each.jobs.or_else(|| std::thread::available_parallelism().ok());
-        let jobs = jobs.map_or(1, std::num::NonZeroUsize::get).min(count - first);
         std::thread::scope(|scope| {
-            (1..jobs).for_each(|_| drop(scope.spawn(worker)));
+            (1..jobs(self.args, count - first)).for_each(|_| drop(scope.spawn(worker)));
             worker();
         });
     }
@@ -258,14 +325,22 @@ impl Work<'_> {
         run::moved(app, self.opened, database, &request, &planner, &|history| self.keep(app, tenant, history))
     }
 
-    /// Takes what a database has for the lock files. Those of a configured one are written at once, for all others once at
-    /// the end.
+    /// Takes what a database has for the lock files. They are written at once where it is something new; what a thousand
+    /// databases have in common is written once.
     fn keep(&self, app: App<'_>, tenant: &Tenant, history: &History) {
         if tenant.named.is_empty() {
             let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = rows.len();
             for row in history.rows() {
                 let key = (row.package.clone(), row.id.clone());
                 rows.entry(key).or_insert_with(|| row.clone());
+            }
+            let news = rows.len() > before;
+            drop(rows);
+            // From the first database on that has it a text is fixed, whatever becomes of this process.
+            if news {
+                let _held = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+                self.record();
             }
             return;
         }
@@ -287,6 +362,12 @@ impl Work<'_> {
     fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many are worked on at once.
+fn jobs(args: &UpgradeArgs, count: usize) -> usize {
+    let jobs = args.each.jobs.or_else(|| std::thread::available_parallelism().ok());
+    jobs.map_or(1, std::num::NonZeroUsize::get).min(count)
 }
 
 fn moved() -> Problem {

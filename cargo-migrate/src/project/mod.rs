@@ -158,6 +158,20 @@ impl Project {
         })
     }
 
+    /// A package that is not at hand, of which a database has revisions: this one's databases under another key, and no
+    /// files.
+    #[must_use]
+    pub fn stranger(&self, key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            key_given: true,
+            package: None,
+            is_library: true,
+            migrations: self.root.join(".migrate").join("no-migrations"),
+            ..self.clone()
+        }
+    }
+
     fn without_manifest(context: &Context, selection: &Selection, folder: &Path) -> Self {
         let here = context.working_directory().to_owned();
         Self {

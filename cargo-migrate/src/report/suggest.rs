@@ -70,7 +70,10 @@ impl Chosen {
             let Some((before, line)) = code.split_once(COMMAND) else { continue };
             let has = |flags: &[&str]| line.split(' ').any(|word| flags.contains(&word));
             let verb = line.split(' ').next().unwrap_or_default();
-            let package = if has(&["-p", "--workspace", "--migrations", "--name"]) { "" } else { &self.package };
+            // A target may name its package itself.
+            let of_package = matches!(verb, "upgrade" | "downgrade") && line.split(' ').any(|word| word.contains('/'));
+            let said = of_package || has(&["-p", "--workspace", "--migrations", "--name"]);
+            let package = if said { "" } else { &self.package };
             let on_files = WITHOUT_DATABASE.contains(&verb) && !has(&["--capture", "--baseline"]);
             let database = if has(&["-d"]) || on_files { "" } else { &self.database };
             *code = format!("{before}{COMMAND}{}{package}{database}{line}", self.manifest);

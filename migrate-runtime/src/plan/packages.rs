@@ -233,6 +233,17 @@ impl<'a> Packages<'a> {
         Some((place, self.all[place].graph.lineage().find(row.id.as_str())?))
     }
 
+    /// A problem of one package, which says so where there are several.
+    fn of(&self, package: Package<'_>, problem: Problem) -> Problem {
+        if self.all.len() == 1 {
+            return problem;
+        }
+        let command = format!("`cargo migrate -p {} ", package.key);
+        problem.note(format!("in the package `{}`", package.key)).map_help(|help| {
+            if help.contains(" -p ") { help.clone() } else { help.replace("`cargo migrate ", &command) }
+        })
+    }
+
     /// The revisions that an upgrade would apply, in order: for each package with a target what it needs, and what that
     /// needs of the other packages.
     ///
@@ -242,7 +253,10 @@ impl<'a> Packages<'a> {
         let mut asked = Vec::new();
         for (place, (package, target)) in self.all.iter().zip(targets).enumerate() {
             if let Some(target) = target {
-                asked.extend(pending(package.key, package.graph, history, target)?.into_iter().map(|at| (place, at)));
+                let found = pending(package.key, package.graph, history, target).map_err(|problems| {
+                    problems.into_iter().map(|problem| self.of(*package, problem)).collect::<Vec<_>>()
+                })?;
+                asked.extend(found.into_iter().map(|at| (place, at)));
             }
         }
         let (wanted, applied) = (self.with_ancestors(&asked), self.applied(history));
