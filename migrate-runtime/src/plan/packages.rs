@@ -193,22 +193,20 @@ impl<'a> Packages<'a> {
     /// The revisions themselves and all that they stand on, in whichever package.
     #[must_use]
     pub fn with_ancestors(&self, from: &[At]) -> Vec<Vec<bool>> {
-        let (mut reached, mut queue) = (self.for_each(&false), VecDeque::from(from.to_vec()));
-        while let Some(at) = queue.pop_front() {
-            if !std::mem::replace(&mut reached[at.0][at.1], true) {
-                queue.extend(self.needs(at));
-            }
-        }
-        reached
+        self.reach(from, |at, queue| queue.extend(self.needs(at)))
     }
 
     /// The revisions themselves and all that stands on them, in whichever package.
     #[must_use]
     pub fn with_descendants(&self, from: &[At]) -> Vec<Vec<bool>> {
+        self.reach(from, |at, queue| queue.extend(self.needed_by(at)))
+    }
+
+    fn reach(&self, from: &[At], next: impl Fn(At, &mut VecDeque<At>)) -> Vec<Vec<bool>> {
         let (mut reached, mut queue) = (self.for_each(&false), VecDeque::from(from.to_vec()));
         while let Some(at) = queue.pop_front() {
             if !std::mem::replace(&mut reached[at.0][at.1], true) {
-                queue.extend(self.needed_by(at));
+                next(at, &mut queue);
             }
         }
         reached
