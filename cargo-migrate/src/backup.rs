@@ -12,7 +12,7 @@ mod name;
 pub mod restore;
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,9 @@ pub fn list(opened: &Opened) -> Result<Vec<Entry>> {
 }
 
 /// Removes the oldest of a database's backups that were made by themselves, so that no more stay than the configuration
-/// keeps; none that was made by hand, and none of `spared`. Gives what was removed.
+/// keeps; none that was made by hand, and none of `spared`. Where the newest two are the same, as after a run that was
+/// rolled back and tried again, the older of them goes first: trying again is not to push out what was there before. Gives
+/// what was removed.
 ///
 /// # Errors
 /// A folder that cannot be read, or a file that cannot be removed.
@@ -144,7 +146,16 @@ pub fn prune(opened: &Opened, database: &Database, spared: &[&Path]) -> Result<V
     let of = name::database(database);
     let mut removed = Vec::new();
     let automatic = |entry: &Entry| entry.name.automatic && entry.name.database == of;
-    for entry in list(opened)?.into_iter().filter(automatic).skip(keep) {
+    let mut entries: Vec<Entry> = list(opened)?.into_iter().filter(automatic).collect();
+    let mut gone = Vec::new();
+    if let [newest, before, ..] = &entries[..]
+        && newest.bytes == before.bytes
+        && is_same(&newest.path, &before.path)
+    {
+        gone.push(entries.remove(1));
+    }
+    gone.extend(entries.into_iter().skip(keep));
+    for entry in gone {
         if spared.contains(&entry.path.as_path()) {
             continue;
         }
@@ -157,6 +168,25 @@ pub fn prune(opened: &Opened, database: &Database, spared: &[&Path]) -> Result<V
         }
     }
     Ok(removed)
+}
+
+/// Whether two files hold the same. What cannot be read is not the same as anything.
+fn is_same(one: &Path, other: &Path) -> bool {
+    const AT_ONCE: usize = 1 << 16;
+    let open = |path: &Path| std::fs::File::open(path).map(|file| BufReader::with_capacity(AT_ONCE, file));
+    let (Ok(mut one), Ok(mut other)) = (open(one), open(other)) else { return false };
+    loop {
+        let (Ok(left), Ok(right)) = (one.fill_buf(), other.fill_buf()) else { return false };
+        let length = left.len().min(right.len());
+        if left[..length] != right[..length] {
+            return false;
+        }
+        if length == 0 {
+            return left.is_empty() && right.is_empty();
+        }
+        one.consume(length);
+        other.consume(length);
+    }
 }
 
 /// Tells a person of a copy that takes long, and everybody of one that is in somebody's way.

@@ -110,12 +110,38 @@ fn what_the_record_says_is_kept_before_it_is_emptied() {
 }
 
 #[test]
+fn trying_again_does_not_push_out_what_was_kept_before() {
+    let project = with_rows();
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("database = \"dev\"", "database = \"dev\"\nkeep = 2"));
+    // Given a backup from before some rows were deleted.
+    project.migration(
+        "b",
+        "-- migrate:parent a\n-- migrate:up\nDELETE FROM t WHERE id = 1;\n-- migrate:down\nSELECT 1;\n",
+    );
+    project.run(&["upgrade"]).done();
+    assert_eq!(backups(&project), 1);
+    // When the next upgrade fails again and again, each time after a backup of the same state.
+    project.migration("c", "-- migrate:parent b\n-- migrate:up\nDELETE FROM t;\nINSERT INTO missing VALUES (1);\n");
+    for _ in 0..4 {
+        project.run(&["upgrade"]).refused(&["error[sql-error]"]);
+    }
+    // Then the first one is still there.
+    assert_eq!(backups(&project), 2);
+    let listed = project.run(&["backups", "--format", "json"]).done().json();
+    let oldest = listed["backups"][1]["file"].as_str().unwrap().to_owned();
+    project.run(&["restore", "--yes", &oldest]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM t"), "2");
+}
+
+#[test]
 fn only_so_many_stay() {
     let project = with_rows();
     let manifest = project.read("Cargo.toml");
     project.write("Cargo.toml", &manifest.replace("database = \"dev\"", "database = \"dev\"\nkeep = 2"));
     project.run(&["backup"]).done();
     for _ in 0..4 {
+        project.database().execute_batch("INSERT INTO t (x) VALUES ('more')").unwrap();
         project.run(&["stamp", "a", "--purge"]).done();
     }
     assert_eq!(backups(&project), 3, "the one made by hand, and the last two");

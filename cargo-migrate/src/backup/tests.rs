@@ -74,7 +74,11 @@ fn the_newest_that_were_made_by_themselves_stay_and_all_that_were_made_by_hand()
     let world = World::new("DELETE");
     world.with(|app, opened, database| {
         let by_hand = make(app, opened, database, Why::ByHand, None).unwrap();
-        let made: Vec<Made> = (0..8).map(|_| make(app, opened, database, Why::Automatic, None).unwrap()).collect();
+        let now = |number: i32| {
+            world.connection().execute("INSERT INTO t VALUES (?1)", [number]).unwrap();
+            make(app, opened, database, Why::Automatic, None).unwrap()
+        };
+        let made: Vec<Made> = (0..8).map(now).collect();
         // One of another database is none of this one's.
         let other = by_hand.path.with_file_name("other-1970-01-01T000000Z-base-auto.db");
         fs::copy(&by_hand.path, &other).unwrap();
