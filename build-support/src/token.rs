@@ -3,7 +3,8 @@
 //! One reader serves the section markers, the statements hash and the splitting into statements, so these cannot
 //! disagree about where a literal ends. It follows SQLite (<https://www.sqlite.org/lang_comment.html>,
 //! <https://www.sqlite.org/lang_keywords.html> for the four kinds of quotes) and also reads PostgreSQL's `E''`
-//! strings, dollar quotes and operators, none of which is valid in SQLite, so the two never meet.
+//! strings, dollar quotes and operators, none of which is valid in SQLite, so the two never meet. Where they would,
+//! whoever knows the database says its [`Dialect`].
 
 use std::ops::Range;
 
@@ -64,10 +65,27 @@ pub fn unquoted(token: &str) -> String {
     }
 }
 
+/// Whose rules hold where two databases read the same text differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite's: comments do not nest, and names may stand in brackets and backquotes.
+    #[default]
+    Sqlite,
+    /// PostgreSQL's (its documentation, "Lexical Structure", 4.1), with `standard_conforming_strings` on: comments nest,
+    /// brackets and backquotes quote nothing, and an `E''` string goes on behind a line break.
+    Postgres,
+}
+
 /// Reads a text as tokens; together they cover it wholly, whatever it holds.
 #[must_use]
 pub fn tokens(text: &str) -> Tokens<'_> {
-    Tokens { text, at: 0 }
+    tokens_of(Dialect::Sqlite, text)
+}
+
+/// The same by the rules of a database that is known.
+#[must_use]
+pub fn tokens_of(dialect: Dialect, text: &str) -> Tokens<'_> {
+    Tokens { text, at: 0, dialect }
 }
 
 /// The tokens of a text, in order.
@@ -75,6 +93,7 @@ pub fn tokens(text: &str) -> Tokens<'_> {
 pub struct Tokens<'a> {
     text: &'a str,
     at: usize,
+    dialect: Dialect,
 }
 
 impl Iterator for Tokens<'_> {
@@ -95,6 +114,7 @@ impl Tokens<'_> {
         let byte = |at: usize| rest.get(at).copied().unwrap_or(0);
         let first = *rest.first()?;
         let whole = |kind, length| Some((kind, length, false));
+        let postgres = self.dialect == Dialect::Postgres;
         match first {
             b' ' | b'\t' | b'\n' | b'\r' | 0x0C => {
                 whole(Space, run(rest, |b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0C)))
@@ -102,11 +122,16 @@ impl Tokens<'_> {
             // SQLite reads a byte order mark between tokens as white space.
             0xEF if rest.starts_with(b"\xEF\xBB\xBF") => whole(Space, 3),
             b'-' if byte(1) == b'-' => whole(LineComment, run(rest, |b| b != b'\n')),
+            b'/' if byte(1) == b'*' && postgres => match nested_comment(rest) {
+                Some(length) => whole(BlockComment, length),
+                None => Some((BlockComment, rest.len(), true)),
+            },
             b'/' if byte(1) == b'*' => match find(&rest[2..], b"*/") {
                 Some(at) => whole(BlockComment, at + 4),
                 None => Some((BlockComment, rest.len(), true)),
             },
             b'\'' => quoted(rest, 0, b'\'', false).map_or(Some((Literal, rest.len(), true)), |n| whole(Literal, n)),
+            b'`' | b'[' if postgres => whole(Mark, 1),
             b'"' | b'`' => quoted(rest, 0, first, false).map_or(Some((Quoted, rest.len(), true)), |n| whole(Quoted, n)),
             b'[' if !self.subscript() => match find(rest, b"]") {
                 Some(at) => whole(Quoted, at + 1),
@@ -128,8 +153,11 @@ impl Tokens<'_> {
                 let prefix = length == 1 && matches!(first.to_ascii_lowercase(), b'e' | b'x' | b'b' | b'n');
                 if prefix && byte(1) == b'\'' {
                     let escapes = first.eq_ignore_ascii_case(&b'e');
-                    return quoted(rest, 1, b'\'', escapes)
-                        .map_or(Some((Literal, rest.len(), true)), |n| whole(Literal, n));
+                    let mut end = quoted(rest, 1, b'\'', escapes);
+                    while let Some(at) = end.filter(|_| postgres && escapes).and_then(|end| goes_on(rest, end)) {
+                        end = quoted(rest, at, b'\'', true);
+                    }
+                    return end.map_or(Some((Literal, rest.len(), true)), |n| whole(Literal, n));
                 }
                 // A byte order mark inside a word ends it, as it does in SQLite.
                 let length = find(&rest[..length], b"\xEF\xBB\xBF").unwrap_or(length);
@@ -231,6 +259,34 @@ fn quoted(rest: &[u8], open: usize, quote: u8, escapes: bool) -> Option<usize> {
     }
 }
 
+/// Where the quote is with which a literal that ends here goes on: behind white space with a line break in it, and
+/// comments up to the end of their lines.
+fn goes_on(rest: &[u8], end: usize) -> Option<usize> {
+    let (mut at, mut broken) = (end, false);
+    loop {
+        match rest.get(at)? {
+            b'\n' | b'\r' => (at, broken) = (at + 1, true),
+            b' ' | b'\t' | 0x0C => at += 1,
+            b'-' if broken && rest.get(at + 1) == Some(&b'-') => at += run(&rest[at..], |b| b != b'\n'),
+            b'\'' if broken => return Some(at),
+            _ => return None,
+        }
+    }
+}
+
+/// The length of a comment that may hold others.
+fn nested_comment(rest: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    loop {
+        match rest.get(at..at + 2)? {
+            b"/*" => (at, depth) = (at + 2, depth + 1),
+            b"*/" if depth == 1 => return Some(at + 2),
+            b"*/" => (at, depth) = (at + 2, depth - 1),
+            _ => at += 1,
+        }
+    }
+}
+
 /// The length of the `$tag$` that opens a dollar-quoted text, where this is one.
 fn dollar_tag(rest: &[u8]) -> Option<usize> {
     let tag = 2 + run(&rest[1..], |b| is_word(b) || b.is_ascii_digit());
@@ -293,6 +349,21 @@ mod tests {
     }
 
     #[test]
+    fn postgres_nests_comments_and_quotes_nothing_in_brackets() {
+        let shown = |text: &'static str| -> Vec<&str> {
+            let tokens = tokens_of(Dialect::Postgres, text);
+            tokens.filter(|token| token.kind.counts()).map(|token| &text[token.span]).collect()
+        };
+        assert_eq!(shown("a /* b /* ; */ 'c */ d"), ["a", "d"]);
+        assert_eq!(shown("/**/ a /*/**/*/ b"), ["a", "b"]);
+        assert_eq!(shown("ARRAY [ 'a]b', `;"), ["ARRAY", "[", "'a]b'", ",", "`", ";"]);
+        assert_eq!(shown("e'a' \n -- it's\n 'b\\';' c"), ["e'a' \n -- it's\n 'b\\';'", "c"]);
+        assert_eq!(shown("E'a' 'b\\' 'c'\n'd\\'"), ["E'a'", "'b\\'", "'c'", "'d\\'"]);
+        assert!(tokens_of(Dialect::Postgres, "/* /* */").last().unwrap().open);
+        assert!(!tokens("/* /* */").last().unwrap().open);
+    }
+
+    #[test]
     fn what_is_never_closed_says_so_and_ends_with_the_text() {
         for text in ["$a$ b", "'abc", "\"abc", "`a", "[a", "/* a", "e'\\'", "x'0"] {
             let last = tokens(text).last().unwrap();
@@ -315,13 +386,15 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 text.push_str(pieces[(state >> 33) as usize % pieces.len()]);
             }
-            let mut at = 0;
-            for token in tokens(&text) {
-                assert!(token.span.start == at && token.span.end > at, "{text:?}");
-                assert!(text.is_char_boundary(token.span.end), "{text:?}");
-                at = token.span.end;
+            for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+                let mut at = 0;
+                for token in tokens_of(dialect, &text) {
+                    assert!(token.span.start == at && token.span.end > at, "{text:?}");
+                    assert!(text.is_char_boundary(token.span.end), "{text:?}");
+                    at = token.span.end;
+                }
+                assert_eq!(at, text.len(), "{text:?}");
             }
-            assert_eq!(at, text.len(), "{text:?}");
         }
     }
 }

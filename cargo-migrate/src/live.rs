@@ -217,7 +217,7 @@ fn open(database: &Database, flags: OpenFlags, wait: Duration) -> Result<Connect
 /// The refusal where another process holds a database locked for longer than there was time to wait.
 #[must_use]
 pub fn busy(database: &Database) -> Failure {
-    let error = DatabaseError { kind: ErrorKind::Busy, message: "database is locked".to_owned(), offset: None };
+    let error = DatabaseError::new(ErrorKind::Busy, "database is locked");
     database_problem(&error).in_file(database.url.path()).into()
 }
 

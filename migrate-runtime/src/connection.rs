@@ -77,6 +77,8 @@ pub enum ErrorKind {
     Corrupt,
     /// The file cannot be opened.
     CannotOpen,
+    /// The connection to a server is lost.
+    Disconnected,
     /// A constraint does not hold.
     Constraint,
     /// Anything else.
@@ -92,6 +94,21 @@ pub struct DatabaseError {
     pub message: String,
     /// Where in the statement, in bytes, where the database says so.
     pub offset: Option<usize>,
+    /// What a server says besides.
+    pub server: Option<Box<ServerWords>>,
+}
+
+/// What a server says of an error besides its message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerWords {
+    /// Its five characters for the kind of error (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    pub sqlstate: String,
+    /// Its DETAIL.
+    pub detail: Option<String>,
+    /// Its HINT.
+    pub hint: Option<String>,
+    /// In which function it happened, the innermost call first.
+    pub context: Option<String>,
 }
 
 impl ErrorKind {
@@ -140,6 +157,11 @@ impl ErrorKind {
 }
 
 impl DatabaseError {
+    /// An error of this kind in these words, at no place.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), offset: None, server: None }
+    }
+
     /// An error of SQLite's: its result code, primary or extended, where the library tells it, and its message as
     /// SQLite has it. Without the code the message tells the kind.
     pub fn of_sqlite(code: Option<i32>, message: impl Into<String>) -> Self {
@@ -149,7 +171,7 @@ impl DatabaseError {
             ErrorKind::Other => ErrorKind::of_message(&message),
             kind => kind,
         };
-        Self { kind, message, offset: None }
+        Self::new(kind, message)
     }
 }
 
@@ -205,6 +227,26 @@ pub trait Connection {
             Err(error) if error.message == "cannot start a transaction within a transaction" => Ok(true),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What a program holds in a box is a connection all the same.
+impl<C: Connection + ?Sized> Connection for Box<C> {
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<(), DatabaseError> {
+        (**self).execute(sql, params)
+    }
+
+    fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        each: &mut dyn FnMut(&[Value]) -> ControlFlow<()>,
+    ) -> Result<(), DatabaseError> {
+        (**self).query(sql, params, each)
+    }
+
+    fn in_transaction(&mut self) -> Result<bool, DatabaseError> {
+        (**self).in_transaction()
     }
 }
 
@@ -278,8 +320,7 @@ mod rusqlite_connection {
             let mut statement = self.prepare(sql).map_err(wrap)?;
             // `Batch` has another interface in each version, so SQLite's own copy of the text tells where the
             // statement ends. Where the splitting disagrees, what follows was never looked at.
-            let refuse =
-                |message: &str| DatabaseError { kind: ErrorKind::Other, message: message.to_owned(), offset: None };
+            let refuse = |message: &str| DatabaseError::new(ErrorKind::Other, message);
             if statement.parameter_count() > 0 {
                 return Err(refuse("the statement has parameters, and nothing gives them values"));
             }

@@ -3,6 +3,7 @@
 pub mod recording;
 pub mod sqlite;
 
+use std::path::Path;
 use std::time::Duration;
 
 use build_support::checksum::Checksum;
@@ -10,7 +11,7 @@ use build_support::revision::RevisionId;
 
 use crate::connection::DatabaseError;
 use crate::history::{AppliedRevision, History, State};
-use crate::sqlite::StoreError;
+use crate::sqlite::{Newest, StoreError};
 
 /// How the statements of a part of a run are held together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub trait Driver {
     /// this is closed by its owner, which has the same effect.
     fn rollback(&mut self);
 
-    /// Whether the runner's transaction is open.
+    /// Whether a transaction is open: the runner's, or before it has begun one, the program's own.
     ///
     /// # Errors
     /// What the database says.
@@ -55,6 +56,12 @@ pub trait Driver {
     /// # Errors
     /// What the database says, and damaged rows.
     fn history(&mut self) -> Result<History, StoreError>;
+
+    /// The newest row of a package, in one look-up; `None` where there is no row or no version table.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn newest(&mut self, package: &str) -> Result<Option<Newest>, StoreError>;
 
     /// Makes the version table where it is not there.
     ///
@@ -149,4 +156,10 @@ pub trait Driver {
 
     /// Lets that lock go, where it is held.
     fn release_split(&mut self);
+
+    /// Copies the database to a new file.
+    ///
+    /// # Errors
+    /// A file that is there already; a database that is not copied like this.
+    fn back_up(&mut self, to: &Path) -> Result<(), DatabaseError>;
 }

@@ -8,6 +8,7 @@
 //! - [`connection`]: the little that is asked of a database library.
 //! - [`sqlite`]: the version table and the foreign keys of a SQLite database.
 //! - [`driver`]: what the runner asks of a database.
+//! - [`database`]: what a program hands over, be it a SQLite connection or a server's.
 //! - [`event`]: what a run tells its observer.
 //! - [`runner`]: the one loop that moves a database.
 //! - [`migrations`]: what a program carries, made by [`embed!`].
@@ -25,6 +26,7 @@
 #[path = "models.rs"]
 pub mod __models;
 pub mod connection;
+pub mod database;
 pub mod driver;
 pub mod event;
 pub mod history;

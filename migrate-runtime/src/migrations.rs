@@ -8,11 +8,11 @@ use build_support::migration::Migration;
 use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
 
-use crate::connection::Connection;
+use crate::database::Database;
+use crate::driver::Driver;
 use crate::migrator::Migrator;
 use crate::plan::UNKNOWN_APPLIED;
 use crate::runner::{Texts, store_problem};
-use crate::sqlite::Store;
 
 /// The database has revisions that this program does not know.
 pub const AHEAD: Code = Code("database-ahead");
@@ -141,8 +141,8 @@ impl Migrations {
     /// # Errors
     /// [`AHEAD`] where the database has revisions that this program does not know, an applied revision that did
     /// something else than the embedded one, and whatever stops a run.
-    pub fn upgrade(&self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
-        self.migrator().upgrade(connection)
+    pub fn upgrade(&self, database: &mut (impl Database + ?Sized)) -> Result<Outcome, Error> {
+        self.migrator().upgrade(database)
     }
 
     /// Refuses a database that is not exactly where these migrations are, for a program that leaves migrating to
@@ -151,32 +151,32 @@ impl Migrations {
     /// # Errors
     /// [`BEHIND`], [`AHEAD`], an applied revision that did something else than the embedded one, and a version table
     /// that cannot be read.
-    pub fn verify(&self, connection: &mut dyn Connection) -> Result<(), Error> {
-        self.migrator().verify(connection)
+    pub fn verify(&self, database: &mut (impl Database + ?Sized)) -> Result<(), Error> {
+        self.migrator().verify(database)
     }
 
     /// Takes off what follows a target, by the downs that were stored when it was applied.
     ///
     /// # Errors
     /// A target that is unknown or not applied, an irreversible revision, and whatever stops a run.
-    pub fn downgrade_to(&self, connection: &mut dyn Connection, target: &str) -> Result<Outcome, Error> {
-        self.migrator().downgrade_to(connection, target)
+    pub fn downgrade_to(&self, database: &mut (impl Database + ?Sized), target: &str) -> Result<Outcome, Error> {
+        self.migrator().downgrade_to(database, target)
     }
 
     /// What [`upgrade`](Self::upgrade) would apply. Nothing is written.
     ///
     /// # Errors
     /// A version table that cannot be read.
-    pub fn pending(&self, connection: &mut dyn Connection) -> Result<Vec<RevisionId>, Error> {
-        Ok(self.status(connection)?.pending)
+    pub fn pending(&self, database: &mut (impl Database + ?Sized)) -> Result<Vec<RevisionId>, Error> {
+        Ok(self.status(database)?.pending)
     }
 
     /// How the database stands to these migrations. Nothing is written.
     ///
     /// # Errors
     /// A version table that cannot be read.
-    pub fn status(&self, connection: &mut dyn Connection) -> Result<Status, Error> {
-        self.migrator().status(connection)
+    pub fn status(&self, database: &mut (impl Database + ?Sized)) -> Result<Status, Error> {
+        self.migrator().status(database)
     }
 
     /// A run with settings: a wait, an observer, a policy for a database that is ahead.
@@ -226,9 +226,9 @@ impl Migrations {
     }
 
     /// Whether a look at the newest row says that all is applied and nothing else. With several heads it cannot say.
-    pub(crate) fn is_at_head(&self, store: &mut Store<'_>) -> Result<bool, Error> {
+    pub(crate) fn is_at_head(&self, driver: &mut dyn Driver) -> Result<bool, Error> {
         let Some(head) = self.head else { return Ok(false) };
-        let newest = store.newest(self.package).map_err(|error| store_problem(&error))?;
+        let newest = driver.newest(self.package).map_err(|error| store_problem(&error))?;
         Ok(newest.is_some_and(|row| {
             row.applied
                 && row.seal == head
@@ -256,26 +256,26 @@ impl<const N: usize> Joined<N> {
     /// # Errors
     /// As [`Migrations::upgrade`]; besides, a circle of dependencies, a dependency on a package that is not among the
     /// parts and not applied, and two parts that make the same table.
-    pub fn upgrade(&self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
-        self.migrator().upgrade(connection)
+    pub fn upgrade(&self, database: &mut (impl Database + ?Sized)) -> Result<Outcome, Error> {
+        self.migrator().upgrade(database)
     }
 
     /// As [`Migrations::verify`], for all parts.
     ///
     /// # Errors
     /// As there.
-    pub fn verify(&self, connection: &mut dyn Connection) -> Result<(), Error> {
-        self.migrator().verify(connection)
+    pub fn verify(&self, database: &mut (impl Database + ?Sized)) -> Result<(), Error> {
+        self.migrator().verify(database)
     }
 
     /// How the database stands to each part, in their order. Nothing is written.
     ///
     /// # Errors
     /// A version table that cannot be read.
-    pub fn status(&self, connection: &mut dyn Connection) -> Result<[Status; N], Error> {
+    pub fn status(&self, database: &mut (impl Database + ?Sized)) -> Result<[Status; N], Error> {
         let mut all = [const { Status { applied: Vec::new(), pending: Vec::new(), ahead: Vec::new() } }; N];
         for (status, part) in all.iter_mut().zip(self.parts) {
-            *status = part.status(connection)?;
+            *status = part.status(database)?;
         }
         Ok(all)
     }

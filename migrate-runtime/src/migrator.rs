@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use build_support::graph::RevisionGraph;
-use build_support::problem::{Code, Problem};
+use build_support::problem::{Code, Problem, printable};
 use build_support::revision::{RevisionId, listed};
 use build_support::verify::EDITED_COMMENTS;
 
-use crate::connection::Connection;
-use crate::driver::sqlite::SqliteDriver;
+use crate::database::Database;
+use crate::driver::Driver;
 use crate::event::Event;
 use crate::history::{AppliedRevision, History};
 use crate::migrations::{AHEAD, BEHIND, Error, Migrations, Outcome, Status};
 use crate::plan::{self, Package, Packages, Plan, UNKNOWN_APPLIED};
 use crate::runner::{self, BUSY, DownFrom, Files, Options, database_problem, store_problem};
-use crate::sqlite::Store;
 
 /// The connection has a transaction open that is not the runner's.
 pub const OPEN_TRANSACTION: Code = Code("open-transaction");
@@ -120,19 +119,20 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// As there.
-    pub fn upgrade(mut self, connection: &mut dyn Connection) -> Result<Outcome, Error> {
-        self.check(connection)?;
-        if self.is_at_head(connection)? {
+    pub fn upgrade(mut self, database: &mut (impl Database + ?Sized)) -> Result<Outcome, Error> {
+        let driver = &mut *self.driver(database)?;
+        no_transaction_open(driver)?;
+        if self.is_at_head(driver)? {
             return Ok(Outcome::default());
         }
         let graphs = self.graphs()?;
         let packages = self.packages(&graphs)?;
-        let ahead = ahead(&packages, &self.history(connection)?);
+        let ahead = ahead(&packages, &self.history(driver)?);
         if !ahead.is_empty() {
             match self.if_ahead.clone() {
                 IfAhead::Refuse => return Err(ahead_problem(&ahead).into()),
-                IfAhead::Warn => return self.go_on(connection, &packages, ahead),
-                IfAhead::GoBack(allowed) => return self.go_back(connection, &packages, &ahead, &allowed),
+                IfAhead::Warn => return self.go_on(driver, &packages, ahead),
+                IfAhead::GoBack(allowed) => return self.go_back(driver, &packages, &ahead, &allowed),
             }
         }
         let targets = vec![Some("heads"); self.parts.len()];
@@ -140,7 +140,7 @@ impl<'a> Migrator<'a> {
             let problems = objections(&packages, history);
             if problems.is_empty() { packages.upgrade(history, &targets) } else { Err(problems) }
         };
-        self.run(connection, &packages, &planner)
+        self.run(driver, &packages, &planner)
     }
 
     /// As [`Migrations::downgrade_to`]. Of several packages only `base` can be the target: name a revision to the one that
@@ -148,21 +148,23 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// As there.
-    pub fn downgrade_to(mut self, connection: &mut dyn Connection, target: &str) -> Result<Outcome, Error> {
-        self.check(connection)?;
+    pub fn downgrade_to(mut self, database: &mut (impl Database + ?Sized), target: &str) -> Result<Outcome, Error> {
+        let driver = &mut *self.driver(database)?;
+        no_transaction_open(driver)?;
         let graphs = self.graphs()?;
         let packages = self.packages(&graphs)?;
         let targets = vec![Some(target); self.parts.len()];
         let planner = |history: &History| packages.downgrade(history, &targets);
-        self.run(connection, &packages, &planner)
+        self.run(driver, &packages, &planner)
     }
 
     /// As [`Migrations::status`]; of several packages all revisions, in the order of an upgrade.
     ///
     /// # Errors
     /// As there.
-    pub fn status(self, connection: &mut dyn Connection) -> Result<Status, Error> {
-        let history = self.history(connection)?;
+    pub fn status(self, database: &mut (impl Database + ?Sized)) -> Result<Status, Error> {
+        let driver = &mut *self.driver(database)?;
+        let history = self.history(driver)?;
         let graphs = self.graphs()?;
         let packages = self.packages(&graphs)?;
         let known = |row: &&AppliedRevision| {
@@ -179,13 +181,14 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// As there.
-    pub fn verify(self, connection: &mut dyn Connection) -> Result<(), Error> {
-        if self.is_at_head(connection)? {
+    pub fn verify(self, database: &mut (impl Database + ?Sized)) -> Result<(), Error> {
+        let driver = &mut *self.driver(database)?;
+        if self.is_at_head(driver)? {
             return Ok(());
         }
         let graphs = self.graphs()?;
         let packages = self.packages(&graphs)?;
-        let history = self.history(connection)?;
+        let history = self.history(driver)?;
         let problems = objections(&packages, &history);
         if !problems.is_empty() {
             return Err(problems.into());
@@ -200,9 +203,9 @@ impl<'a> Migrator<'a> {
     }
 
     /// Whether a look at each package's newest row says that all is applied and nothing else.
-    fn is_at_head(&self, connection: &mut dyn Connection) -> Result<bool, Error> {
+    fn is_at_head(&self, driver: &mut dyn Driver) -> Result<bool, Error> {
         for part in &self.parts {
-            if !self.patiently(|| part.is_at_head(&mut Store::new(connection, &self.version_table)))? {
+            if !self.patiently(|| part.is_at_head(driver))? {
                 return Ok(false);
             }
         }
@@ -221,23 +224,17 @@ impl<'a> Migrator<'a> {
         Ok(Packages::new(all.collect())?)
     }
 
-    fn check(&self, connection: &mut dyn Connection) -> Result<(), Error> {
+    /// The database with the version table of these settings.
+    fn driver<'c>(&self, database: &'c mut (impl Database + ?Sized)) -> Result<Box<dyn Driver + 'c>, Error> {
         let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if self.version_table.is_empty() || !self.version_table.chars().all(named) {
             return Err(Problem::new(Code("usage"), "a version table's name has only letters, digits and `_`").into());
         }
-        if connection.in_transaction().map_err(|error| database_problem(&error))? {
-            return Err(Problem::new(OPEN_TRANSACTION, "this connection has a transaction open")
-                .help("commit it or roll it back before the migrations run: they are a transaction of their own")
-                .into());
-        }
-        Ok(())
+        Ok(database.driver(&self.version_table))
     }
 
-    fn history(&self, connection: &mut dyn Connection) -> Result<History, Error> {
-        self.patiently(|| {
-            Ok(Store::new(connection, &self.version_table).read_history().map_err(|error| store_problem(&error))?)
-        })
+    fn history(&self, driver: &mut dyn Driver) -> Result<History, Error> {
+        self.patiently(|| Ok(driver.history().map_err(|error| store_problem(&error))?))
     }
 
     /// Reads again while another process commits: the connection's own busy timeout may be none.
@@ -255,20 +252,19 @@ impl<'a> Migrator<'a> {
 
     fn run(
         &mut self,
-        connection: &mut dyn Connection,
+        driver: &mut dyn Driver,
         packages: &Packages<'_>,
         planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>,
     ) -> Result<Outcome, Error> {
         let options =
             Options { down_from: Some(DownFrom::Stored), ..Options::new(self.wait, &now, env!("CARGO_PKG_VERSION")) };
-        let mut driver = SqliteDriver::new(connection, &self.version_table);
         let files: Vec<Files<'_>> = packages
             .all()
             .iter()
             .zip(&self.parts)
             .map(|(package, part)| Files { package: package.key, graph: package.graph, directory: *part })
             .collect();
-        let report = runner::run(&mut driver, &files, planner, &options, &mut self.observer)
+        let report = runner::run(driver, &files, planner, &options, &mut self.observer)
             .map_err(|stopped| Error::from(stopped.problems))?;
         let done = report.done.into_iter().map(|(step, _)| step.id).collect();
         Ok(Outcome { done, ahead: Vec::new() })
@@ -277,11 +273,11 @@ impl<'a> Migrator<'a> {
     /// Leaves a database that is ahead as it is, where all that the program knows is applied to it as it is here.
     fn go_on(
         &mut self,
-        connection: &mut dyn Connection,
+        driver: &mut dyn Driver,
         packages: &Packages<'_>,
         ahead: Vec<RevisionId>,
     ) -> Result<Outcome, Error> {
-        let history = self.history(connection)?;
+        let history = self.history(driver)?;
         let mut problems = differences(packages, &history);
         problems.retain(|problem| problem.code() != UNKNOWN_APPLIED);
         if let Some(missing) = lacking(packages, &history).first() {
@@ -296,7 +292,7 @@ impl<'a> Migrator<'a> {
 
     fn go_back(
         &mut self,
-        connection: &mut dyn Connection,
+        driver: &mut dyn Driver,
         packages: &Packages<'_>,
         ahead: &[RevisionId],
         allowed: &GoBack,
@@ -310,7 +306,7 @@ impl<'a> Migrator<'a> {
             .note("what it added would be lost")
             .into());
         }
-        back_up(connection, &allowed.backup)?;
+        back_up(driver, &allowed.backup)?;
         let planner = |history: &History| {
             let now = self::ahead(packages, history);
             if now.iter().any(|id| !allowed_here(id)) {
@@ -319,7 +315,7 @@ impl<'a> Migrator<'a> {
             let steps = history.rows().iter().rev().filter(|row| is_ahead(packages, row)).map(plan::downgrade_step);
             Ok(Plan { steps: steps.collect() })
         };
-        self.run(connection, packages, &planner)
+        self.run(driver, packages, &planner)
     }
 }
 
@@ -366,16 +362,22 @@ fn objections(packages: &Packages<'_>, history: &History) -> Vec<Problem> {
     if unknown { vec![ahead_problem(&ahead(packages, history))] } else { problems }
 }
 
-/// Copies the database to a new file (<https://www.sqlite.org/lang_vacuum.html#vacuuminto>).
-fn back_up(connection: &mut dyn Connection, to: &Path) -> Result<(), Error> {
-    let failed = |why: String| {
-        Problem::new(NOT_ALLOWED, format!("going back needs a backup first, and none could be made: {why}")).in_file(to)
-    };
-    let path = to.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
-    connection
-        .query("VACUUM INTO ?1", &[path.into()], &mut |_| std::ops::ControlFlow::Continue(()))
-        .map_err(|error| failed(error.message))?;
+/// Refuses a connection on which the program has begun something itself.
+fn no_transaction_open(driver: &mut dyn Driver) -> Result<(), Error> {
+    if driver.in_transaction().map_err(|error| database_problem(&error))? {
+        return Err(Problem::new(OPEN_TRANSACTION, "this connection has a transaction open")
+            .help("commit it or roll it back before the migrations run: they are a transaction of their own")
+            .into());
+    }
     Ok(())
+}
+
+/// Copies the database to a new file, without which nothing is taken off.
+fn back_up(driver: &mut dyn Driver, to: &Path) -> Result<(), Error> {
+    driver.back_up(to).map_err(|error| {
+        let why = format!("going back needs a backup first, and none could be made: {}", printable(&error.message));
+        Problem::new(NOT_ALLOWED, why).in_file(to).into()
+    })
 }
 
 /// The time in UTC and RFC 3339, to the second.

@@ -6,16 +6,17 @@
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
 
-use crate::connection::{DatabaseError, Value};
+use crate::connection::{DatabaseError, ErrorKind, Value};
 use crate::driver::sqlite::SqliteDriver;
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
-use crate::sqlite::{StoreError, create_table_sql, state_text};
+use crate::sqlite::{Newest, StoreError, create_table_sql, state_text};
 
 /// Where the down texts of applied revisions are found.
 pub type StoredDown<'a> = &'a mut dyn FnMut(&str, &RevisionId) -> Result<Option<String>, StoreError>;
@@ -171,6 +172,15 @@ impl Driver for RecordingDriver<'_, '_> {
 
     fn history(&mut self) -> Result<History, StoreError> {
         Ok(History::new(self.rows.clone()))
+    }
+
+    fn newest(&mut self, package: &str) -> Result<Option<Newest>, StoreError> {
+        let newest = self.rows.iter().filter(|row| row.package == package).max_by_key(|row| row.sequence);
+        Ok(newest.map(|row| Newest {
+            seal: row.seal.to_string(),
+            applied: row.state == State::Applied,
+            count: row.applied_count,
+        }))
     }
 
     fn ensure_table(&mut self) -> Result<(), StoreError> {
@@ -371,6 +381,10 @@ impl Driver for RecordingDriver<'_, '_> {
     }
 
     fn release_split(&mut self) {}
+
+    fn back_up(&mut self, _: &Path) -> Result<(), DatabaseError> {
+        Err(DatabaseError::new(ErrorKind::Other, "a script has no database that could be copied"))
+    }
 }
 
 /// Rows of tables without row ids are alike, so they are counted, not compared as a set.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use build_support::checksum::Checksum;
@@ -17,7 +17,7 @@ use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
 use crate::split_lock::{self, SplitLock};
-use crate::sqlite::{Store, StoreError, Violations, offending_rows, one_statement, values};
+use crate::sqlite::{Newest, Store, StoreError, Violations, offending_rows, one_statement, values};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
 #[derive(Debug)]
@@ -156,11 +156,7 @@ fn main_file(connection: &mut dyn Connection) -> Result<Option<PathBuf>, Databas
 }
 
 fn not_locked(error: &std::io::Error) -> DatabaseError {
-    DatabaseError {
-        kind: ErrorKind::CannotOpen,
-        message: format!("cannot lock a file beside the database: {error}"),
-        offset: None,
-    }
+    DatabaseError::new(ErrorKind::CannotOpen, format!("cannot lock a file beside the database: {error}"))
 }
 
 /// Whether a process is in the middle of a run that commits more than once. For those that only read: it creates no
@@ -243,6 +239,11 @@ impl Driver for SqliteDriver<'_> {
     fn history(&mut self) -> Result<History, StoreError> {
         self.write_rows()?;
         self.store.read_history()
+    }
+
+    fn newest(&mut self, package: &str) -> Result<Option<Newest>, StoreError> {
+        self.write_rows()?;
+        self.store.newest(package)
     }
 
     fn ensure_table(&mut self) -> Result<(), StoreError> {
@@ -370,12 +371,19 @@ impl Driver for SqliteDriver<'_> {
     fn release_split(&mut self) {
         self.split = None;
     }
+
+    /// By `VACUUM INTO` (<https://www.sqlite.org/lang_vacuum.html#vacuuminto>).
+    fn back_up(&mut self, to: &Path) -> Result<(), DatabaseError> {
+        let path = to.to_str().ok_or_else(|| DatabaseError::new(ErrorKind::CannotOpen, "its path is not UTF-8"))?;
+        self.store.connection().query("VACUUM INTO ?1", &[path.into()], &mut |_| ControlFlow::Continue(()))
+    }
 }
 
 impl Drop for SqliteDriver<'_> {
     fn drop(&mut self) {
-        self.rollback();
+        // Without a run there is nothing of ours, and a transaction that is open is the program's own.
         if let Some(on) = self.foreign_keys {
+            self.rollback();
             // Nothing can be told from here; a connection that cannot take a PRAGMA is of no more use to its owner.
             let _ = self.enforce(on);
         }

@@ -6,7 +6,7 @@ use build_support::graph::CYCLE;
 use rusqlite::Connection as Database;
 
 use super::*;
-use crate::connection::{DatabaseError, Value};
+use crate::connection::{Connection, DatabaseError, Value};
 use crate::migrator::IfAhead;
 use crate::plan::{DEPENDED_ON, DEPENDENCY_NOT_APPLIED, DUPLICATE_PACKAGE, MISSING_DEPENDENCY};
 use crate::runner::MADE_TWICE;
@@ -117,6 +117,29 @@ fn a_second_start_costs_one_look_up_for_each_part_and_does_nothing() {
     assert_eq!(joined.upgrade(&mut counting).unwrap(), Outcome::default());
     joined.verify(&mut counting).unwrap();
     assert_eq!(counting.1, 2 * 2);
+}
+
+#[test]
+fn a_connection_may_be_lent_as_it_is_boxed_or_behind_its_trait() {
+    let mut boxed: Box<dyn Connection> = Box::new(Counting(database(), 0));
+    assert_eq!(names(&accounts().upgrade(&mut boxed).unwrap().done), ["c1", "c2"]);
+    let lent: &mut dyn Connection = &mut *boxed;
+    accounts().verify(lent).unwrap();
+    assert_eq!(names(&accounts().downgrade_to(lent, "base").unwrap().done), ["c2", "c1"]);
+    assert_eq!(names(&accounts().pending(lent).unwrap()), ["c1", "c2"]);
+}
+
+#[test]
+fn a_transaction_of_the_programs_own_stays_open() {
+    let mut database = database();
+    accounts().upgrade(&mut database).unwrap();
+    database.execute_batch("BEGIN; INSERT INTO customers (id) VALUES (1)").unwrap();
+    accounts().verify(&mut database).unwrap();
+    accounts().status(&mut database).unwrap();
+    assert_eq!(orders().verify(&mut database).unwrap_err().code(), BEHIND);
+    assert_eq!(accounts().upgrade(&mut database).unwrap_err().code(), crate::migrator::OPEN_TRANSACTION);
+    database.execute_batch("COMMIT").unwrap();
+    assert_eq!(database.query_row("SELECT count(*) FROM customers", [], |row| row.get(0)), Ok(1));
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
             | ErrorKind::ReadOnly
             | ErrorKind::Corrupt
             | ErrorKind::NotADatabase
+            | ErrorKind::Disconnected
     ) {
         return database_problem(error).at(section.place(statement.span.clone()));
     }
@@ -122,6 +123,12 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
         ErrorKind::CannotOpen => Problem::new(DATABASE, "the database cannot be opened")
             .note(message)
             .help("see that its folder exists and may be written"),
+        ErrorKind::Disconnected => Problem::new(DATABASE, "the connection to the database is lost")
+            .note(message)
+            .note("the server rolls back what was not committed")
+            .help(
+                "see that the server runs and can be reached, and run it again: it goes on from where the database is",
+            ),
         ErrorKind::MissingTable | ErrorKind::Constraint | ErrorKind::Other => Problem::new(DATABASE, message),
     }
 }

@@ -11,7 +11,7 @@ use crate::connection::{DatabaseError, ErrorKind};
 /// Refuses a text in which SQLite sees a second statement or a parameter.
 pub(crate) fn one_statement(sql: &str) -> Result<(), DatabaseError> {
     let refuse = |at: usize, message: &str| {
-        Err(DatabaseError { kind: ErrorKind::Other, message: message.to_owned(), offset: Some(at) })
+        Err(DatabaseError { offset: Some(at), ..DatabaseError::new(ErrorKind::Other, message) })
     };
     let (mut beginning, mut begun, mut ended) = (Beginning::Nothing, false, false);
     // A trigger's own statements end with semicolons, and it with `; END;`.
