@@ -24,3 +24,10 @@ impl Database for dyn Connection + '_ {
         Box::new(SqliteDriver::new(self, version_table))
     }
 }
+
+#[cfg(feature = "postgres")]
+impl Database for postgres::Client {
+    fn driver<'c>(&'c mut self, version_table: &str) -> Box<dyn Driver + 'c> {
+        Box::new(crate::driver::postgres::PostgresDriver::new(self, version_table))
+    }
+}

@@ -1,5 +1,7 @@
 //! What the runner asks of a database. A dialect, or a script instead of a database, is a driver; the runner is one.
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod recording;
 pub mod sqlite;
 
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 
 use crate::connection::DatabaseError;
 use crate::history::{AppliedRevision, History, State};
@@ -24,6 +27,11 @@ pub enum Enforcement {
 
 /// A database as the runner sees it.
 pub trait Driver {
+    /// By whose rules migrations are read.
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     /// Starts a transaction that no other runner can share, waiting for one that is under way.
     ///
     /// # Errors
@@ -84,6 +92,16 @@ pub trait Driver {
     /// The rows that stand in the way of a statement that has failed, a line each; none where none are known. Asked
     /// before anything else is, and changes nothing.
     fn offending_rows(&mut self, statement: &str, error: &DatabaseError) -> Vec<String>;
+
+    /// Called when the statements of a revision have run: what a server would only check at the commit is checked now, in
+    /// the revision that it is about, and settings that they have changed are as before. False where the run's transaction
+    /// turns out to have been ended.
+    ///
+    /// # Errors
+    /// What does not hold; what the database says.
+    fn end_step(&mut self) -> Result<bool, DatabaseError> {
+        Ok(true)
+    }
 
     /// Runs one query of a verify section, which can write nothing; gives the value that was not true, as text, where
     /// one was not.

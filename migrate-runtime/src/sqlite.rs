@@ -16,6 +16,8 @@ use crate::connection::{Connection, DatabaseError, Value};
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
 pub(crate) use self::offending_rows::offending_rows;
 pub(crate) use self::one_statement::one_statement;
+#[cfg(feature = "postgres")]
+pub(crate) use self::version_table::{COLUMNS, INTEGERS, create_table_text, read_row};
 pub use self::version_table::{Newest, create_table_sql};
 pub(crate) use self::version_table::{state_text, values};
 

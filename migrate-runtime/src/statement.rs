@@ -1,9 +1,13 @@
 //! SQL statements: where they end, which of them a run cannot hold, and which of them leave the rows' references be.
+//!
+//! `postgres` knows where a server sees these things differently.
+
+mod postgres;
 
 use std::ops::Range;
 
 use build_support::migration::is_control;
-use build_support::token::{Token, TokenKind, tokens, unquoted};
+use build_support::token::{Dialect, Token, TokenKind, tokens_of, unquoted};
 
 /// A statement of a migration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +16,15 @@ pub struct Statement<'a> {
     pub text: &'a str,
     /// Where it is in the whole text, in bytes.
     pub span: Range<usize>,
+    /// By whose rules it was read.
+    pub dialect: Dialect,
 }
 
 impl<'a> Statement<'a> {
     /// What it starts with: a token that counts.
     #[must_use]
     pub fn first(&self) -> &'a str {
-        tokens(self.text).next().map_or("", |token| &self.text[token.span])
+        tokens_of(self.dialect, self.text).next().map_or("", |token| &self.text[token.span])
     }
 }
 
@@ -62,17 +68,35 @@ impl Place {
     }
 }
 
-/// The statements of a section of a text. Comments between statements are dropped, those inside are kept.
+/// The statements of a section of a text, as SQLite reads them. Comments between statements are dropped, those inside are
+/// kept.
 ///
 /// A section that is not within the text, or cuts a character, has no statements.
 #[must_use]
 pub fn split(text: &str, section: Range<usize>) -> Vec<Statement<'_>> {
+    split_as(Dialect::Sqlite, text, section)
+}
+
+/// The same as another database reads them.
+#[must_use]
+pub fn split_as(dialect: Dialect, text: &str, section: Range<usize>) -> Vec<Statement<'_>> {
     let base = section.start;
     let Some(inside) = text.get(section) else { return Vec::new() };
+    let spans = match dialect {
+        Dialect::Sqlite => spans(inside),
+        Dialect::Postgres => postgres::spans(inside),
+    };
+    spans
+        .into_iter()
+        .map(|span| Statement { text: &inside[span.clone()], span: base + span.start..base + span.end, dialect })
+        .collect()
+}
+
+fn spans(inside: &str) -> Vec<Range<usize>> {
     let mut statements = Vec::new();
     let mut place = Place::Start;
     let mut open: Option<Range<usize>> = None;
-    for token in tokens(inside).filter(|token| token.kind.counts()) {
+    for token in tokens_of(Dialect::Sqlite, inside).filter(|token| token.kind.counts()) {
         if token.kind == TokenKind::Semicolon {
             // An empty statement.
             let Some(span) = &mut open else { continue };
@@ -91,9 +115,6 @@ pub fn split(text: &str, section: Range<usize>) -> Vec<Statement<'_>> {
     }
     statements.extend(open);
     statements
-        .into_iter()
-        .map(|span| Statement { text: &inside[span.clone()], span: base + span.start..base + span.end })
-        .collect()
 }
 
 /// A statement's tokens that count, its last semicolon left out.
@@ -105,12 +126,16 @@ pub(crate) struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn of(statement: &Statement<'a>) -> Self {
-        Self { start: statement.span.start, ..Self::of_text(statement.text) }
+        Self { start: statement.span.start, ..Self::read(statement.dialect, statement.text) }
     }
 
-    /// The words of a text that holds one statement or a part of one.
+    /// The words of a text that holds one statement or a part of one, as SQLite reads it.
     pub(crate) fn of_text(text: &'a str) -> Self {
-        let mut tokens: Vec<Token> = tokens(text).filter(|token| token.kind.counts()).collect();
+        Self::read(Dialect::Sqlite, text)
+    }
+
+    fn read(dialect: Dialect, text: &'a str) -> Self {
+        let mut tokens: Vec<Token> = tokens_of(dialect, text).filter(|token| token.kind.counts()).collect();
         tokens.pop_if(|token| token.kind == TokenKind::Semicolon);
         Self { text, start: 0, tokens }
     }
@@ -192,24 +217,30 @@ const OUTSIDE: &str = "a revision that must run outside a transaction says `-- m
 
 /// The first statement that cannot be part of a run's transaction, where there is one.
 ///
-/// Nothing is refused of a revision that runs outside a transaction.
+/// Of a revision that runs outside a transaction only what no server would understand is refused.
 #[must_use]
 pub fn forbidden(statements: &[Statement<'_>], no_transaction: bool) -> Option<Forbidden> {
-    if no_transaction {
-        return None;
+    let unread = statements.iter().find_map(postgres::unread);
+    if no_transaction || unread.is_some() {
+        return unread;
     }
     let mut savepoints: Vec<(String, Range<usize>)> = Vec::new();
-    for statement in statements.iter().filter(|statement| is_control(statement.first())) {
+    for statement in statements {
+        let server = statement.dialect == Dialect::Postgres;
+        if !server && !is_control(statement.first()) {
+            continue;
+        }
         let words = Words::of(statement);
         let refused = match words.text(0).to_ascii_uppercase().as_str() {
             word @ ("BEGIN" | "COMMIT" | "END") => Some(transaction(&words, word)),
             "ROLLBACK" => rollback(&words, &mut savepoints),
-            word @ ("VACUUM" | "ATTACH" | "DETACH") => Some(Forbidden {
+            word @ ("ABORT" | "START" | "PREPARE") if server => postgres::transaction_word(&words, word),
+            word @ ("VACUUM" | "ATTACH" | "DETACH") if !server || word == "VACUUM" => Some(Forbidden {
                 span: words.span_to(0),
                 message: format!("{word} cannot run inside a transaction"),
                 help: OUTSIDE.to_owned(),
             }),
-            "PRAGMA" => pragma(&words),
+            "PRAGMA" if !server => pragma(&words),
             "SAVEPOINT" => {
                 savepoints.push((words.name(1), words.span_to(1)));
                 None
@@ -243,6 +274,10 @@ pub fn forbidden(statements: &[Statement<'_>], no_transaction: bool) -> Option<F
 #[must_use]
 pub fn forbidden_in_verify(statements: &[Statement<'_>]) -> Option<Forbidden> {
     statements.iter().find_map(|statement| {
+        let unread = postgres::unread(statement);
+        if unread.is_some() {
+            return unread;
+        }
         let words = Words::of(statement);
         // These are reserved words, so that without quotes they can be no name.
         let writes = |at: &usize| words.is_any(*at, &["INSERT", "UPDATE", "DELETE", "INTO"]);
@@ -252,9 +287,14 @@ pub fn forbidden_in_verify(statements: &[Statement<'_>]) -> Option<Forbidden> {
         Some(Forbidden {
             span: words.span_of(at),
             message: format!("a verify section only asks, and `{first}` is no part of a question"),
-            help: "ask with SELECT, VALUES or WITH; a pragma is asked as a table: \
-                `SELECT count(*) = 0 FROM pragma_foreign_key_check;`"
-                .to_owned(),
+            help: match statement.dialect {
+                Dialect::Sqlite => {
+                    "ask with SELECT, VALUES or WITH; a pragma is asked as a table: \
+                     `SELECT count(*) = 0 FROM pragma_foreign_key_check;`"
+                }
+                Dialect::Postgres => "ask with SELECT, VALUES or WITH",
+            }
+            .to_owned(),
         })
     })
 }

@@ -60,6 +60,16 @@ fn what_has_one_room_stays_in_it() {
     only_in("cargo-migrate", "build_support::sqlite_file", &[]);
     only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs", "driver/recording.rs"]);
     only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs", "testing.rs", "migrations/tests.rs"]);
+    for library in ["use postgres::", "postgres::Client"] {
+        let rooms = ["database.rs", "driver/postgres.rs", "driver/postgres/session.rs", "driver/postgres/verify.rs"];
+        only_in("migrate-runtime", library, &rooms);
+    }
+    // Each waits for the server once, and is counted where it is.
+    for call in [".batch_execute(", ".simple_query("] {
+        only_in("migrate-runtime", call, &["driver/postgres/session.rs"]);
+    }
+    only_in("migrate-runtime", ".query_raw(", &["driver/postgres/verify.rs"]);
+    only_in("migrate-runtime", "pg_try_advisory_lock", &["driver/postgres/lock.rs"]);
     only_in(
         "migrate-runtime",
         "use crate::connection",
@@ -67,6 +77,11 @@ fn what_has_one_room_stays_in_it() {
             "database.rs",
             "driver.rs",
             "driver/sqlite.rs",
+            "driver/postgres.rs",
+            "driver/postgres/lock.rs",
+            "driver/postgres/rows.rs",
+            "driver/postgres/session.rs",
+            "driver/postgres/verify.rs",
             "driver/recording.rs",
             "sqlite.rs",
             "sqlite/one_statement.rs",

@@ -1,6 +1,7 @@
 //! What a database answers, and what a run would leave behind, as problems with a way out.
 
-use build_support::problem::{Problem, printable};
+use build_support::problem::{Place, Problem, printable};
+use build_support::token::tokens_of;
 
 use super::section::Section;
 use super::{BUSY, DATABASE, FORBIDDEN_STATEMENT, FOREIGN_KEYS, HISTORY_MOVED, SQL_ERROR};
@@ -54,12 +55,46 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
         Some(offset) => {
             let start = statement.span.start + offset;
             let word =
-                build_support::token::tokens(section.text.get(start..statement.span.end).unwrap_or_default()).next();
+                tokens_of(statement.dialect, section.text.get(start..statement.span.end).unwrap_or_default()).next();
             start..start + word.map_or(1, |token| token.span.len())
         }
         None => statement.span.start..statement.span.end,
     };
-    Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span))
+    with_server(Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span)), error)
+}
+
+/// What is wrong once all statements of a section have run.
+pub(super) fn end_problem(error: &DatabaseError, section: &Section) -> Problem {
+    if error.kind != ErrorKind::Constraint {
+        return database_problem(error).at(Place::file(&section.path));
+    }
+    let problem = Problem::new(SQL_ERROR, printable(&error.message)).at(Place::file(&section.path));
+    with_server(problem, error).note("a deferred constraint is checked at the end of the revision that breaks it")
+}
+
+/// Adds what a server says besides, and what helps with the errors that one transaction cannot avoid.
+fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
+    let Some(server) = &error.server else { return problem };
+    if !server.sqlstate.is_empty() {
+        problem = problem.note(format!("SQLSTATE {}", printable(&server.sqlstate)));
+    }
+    for said in [&server.detail, &server.context].into_iter().flatten() {
+        problem = problem.note(printable(said));
+    }
+    if let Some(hint) = &server.hint {
+        problem = problem.help(printable(hint));
+    }
+    match server.sqlstate.as_str() {
+        "55P04" => problem
+            .help("let the revision that adds the value say `-- migrate:no-transaction`: it is committed before the next one")
+            .help("or put the use into a revision of its own, and apply the two in two runs"),
+        "55006" => problem
+            .help("check the rows that wait before this statement: `SET CONSTRAINTS ALL IMMEDIATE;`")
+            .help("or put the statement into the next revision: a revision's rows are checked at its end")
+            .help("or commit one by one: `-- migrate:no-transaction`, or a run for each of two revisions"),
+        "25001" => problem.help("let the revision say `-- migrate:no-transaction` in its header"),
+        _ => problem,
+    }
 }
 
 /// Names the rows that stand in a statement's way, where they are known.
@@ -95,6 +130,9 @@ pub(super) fn query_problem(error: &DatabaseError, section: &Section, query: &St
 #[must_use]
 pub fn database_problem(error: &DatabaseError) -> Problem {
     let message = printable(&error.message);
+    if error.server.is_some() {
+        return with_server(server_problem(error.kind, message), error);
+    }
     match error.kind {
         ErrorKind::Busy => Problem::new(BUSY, "another process holds the database locked")
             .note(message)
@@ -123,14 +161,33 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
         ErrorKind::CannotOpen => Problem::new(DATABASE, "the database cannot be opened")
             .note(message)
             .help("see that its folder exists and may be written"),
-        ErrorKind::Disconnected => Problem::new(DATABASE, "the connection to the database is lost")
-            .note(message)
-            .note("the server rolls back what was not committed")
-            .help(
-                "see that the server runs and can be reached, and run it again: it goes on from where the database is",
-            ),
+        ErrorKind::Disconnected => disconnected(message),
         ErrorKind::MissingTable | ErrorKind::Constraint | ErrorKind::Other => Problem::new(DATABASE, message),
     }
+}
+
+/// The same of a server, whose files and disk are not this program's.
+fn server_problem(kind: ErrorKind, message: String) -> Problem {
+    match kind {
+        ErrorKind::Busy => Problem::new(BUSY, "another session holds what this run needs")
+            .note(message)
+            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
+        ErrorKind::ReadOnly => Problem::new(DATABASE, "this session can only read")
+            .note(message)
+            .help("connect to the primary server, and see that `default_transaction_read_only` is off"),
+        ErrorKind::Full => Problem::new(DATABASE, "the server has no room left")
+            .note(message)
+            .help("make room on the server and run it again; what was not committed is rolled back"),
+        ErrorKind::Disconnected => disconnected(message),
+        _ => Problem::new(DATABASE, message),
+    }
+}
+
+fn disconnected(message: String) -> Problem {
+    Problem::new(DATABASE, "the connection to the database is lost")
+        .note(message)
+        .note("the server rolls back what was not committed")
+        .help("see that the server runs and can be reached, and run it again: it goes on from where the database is")
 }
 
 /// An error of the version table as a problem.

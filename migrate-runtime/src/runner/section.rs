@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use build_support::checksum::StatementsHash;
 use build_support::migration::Directives;
 use build_support::problem::{Place, Problem};
+use build_support::token::Dialect;
 
 use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, one, store_problem};
 use crate::plan::{Direction, IRREVERSIBLE, Step};
-use crate::statement::{forbidden, forbidden_in_verify, split};
+use crate::statement::{forbidden, forbidden_in_verify, split_as};
 
 /// The section that a step runs, with the whole text that it stands in and where that comes from.
 pub(super) struct Section {
@@ -49,19 +50,20 @@ impl Run<'_, '_> {
     /// Looks at what a step will run. `reads` says whether the file is read in any case.
     ///
     /// A file that was read for the graph, has no verify section and holds no word that such a statement starts with is
-    /// known to hold none, and its checksum is compared when it is read for its step.
+    /// known to hold none, and its checksum is compared when it is read for its step. These words are SQLite's.
     pub(super) fn preflight(&mut self, step: &Step, reads: Reads) -> Done<()> {
         let migration = self.file_of(step).map(|(migration, _)| migration);
         let upgrade = step.direction == Direction::Upgrade;
         let known = migration.is_some_and(|migration| !migration.controls && migration.verify.is_none());
-        if known && upgrade && reads == Reads::WhereUnknown {
+        let dialect = self.driver.dialect();
+        if known && upgrade && reads == Reads::WhereUnknown && dialect == Dialect::Sqlite {
             return Ok(());
         }
         let section = self.section(step)?;
-        let statements = split(&section.text, section.span.clone());
+        let statements = split_as(dialect, &section.text, section.span.clone());
         let verify = migration.and_then(|migration| migration.verify.clone()).filter(|_| upgrade);
         let found = forbidden(&statements, step.directives.no_transaction)
-            .or_else(|| forbidden_in_verify(&split(&section.text, verify?)));
+            .or_else(|| forbidden_in_verify(&split_as(dialect, &section.text, verify?)));
         match found {
             None => Ok(()),
             Some(found) => Err(one(Problem::new(FORBIDDEN_STATEMENT, found.message)
@@ -128,7 +130,7 @@ impl Run<'_, '_> {
             }
             _ => return Err(one(no_way_back(step, "has no down section"))),
         };
-        if split(&section.text, section.span.clone()).is_empty() && did_something(step) {
+        if split_as(self.driver.dialect(), &section.text, section.span.clone()).is_empty() && did_something(step) {
             return Err(one(no_way_back(step, "has a down section without a statement")
                 .help("or say that there is nothing to undo with a statement that does nothing: `SELECT 1;`")));
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::{Place, Problem};
 
-use super::problems::{broken_keys, query_problem, statement_problem, with_rows};
+use super::problems::{broken_keys, end_problem, query_problem, statement_problem, with_rows};
 use super::section::Section;
 use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
 use crate::driver::Enforcement;
@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::history::{AppliedRevision, State};
 use crate::plan::{Direction, Step, packages, with_ways_out};
 use crate::sqlite::StoreError;
-use crate::statement::{may_break_rows, split};
+use crate::statement::{may_break_rows, split_as};
 
 impl Run<'_, '_> {
     /// Steps that share the open transaction.
@@ -108,7 +108,7 @@ impl Run<'_, '_> {
     }
 
     fn statements(&mut self, step: &Step, section: &Section, transaction: bool) -> Done<()> {
-        for statement in split(&section.text, section.span.clone()) {
+        for statement in split_as(self.driver.dialect(), &section.text, section.span.clone()) {
             if transaction && !self.rows_seen {
                 let rows = !step.directives.foreign_keys_on && may_break_rows(&statement);
                 let before = self.driver.look_at_keys(rows).map_err(|error| one(store_problem(&error)))?;
@@ -121,13 +121,18 @@ impl Run<'_, '_> {
                 let rows = self.driver.offending_rows(statement.text, &error);
                 return Err(one(with_rows(statement_problem(&error, section, &statement), rows)));
             }
-            if self.in_transaction()? != transaction && transaction {
+            if transaction && !self.in_transaction()? {
                 return Err(one(
                     Problem::new(TRANSACTION_ENDED, "this statement ended the run's transaction")
                         .at(section.place(statement.span))
                         .help("take out what ends it (`ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK, …)`), or say `-- migrate:no-transaction`"),
                 ));
             }
+        }
+        if !self.driver.end_step().map_err(|error| one(end_problem(&error, section)))? {
+            return Err(one(Problem::new(TRANSACTION_ENDED, "this section ended the run's transaction")
+                .at(Place::file(&section.path))
+                .help("take out what ends it, or say `-- migrate:no-transaction`")));
         }
         if !transaction && self.in_transaction()? {
             return Err(one(Problem::new(TRANSACTION_ENDED, "this section leaves a transaction open")
@@ -143,7 +148,7 @@ impl Run<'_, '_> {
         let (Direction::Upgrade, Some(span)) = (step.direction, migration.and_then(|it| it.verify.clone())) else {
             return Ok(());
         };
-        for query in split(&section.text, span) {
+        for query in split_as(self.driver.dialect(), &section.text, span) {
             let wrong = self.driver.verify(query.text).map_err(|error| one(query_problem(&error, section, &query)))?;
             if !self.in_transaction()? {
                 return Err(one(Problem::new(TRANSACTION_ENDED, "this query ended the run's transaction")

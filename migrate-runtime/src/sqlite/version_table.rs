@@ -10,8 +10,13 @@ use super::{Store, StoreError, quoted, text};
 use crate::connection::{DatabaseError, ErrorKind, Value};
 use crate::history::{AppliedRevision, History, State};
 
-const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
+/// The columns that a history is read from, in this order.
+pub(crate) const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
     applied_count, state, applied_at, elapsed_ms, tool_version, schema_hash";
+
+/// Which of [`COLUMNS`] hold integers.
+#[cfg(feature = "postgres")]
+pub(crate) const INTEGERS: [usize; 3] = [2, 10, 13];
 
 /// What a package's newest row says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +35,16 @@ const WIDTH: usize = 17;
 /// The statement that creates the version table where it is not there.
 #[must_use]
 pub fn create_table_sql(table: &str) -> String {
+    create_table_text(&quoted(table), "INTEGER")
+}
+
+/// The same with the name as SQL, and the type that holds an `i64`.
+pub(crate) fn create_table_text(table: &str, integer: &str) -> String {
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (
+        "CREATE TABLE IF NOT EXISTS {table} (
     package TEXT NOT NULL,
     revision TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
+    sequence {integer} NOT NULL,
     checksum TEXT NOT NULL,
     statements TEXT NOT NULL,
     seal TEXT NOT NULL,
@@ -42,17 +52,16 @@ pub fn create_table_sql(table: &str) -> String {
     depends TEXT NOT NULL,
     directives TEXT NOT NULL,
     message TEXT NOT NULL,
-    applied_count INTEGER NOT NULL,
+    applied_count {integer} NOT NULL,
     down TEXT,
     state TEXT NOT NULL,
     applied_at TEXT NOT NULL,
-    elapsed_ms INTEGER NOT NULL,
+    elapsed_ms {integer} NOT NULL,
     tool_version TEXT NOT NULL,
     schema_hash TEXT,
     PRIMARY KEY (package, revision),
     UNIQUE (package, sequence)
-)",
-        quoted(table)
+)"
     )
 }
 
@@ -264,7 +273,7 @@ pub(crate) fn state_text(state: State) -> &'static str {
 }
 
 /// Reads a row of [`COLUMNS`]; the error names the row and what is wrong with it.
-fn read_row(row: &[Value]) -> Result<AppliedRevision, String> {
+pub(crate) fn read_row(row: &[Value]) -> Result<AppliedRevision, String> {
     let damaged = |column: &str| {
         format!("the version table's row of `{}/{}` has an unreadable `{column}`", text(row, 0), text(row, 1))
     };

@@ -1,0 +1,310 @@
+//! PostgreSQL: one transaction per run, with the rows of the version table in it, and an advisory lock of the session
+//! around it.
+//!
+//! `session` is the connection, `lock` keeps runners apart, `rows` is the version table, `verify` asks what a revision
+//! claims.
+
+mod lock;
+mod rows;
+mod session;
+mod verify;
+
+use std::path::Path;
+use std::time::Duration;
+
+use build_support::checksum::Checksum;
+use build_support::revision::RevisionId;
+use build_support::token::Dialect;
+use postgres::Client;
+
+use self::rows::Rows;
+use self::session::{Session, quoted, text};
+use crate::connection::{DatabaseError, ErrorKind, ServerWords};
+use crate::driver::{Driver, Enforcement};
+use crate::history::{AppliedRevision, History, State};
+use crate::sqlite::{Newest, StoreError};
+
+/// A connection to a PostgreSQL server as a driver. When it is dropped, its transaction is rolled back, its lock let go, and
+/// the session's search path and role are as before.
+pub struct PostgresDriver<'c> {
+    session: Session<'c>,
+    table: String,
+    rows: Rows,
+    here: Option<Here>,
+    /// The server process that holds the lock, where it is held.
+    holder: Option<String>,
+    open: bool,
+}
+
+impl std::fmt::Debug for PostgresDriver<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresDriver").field("table", &self.table).field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// What a session was like before the run.
+struct Here {
+    key: i64,
+    settings: [Option<String>; 2],
+}
+
+/// The settings that a migration may change for its session and that the next one would meet.
+const SETTINGS: &str = "current_setting('search_path'), current_setting('role')";
+
+/// What each transaction sets for itself: once this is gone, so is the transaction.
+const MARK: &str = "cargo_migrate.run";
+
+/// The constraints that a transaction defers unless it is told otherwise. A name that also belongs to one that cannot be
+/// deferred is left out, because SET CONSTRAINTS would refuse it.
+const DEFERRED: &str = "SELECT string_agg(name, ', ') FROM (SELECT format('%I.%I', n.nspname, c.conname) AS name \
+    FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace \
+    GROUP BY n.nspname, c.conname HAVING bool_and(c.condeferrable) AND bool_or(c.condeferred)) AS deferred";
+
+impl<'c> PostgresDriver<'c> {
+    /// Drives a connection whose version table has this name, in the first schema of the search path.
+    #[must_use]
+    pub fn new(client: &'c mut Client, table: &str) -> Self {
+        let session = Session { client, round_trips: 0 };
+        Self { session, table: table.to_owned(), rows: Rows::default(), here: None, holder: None, open: false }
+    }
+
+    /// How often the server was waited for so far.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.session.round_trips
+    }
+
+    /// Asks the session once where it is; gives whether a transaction is open.
+    ///
+    /// The first statement of a transaction has its time
+    /// (<https://www.postgresql.org/docs/current/functions-datetime.html>), and one by itself is always the first.
+    fn look_around(&mut self) -> Result<bool, DatabaseError> {
+        let sql = format!("SELECT now() <> statement_timestamp(), current_database(), current_schema(), {SETTINGS}");
+        let [open, database, schema, path, role] = match self.session.row(&sql) {
+            // It has failed already.
+            Err(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "25P02") => return Ok(true),
+            row => row?,
+        };
+        if self.here.is_none() {
+            let schema = schema.ok_or_else(|| {
+                refused(
+                    "the search path names no schema that is there, so the version table has no place",
+                    "make the schema, or name one that is there: `SET search_path TO …`, or `options` of the connection",
+                )
+            })?;
+            self.rows.name = format!("{}.{}", quoted(&schema), quoted(&self.table));
+            let key = lock::key(&database.unwrap_or_default(), &schema, &self.table);
+            self.here = Some(Here { key, settings: [path, role] });
+        }
+        Ok(open.as_deref() == Some("t"))
+    }
+
+    fn known(&mut self) -> Result<(), DatabaseError> {
+        if self.here.is_none() {
+            self.look_around()?;
+        }
+        Ok(())
+    }
+
+    /// Sets the search path and the role back where a migration has changed them.
+    fn restore(&mut self, now: &[Option<String>]) -> Result<(), DatabaseError> {
+        let Some(here) = &self.here else { return Ok(()) };
+        if here.settings == now {
+            return Ok(());
+        }
+        let [path, role] = here.settings.each_ref().map(|setting| text(setting.as_deref().unwrap_or_default()));
+        // The role first: it may have been given up for one that may not come back by itself.
+        self.session.run(&format!("SELECT set_config('role', {role}, false), set_config('search_path', {path}, false)"))
+    }
+
+    /// Lets the lock go, where it is held and nothing that it protects is open.
+    fn unlock(&mut self) {
+        let (Some(here), Some(_)) = (&self.here, self.holder.take()) else { return };
+        // A connection that fails here is lost, and the server has let go by itself.
+        let row = self.session.row::<3>(&format!("SELECT pg_advisory_unlock({}), {SETTINGS}", here.key));
+        if let Ok([_, now @ ..]) = row {
+            let _ = self.restore(&now);
+        }
+    }
+}
+
+fn refused(message: &str, hint: &str) -> DatabaseError {
+    let words = ServerWords { hint: Some(hint.to_owned()), ..ServerWords::default() };
+    DatabaseError { server: Some(Box::new(words)), ..DatabaseError::new(ErrorKind::Other, message) }
+}
+
+impl Driver for PostgresDriver<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    /// The server enforces foreign keys itself, so that both ways are the same here.
+    fn begin(&mut self, _: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError> {
+        self.known()?;
+        let Some(here) = &self.here else { return Ok(()) };
+        if self.holder.is_none() {
+            self.holder = Some(lock::take(&mut self.session, here.key, wait, waiting)?);
+        }
+        self.rows.forget();
+        self.open = true;
+        let patience = wait.as_millis().clamp(1, 2_147_483_647);
+        // What a file means hangs on no setting of the server's; what waits for a lock waits no longer than the run does.
+        let [process, ..] = self.session.row::<3>(&format!(
+            "BEGIN; SET LOCAL standard_conforming_strings = on; SELECT pg_backend_pid(), \
+             set_config('{MARK}', 'open', true), CASE current_setting('lock_timeout') \
+             WHEN '0' THEN set_config('lock_timeout', '{patience}ms', true) END"
+        ))?;
+        if process != self.holder {
+            self.rollback();
+            return Err(refused(
+                "this connection has come to another process of the server than the one that holds the run's lock",
+                "a pooler stands between: connect to the server itself, or to a pooler that keeps sessions",
+            ));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, _: Duration) -> Result<(), DatabaseError> {
+        self.rows.write(&mut self.session)?;
+        self.session.run("COMMIT")?;
+        self.open = false;
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.rows.forget();
+        if std::mem::take(&mut self.open) {
+            let _ = self.session.run("ROLLBACK");
+        }
+    }
+
+    /// Nothing but a statement that is refused can end a transaction, so the server is not asked within one;
+    /// [`Driver::end_step`] notices all the same.
+    fn in_transaction(&mut self) -> Result<bool, DatabaseError> {
+        if self.open {
+            return Ok(true);
+        }
+        let open = self.look_around()?;
+        // One that a revision outside the run's transaction has left open is the run's to roll back.
+        self.open = open && self.holder.is_some();
+        Ok(open)
+    }
+
+    fn history(&mut self) -> Result<History, StoreError> {
+        self.known()?;
+        self.rows.history(&mut self.session)
+    }
+
+    fn newest(&mut self, package: &str) -> Result<Option<Newest>, StoreError> {
+        self.known()?;
+        self.rows.newest(&mut self.session, package)
+    }
+
+    fn ensure_table(&mut self) -> Result<(), StoreError> {
+        self.known()?;
+        self.rows.ensure(&mut self.session)
+    }
+
+    fn stored_down(&mut self, package: &str, id: &RevisionId) -> Result<Option<String>, StoreError> {
+        self.known()?;
+        self.rows.stored_down(&mut self.session, package, id)
+    }
+
+    fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
+        self.session.run(statement)
+    }
+
+    /// The server's DETAIL names them.
+    fn offending_rows(&mut self, _: &str, _: &DatabaseError) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn end_step(&mut self) -> Result<bool, DatabaseError> {
+        if !self.open {
+            let now = self.session.row::<2>(&format!("SELECT {SETTINGS}"))?;
+            self.restore(&now)?;
+            return Ok(true);
+        }
+        let [mark, deferred, now @ ..] = self.session.row::<4>(&format!(
+            "SET CONSTRAINTS ALL IMMEDIATE; SELECT current_setting('{MARK}', true), ({DEFERRED}), {SETTINGS}"
+        ))?;
+        if mark.as_deref() != Some("open") {
+            self.open = false;
+            return Ok(false);
+        }
+        self.restore(&now)?;
+        if let Some(deferred) = deferred {
+            self.session.run(&format!("SET CONSTRAINTS {deferred} DEFERRED"))?;
+        }
+        Ok(true)
+    }
+
+    fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
+        verify::first_untrue(&mut self.session, query)
+    }
+
+    fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
+        self.rows.record(&mut self.session, row, down)
+    }
+
+    fn mark(&mut self, package: &str, id: &RevisionId, state: State, elapsed_ms: i64) -> Result<(), StoreError> {
+        self.rows.mark(&mut self.session, package, id, state, elapsed_ms)
+    }
+
+    fn amend(
+        &mut self,
+        package: &str,
+        id: &RevisionId,
+        checksum: &Checksum,
+        down: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.rows.amend(&mut self.session, package, id, checksum, down)
+    }
+
+    fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
+        self.rows.rename_package(&mut self.session, old, new)
+    }
+
+    fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
+        self.rows.delete(&mut self.session, package, id)
+    }
+
+    fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError> {
+        self.rows.finish(&mut self.session, packages)
+    }
+
+    /// No key is ever broken here.
+    fn look_at_keys(&mut self, _: bool) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The lock of the run is of the session, and so it is held between two commits as well.
+    fn hold_split(&mut self) -> Result<bool, DatabaseError> {
+        Ok(self.holder.is_some())
+    }
+
+    fn release_split(&mut self) {
+        if !self.open {
+            self.unlock();
+        }
+    }
+
+    fn back_up(&mut self, _: &Path) -> Result<(), DatabaseError> {
+        Err(DatabaseError::new(
+            ErrorKind::Other,
+            "a program cannot copy a server's database; make a backup with `pg_dump`, and take the database back from the \
+             newer sources",
+        ))
+    }
+}
+
+impl Drop for PostgresDriver<'_> {
+    fn drop(&mut self) {
+        self.rollback();
+        self.unlock();
+    }
+}

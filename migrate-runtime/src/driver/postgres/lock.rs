@@ -1,0 +1,90 @@
+//! The lock that keeps runners apart: an advisory lock of the session, which the server lets go when the session ends.
+
+use std::time::{Duration, Instant};
+
+use build_support::checksum::Digest;
+use build_support::problem::printable;
+
+use super::session::Session;
+use crate::connection::{DatabaseError, ErrorKind, ServerWords};
+
+/// How long is waited between two attempts, at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The key of a version table's lock.
+pub(super) fn key(database: &str, schema: &str, table: &str) -> i64 {
+    let mut digest = Digest::new("cargo-migrate lock 1");
+    for part in [database, schema, table] {
+        digest.part(part.as_bytes());
+    }
+    let hash = digest.finish();
+    // Sixteen hexadecimal digits are the 64 bits that an advisory lock has.
+    hash.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default().cast_signed()
+}
+
+/// Takes the lock and gives the server process that holds it. It is tried again and again outside a transaction: who waits
+/// for it within one is in the way of another's `CREATE INDEX CONCURRENTLY`, which waits for all that have begun before it.
+pub(super) fn take(
+    session: &mut Session<'_>,
+    key: i64,
+    wait: Duration,
+    waiting: &mut dyn FnMut(),
+) -> Result<String, DatabaseError> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    let mut told = false;
+    loop {
+        let [taken, process] = session.row(&format!("SELECT pg_try_advisory_lock({key}), pg_backend_pid()"))?;
+        if taken.as_deref() == Some("t") {
+            return Ok(process.unwrap_or_default());
+        }
+        if start.elapsed() >= wait {
+            return Err(busy(session, key));
+        }
+        if !told && start.elapsed() > Duration::from_secs(1) {
+            waiting();
+            told = true;
+        }
+        std::thread::sleep(pause.min(wait.saturating_sub(start.elapsed())));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn busy(session: &mut Session<'_>, key: i64) -> DatabaseError {
+    let (high, low) = ((key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF);
+    let holder = session.rows(&format!(
+        "SELECT l.pid, a.application_name FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+         AND l.classid::bigint = {high} AND l.objid::bigint = {low} \
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ));
+    let who = holder.ok().and_then(|mut rows| rows.pop()).map_or_else(String::new, |row| {
+        let mut values = row.into_iter().map(Option::unwrap_or_default);
+        let (process, name) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
+        if name.is_empty() {
+            format!(" (process {process})")
+        } else {
+            format!(" (process {process}, `{}`)", printable(&name))
+        }
+    });
+    DatabaseError {
+        server: Some(Box::new(ServerWords::default())),
+        ..DatabaseError::new(ErrorKind::Busy, format!("another session{who} migrates this database"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key;
+
+    #[test]
+    fn each_version_table_has_a_key_of_its_own_that_stays() {
+        let keys =
+            [key("a", "public", "_m"), key("b", "public", "_m"), key("a", "other", "_m"), key("a", "public", "_n")];
+        for (at, one) in keys.iter().enumerate() {
+            assert!(!keys[at + 1..].contains(one));
+        }
+        // Another value would let a runner of another version in beside this one.
+        assert_eq!(key("app", "public", "_cargo_migrate"), -1_639_986_075_257_813_550);
+    }
+}

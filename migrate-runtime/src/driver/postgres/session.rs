@@ -1,0 +1,146 @@
+//! A connection to a server: what goes over it, counted, and what comes back instead of a result.
+
+use std::error::Error as _;
+
+use postgres::error::ErrorPosition;
+use postgres::{Client, Error, SimpleQueryMessage};
+
+use crate::connection::{DatabaseError, ErrorKind, ServerWords, Value};
+
+/// A row's values as text.
+pub(super) type Texts = Vec<Option<String>>;
+
+/// A client, asked in the simple protocol: a text is one round trip, and leaves no prepared statement behind that a pooler
+/// would have to know.
+pub(super) struct Session<'c> {
+    pub(super) client: &'c mut Client,
+    /// How often the server was waited for.
+    pub(super) round_trips: u64,
+}
+
+impl Session<'_> {
+    /// Runs a text; the rows that it gives are dropped.
+    pub(super) fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.round_trips += 1;
+        self.client.batch_execute(sql).map_err(|error| of(&error, sql))
+    }
+
+    /// The rows that a text gives.
+    pub(super) fn rows(&mut self, sql: &str) -> Result<Vec<Texts>, DatabaseError> {
+        self.round_trips += 1;
+        let messages = self.client.simple_query(sql).map_err(|error| of(&error, sql))?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned)).collect())
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// The only row that a text gives, of so many columns.
+    pub(super) fn row<const N: usize>(&mut self, sql: &str) -> Result<[Option<String>; N], DatabaseError> {
+        let row = self.rows(sql)?.pop().and_then(|row| row.try_into().ok());
+        row.ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no row where there is always one"))
+    }
+
+    /// How many rows the last statement of a text has changed.
+    pub(super) fn changed(&mut self, sql: &str) -> Result<u64, DatabaseError> {
+        self.round_trips += 1;
+        let messages = self.client.simple_query(sql).map_err(|error| of(&error, sql))?;
+        let changed = messages.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+            _ => None,
+        });
+        Ok(changed.unwrap_or(0))
+    }
+}
+
+/// What a server says, or why nothing more can be heard of it. Nothing here knows how the client was connected, so no
+/// password can get into it.
+pub(super) fn of(error: &Error, sql: &str) -> DatabaseError {
+    let Some(said) = error.as_db_error() else {
+        let lost = error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+        let kind = if lost { ErrorKind::Disconnected } else { ErrorKind::Other };
+        let message = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        return DatabaseError { server: Some(Box::default()), ..DatabaseError::new(kind, message) };
+    };
+    let offset = match said.position() {
+        Some(ErrorPosition::Original(character)) => byte_of(sql, *character),
+        _ => None,
+    };
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let server = ServerWords {
+        sqlstate: said.code().code().to_owned(),
+        detail: owned(said.detail()),
+        hint: owned(said.hint()),
+        context: owned(said.where_()),
+    };
+    DatabaseError {
+        kind: kind(said.code().code()),
+        message: said.message().to_owned(),
+        offset,
+        server: Some(Box::new(server)),
+    }
+}
+
+/// The kind of a SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+fn kind(sqlstate: &str) -> ErrorKind {
+    match sqlstate {
+        // A lock that did not come in time, a transaction that another one got in the way of, a deadlock.
+        "55P03" | "40001" | "40P01" => ErrorKind::Busy,
+        "42P01" => ErrorKind::MissingTable,
+        "25006" => ErrorKind::ReadOnly,
+        "53100" => ErrorKind::Full,
+        "57P01" | "57P02" | "57P03" | "57P05" => ErrorKind::Disconnected,
+        _ if sqlstate.starts_with("08") => ErrorKind::Disconnected,
+        _ if sqlstate.starts_with("23") => ErrorKind::Constraint,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// Where a character is, which a server counts from 1.
+fn byte_of(sql: &str, character: u32) -> Option<usize> {
+    let before = usize::try_from(character).ok()?.checked_sub(1)?;
+    // What is missing at the end is told as behind the last character.
+    let at = sql.char_indices().nth(before).map_or(sql.len(), |(at, _)| at);
+    Some(if at == sql.len() { sql.char_indices().next_back()?.0 } else { at })
+}
+
+/// A name as SQL.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL, whatever `standard_conforming_strings` is set to.
+pub(super) fn text(value: &str) -> String {
+    format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A value of the version table as SQL; there are only texts and integers.
+pub(super) fn literal(value: &Value) -> String {
+    match value {
+        Value::Text(value) => text(value),
+        Value::Integer(value) => value.to_string(),
+        Value::Real(value) => value.to_string(),
+        Value::Null | Value::Blob(_) => "NULL".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_place_is_in_characters_and_ours_in_bytes() {
+        assert_eq!(byte_of("éa", 2), Some(2));
+        assert_eq!(byte_of("SELECT é", 9), Some(7));
+        assert_eq!((byte_of("a", 0), byte_of("", 1)), (None, None));
+    }
+
+    #[test]
+    fn texts_are_closed_by_nothing_that_stands_in_them() {
+        assert_eq!(text("a'b\\'c"), "E'a\\'b\\\\\\'c'");
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+    }
+}

@@ -1,0 +1,168 @@
+//! A PostgreSQL server of this test run's own: in a temporary folder, on a socket in it, gone at the end.
+
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use postgres::{Client, Config, NoTls};
+
+/// A running server; dropping it stops it and removes its folder.
+pub struct Server {
+    process: Child,
+    folder: tempfile::TempDir,
+    databases: AtomicUsize,
+}
+
+/// A user who may run a server, where this one is root and may not.
+#[derive(Clone, Copy)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+/// Where `initdb` and `postgres` are: on PATH, where `pg_config` says, or where Debian has them.
+pub fn programs() -> Option<PathBuf> {
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&on_path).collect();
+    if let Ok(told) = Command::new("pg_config").arg("--bindir").output() {
+        folders.push(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()));
+    }
+    let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
+        .unwrap_or_default();
+    debian.sort();
+    folders.extend(debian.into_iter().rev());
+    folders.into_iter().find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
+}
+
+impl Server {
+    pub fn start(programs: &Path) -> Self {
+        // The names of sockets are short, and `TMPDIR` may be long.
+        let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+        let user = (std::fs::metadata(folder.path()).unwrap().uid() == 0).then(unprivileged);
+        if let Some(User { uid, gid }) = user {
+            chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let command = |program: &str| {
+            let mut command = Command::new(programs.join(program));
+            if let Some(User { uid, gid }) = user {
+                command.gid(gid).uid(uid);
+            }
+            command.current_dir(folder.path()).env("LC_ALL", "C").stdin(Stdio::null());
+            command
+        };
+        let made = command("initdb")
+            .args(["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = command("postgres")
+            .args(["-D", "data", "-k"])
+            .arg(folder.path())
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut server = Self { process, folder, databases: AtomicUsize::new(0) };
+        let start = Instant::now();
+        while server.config("postgres").connect(NoTls).is_err() {
+            let log = || std::fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
+            assert!(server.process.try_wait().unwrap().is_none(), "the server has ended: {}", log());
+            assert!(start.elapsed() < Duration::from_secs(60), "the server does not answer: {}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    pub fn socket(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn config(&self, database: &str) -> Config {
+        config(self.socket(), database)
+    }
+
+    /// A new and empty database.
+    pub fn database(&self) -> Database<'_> {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut client = self.config("postgres").connect(NoTls).unwrap();
+        client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        Database { server: self, name }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An interrupt is a fast shutdown; what does not heed it is killed.
+        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let start = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn config(socket: &Path, database: &str) -> Config {
+    let mut config = Config::new();
+    config.host_path(socket).user("postgres").dbname(database).application_name("the tests");
+    config
+}
+
+/// Debian's user for servers, or the one who owns nothing.
+fn unprivileged() -> User {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let of = |name: &str| {
+        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        Some(User { uid: fields[2].parse().ok()?, gid: fields[3].parse().ok()? })
+    };
+    of("postgres").or_else(|| of("nobody")).expect("root cannot run a server, and nobody else is known here")
+}
+
+/// A database of a test.
+pub struct Database<'s> {
+    pub server: &'s Server,
+    pub name: String,
+}
+
+impl Database<'_> {
+    pub fn connect(&self) -> Client {
+        self.config().connect(NoTls).unwrap()
+    }
+
+    pub fn config(&self) -> Config {
+        self.server.config(&self.name)
+    }
+
+    /// The first value that a query gives, as text.
+    pub fn ask(&self, query: &str) -> String {
+        let rows = self.connect().simple_query(query).unwrap();
+        let value = rows.iter().find_map(|message| match message {
+            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        value.unwrap_or_default()
+    }
+
+    /// How many locks runs hold in this database.
+    pub fn advisory_locks(&self) -> String {
+        self.ask(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+    }
+
+    /// The tables that are there, but for the version table.
+    pub fn tables(&self) -> String {
+        self.ask(
+            "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace \
+             WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND relname <> '_cargo_migrate'",
+        )
+    }
+}
