@@ -18,8 +18,8 @@
 //! A run that commits more than once also holds a lock on a file beside the database (`split_lock`).
 //!
 //! It reads and writes the version table (`_cargo_migrate` unless the configuration names another) and reads
-//! migration files through `build-support`. Without the feature `rusqlite` it links no database library; with the feature
-//! `derive` it has the derive macro `Table`, which links nothing.
+//! migration files through `build-support`. Without the features `rusqlite` and `postgres` it links no database library;
+//! with the feature `derive` it has the derive macro `Table`, which links nothing.
 
 #[cfg(feature = "derive")]
 #[doc(hidden)]

@@ -54,11 +54,11 @@ const SETTINGS: &str = "current_setting('search_path'), current_setting('role')"
 /// What each transaction sets for itself: once this is gone, so is the transaction.
 const MARK: &str = "cargo_migrate.run";
 
-/// The constraints that a transaction defers unless it is told otherwise. A name that also belongs to one that cannot be
-/// deferred is left out, because SET CONSTRAINTS would refuse it.
+/// The constraints that a transaction defers unless it is told otherwise. What SET CONSTRAINTS would refuse is left out: a
+/// name that also belongs to one that cannot be deferred, and a schema that is none of this role's business.
 const DEFERRED: &str = "SELECT string_agg(name, ', ') FROM (SELECT format('%I.%I', n.nspname, c.conname) AS name \
     FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace \
-    GROUP BY n.nspname, c.conname HAVING bool_and(c.condeferrable) AND bool_or(c.condeferred)) AS deferred";
+    WHERE has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname, c.conname HAVING bool_and(c.condeferrable) AND bool_or(c.condeferred)) AS deferred";
 
 impl<'c> PostgresDriver<'c> {
     /// Drives a connection whose version table has this name, in the first schema of the search path.

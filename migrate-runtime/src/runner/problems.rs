@@ -190,11 +190,17 @@ fn disconnected(message: String) -> Problem {
         .help("see that the server runs and can be reached, and run it again: it goes on from where the database is")
 }
 
+/// Whether a statement names a column that a table has not, in SQLite's words or by a server's code.
+fn lacks_column(error: &DatabaseError) -> bool {
+    let undefined = error.server.as_ref().is_some_and(|server| server.sqlstate == "42703");
+    undefined || error.message.starts_with("no such column")
+}
+
 /// An error of the version table as a problem.
 #[must_use]
 pub fn store_problem(error: &StoreError) -> Problem {
     match error {
-        StoreError::Database(error) if error.message.starts_with("no such column") => {
+        StoreError::Database(error) if lacks_column(error) => {
             Problem::new(DATABASE, "the version table was not made by this tool: it has other columns")
                 .note(printable(&error.message))
                 .help("name another one: `version-table = \"NAME\"` in `[package.metadata.migrate]`")

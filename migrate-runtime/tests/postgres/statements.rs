@@ -12,6 +12,7 @@ crate::tests![
     what_only_psql_understands_is_refused_with_its_line,
     a_deferred_constraint_fails_in_the_revision_that_breaks_it,
     rows_that_wait_for_their_check_do_not_stand_in_the_next_revisions_way,
+    what_another_role_defers_is_none_of_this_ones_business,
     a_value_of_an_enum_is_used_once_it_is_committed,
     settings_of_the_session_are_as_before,
     the_version_table_is_in_the_first_schema_of_the_search_path,
@@ -125,6 +126,25 @@ fn rows_that_wait_for_their_check_do_not_stand_in_the_next_revisions_way(server:
     tells(&error, &["others_of_fkey", "b3.sql:2:1"]);
 }
 
+fn what_another_role_defers_is_none_of_this_ones_business(server: &Server) {
+    let database = server.database();
+    let name = &database.name;
+    let others = format!(
+        "CREATE ROLE app_{name} LOGIN; CREATE SCHEMA own AUTHORIZATION app_{name}; CREATE SCHEMA closed; \
+         CREATE TABLE closed.t (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+    );
+    database.connect().batch_execute(&others).unwrap();
+    let mut client = database.config().user(&format!("app_{name}")).connect(postgres::NoTls).unwrap();
+    client.batch_execute("SET search_path = own").unwrap();
+    let migrations = embedded("app", &[USERS]);
+    migrations.upgrade(&mut client).unwrap();
+
+    // Once the tables are there, nothing takes the right to make one.
+    database.connect().batch_execute(&format!("REVOKE CREATE ON SCHEMA own FROM app_{name}; ALTER SCHEMA own OWNER TO postgres; GRANT USAGE ON SCHEMA own TO app_{name}")).unwrap();
+    const MORE: (&str, &str) = ("a2", "-- migrate:up\nINSERT INTO users VALUES (1, 'a');\n");
+    assert_eq!(embedded("app", &[USERS, MORE]).upgrade(&mut client).unwrap().done.len(), 1);
+}
+
 fn a_value_of_an_enum_is_used_once_it_is_committed(server: &Server) {
     let database = server.database();
     let make = "-- migrate:up\nCREATE TYPE mood AS ENUM ('fine');\nCREATE TABLE moods (m mood);\n";
@@ -179,6 +199,10 @@ fn the_version_table_is_in_the_first_schema_of_the_search_path(server: &Server) 
     let found = database.ask("SELECT string_agg(schemaname, '|') FROM pg_tables WHERE tablename IN ('_cargo_migrate', 'users') AND schemaname <> 'public'");
     assert_eq!(found, format!("{schema}|{schema}"));
     assert_eq!(database.ask("SELECT count(*) FROM public._cargo_migrate"), "0");
+
+    client.batch_execute("SET search_path = public").unwrap();
+    tells(&migrations.upgrade(&mut client).unwrap_err(), &["not made by this tool", "version-table"]);
+    assert_eq!(migrations.migrator().version_table("other_name").upgrade(&mut client).unwrap().done.len(), 1);
 
     client.batch_execute("SET search_path = absent").unwrap();
     tells(&migrations.upgrade(&mut client).unwrap_err(), &["search path names no schema", "help: "]);
