@@ -229,7 +229,7 @@ impl Driver for PostgresDriver<'_> {
             "SET CONSTRAINTS ALL IMMEDIATE; SELECT current_setting('{MARK}', true), ({DEFERRED}), {SETTINGS}"
         ))?;
         if mark.as_deref() != Some("open") {
-            self.open = false;
+            // Another one may have been begun, which the run's end rolls back.
             return Ok(false);
         }
         self.restore(&now)?;

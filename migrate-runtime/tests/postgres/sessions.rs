@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use migrate_runtime::driver::postgres::PostgresDriver;
+use migrate_runtime::driver::{Driver as _, Enforcement};
 use migrate_runtime::event::Event;
 use migrate_runtime::runner::{BUSY, DATABASE};
 use postgres::NoTls;
@@ -22,6 +24,7 @@ crate::tests![
     a_session_that_is_ended_leaves_an_interrupted_revision_that_the_next_run_names,
     a_connection_that_breaks_is_told_as_such_and_no_password_with_it,
     a_connection_that_comes_to_another_server_process_is_refused,
+    a_transaction_that_is_ended_unseen_is_noticed_at_the_end_of_its_revision,
 ];
 
 /// Names the socket's folder and the database to the process that is to be killed.
@@ -200,6 +203,22 @@ fn a_connection_that_comes_to_another_server_process_is_refused(server: &Server)
         "{error}"
     );
     assert_eq!(database.tables(), "");
+}
+
+fn a_transaction_that_is_ended_unseen_is_noticed_at_the_end_of_its_revision(server: &Server) {
+    let database = server.database();
+    let mut client = database.connect();
+    let mut driver = PostgresDriver::new(&mut client, "_m");
+    for statement in ["COMMIT", "COMMIT; BEGIN"] {
+        driver.begin(Enforcement::Deferred, Duration::from_secs(9), &mut || {}).unwrap();
+        driver.execute("SELECT 1").unwrap();
+        assert_eq!(driver.end_step(), Ok(true));
+        driver.execute(statement).unwrap();
+        assert_eq!(driver.end_step(), Ok(false), "{statement}");
+        driver.rollback();
+        driver.release_split();
+        assert_eq!(driver.in_transaction(), Ok(false));
+    }
 }
 
 /// What stands between a program and the server and gives each transaction to the next of two sessions.
