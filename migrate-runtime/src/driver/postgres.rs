@@ -56,9 +56,10 @@ const MARK: &str = "cargo_migrate.run";
 
 /// The constraints that a transaction defers unless it is told otherwise. What SET CONSTRAINTS would refuse is left out: a
 /// name that also belongs to one that cannot be deferred, and a schema that is none of this role's business.
-const DEFERRED: &str = "SELECT string_agg(name, ', ') FROM (SELECT format('%I.%I', n.nspname, c.conname) AS name \
+const DEFERRED: &str = "SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') \
     FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace \
-    WHERE has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname, c.conname HAVING bool_and(c.condeferrable) AND bool_or(c.condeferred)) AS deferred";
+    WHERE c.condeferred AND has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT FROM pg_constraint AS o \
+    WHERE o.conname = c.conname AND o.connamespace = c.connamespace AND NOT o.condeferrable)";
 
 impl<'c> PostgresDriver<'c> {
     /// Drives a connection whose version table has this name, in the first schema of the search path.
