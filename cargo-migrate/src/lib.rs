@@ -15,6 +15,7 @@
 //! - [`source`]: where a schema comes from.
 //! - [`diff`], [`renames`], [`ddl`], [`proof`], [`autogenerate`]: from two schemas to a migration that has been proved.
 //! - [`fingerprint`], [`rehearsal`], [`risk`]: what tables hold, what a revision does to a copy, what a run can lose.
+//! - [`side_by_side`]: work on many things, some at a time.
 //! - [`commands`]: the verbs.
 //! - [`report`]: what a person and a program get to see.
 //! - [`failure`], [`exit`]: how a command ends when it does not end well.
@@ -50,6 +51,7 @@ pub mod report;
 pub mod risk;
 pub mod schema;
 pub mod scratch;
+pub mod side_by_side;
 pub mod source;
 
 use std::ffi::OsString;

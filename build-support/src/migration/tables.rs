@@ -19,6 +19,26 @@ pub enum TableChange {
     Renamed(Box<str>, Box<str>, Range<usize>),
 }
 
+impl TableChange {
+    /// The name that is free after it.
+    #[must_use]
+    pub fn freed(&self) -> Option<&str> {
+        match self {
+            Self::Dropped(name) | Self::Renamed(name, ..) => Some(name),
+            Self::Made(..) => None,
+        }
+    }
+
+    /// The name that is taken after it, with its span in the normalised text.
+    #[must_use]
+    pub fn taken(&self) -> Option<(&str, Range<usize>)> {
+        match self {
+            Self::Made(name, span) | Self::Renamed(_, name, span) => Some((name, span.clone())),
+            Self::Dropped(_) => None,
+        }
+    }
+}
+
 /// The changes of a section, in their order.
 pub(super) fn of(text: &str, tokens: &[Token]) -> Vec<TableChange> {
     let mut changes = Vec::new();

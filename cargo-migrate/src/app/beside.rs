@@ -1,6 +1,6 @@
 //! A package with those that share its database: their files, their graphs and their locks as one.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use build_support::problem::{Problem, printable};
 use build_support::verify;
@@ -261,16 +261,11 @@ impl Opened {
 
     /// The packages that a history has rows of and that are none of these, with how many revisions each has.
     #[must_use]
-    pub fn strangers(&self, history: &History) -> Vec<(String, usize)> {
-        let known: HashSet<&str> = self.all().map(|opened| opened.project.key()).collect();
-        let mut found: Vec<(String, usize)> = Vec::new();
-        for row in history.rows().iter().filter(|row| !known.contains(row.package.as_str())) {
-            match found.iter_mut().find(|(package, _)| *package == row.package) {
-                Some((_, count)) => *count += 1,
-                None => found.push((row.package.clone(), 1)),
-            }
+    pub fn strangers(&self, history: &History) -> BTreeMap<String, usize> {
+        let mut found = BTreeMap::new();
+        for row in history.rows().iter().filter(|row| self.package(&row.package).is_none()) {
+            *found.entry(row.package.clone()).or_default() += 1;
         }
-        found.sort();
         found
     }
 }

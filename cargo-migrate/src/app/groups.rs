@@ -301,31 +301,24 @@ impl App<'_> {
     }
 }
 
-/// Adds what another package says of a database to what is known of it.
+/// Adds what another package says of a database to what is known of it; refuses packages that would use it in two ways.
 ///
 /// # Errors
 /// [`DISAGREEMENT`]
-pub fn joined(first: (&Opened, &mut Database), second: (&Opened, &Database)) -> Result<()> {
-    let (opened, common) = first;
-    agreed((opened, common), second)?;
-    common.protected |= second.1.protected;
-    common.backup = stricter(common.backup, second.1.backup);
-    Ok(())
-}
-
-/// Refuses packages that would use one database in two ways.
-fn agreed(first: (&Opened, &Database), second: (&Opened, &Database)) -> Result<()> {
-    let (one, other) = (first.0.project.key(), second.0.project.key());
+pub fn joined((first, common): (&Opened, &mut Database), (second, named): (&Opened, &Database)) -> Result<()> {
+    let (one, other) = (&first.project, &second.project);
     let problem = |what: &str| {
-        Problem::new(DISAGREEMENT, format!("`{one}` and `{other}` share a database, and {what}"))
+        Problem::new(DISAGREEMENT, format!("`{}` and `{}` share a database, and {what}", one.key(), other.key()))
             .help("write the setting once, below `[workspace.metadata.migrate]`")
     };
-    if first.1.scratch != second.1.scratch {
+    if common.scratch != named.scratch {
         return Err(problem("only one of them says that it is scratch").into());
     }
-    if first.0.project.settings().version_table != second.0.project.settings().version_table {
+    if one.settings().version_table != other.settings().version_table {
         return Err(problem("they keep their histories in tables of different names (`version-table`)").into());
     }
+    common.protected |= named.protected;
+    common.backup = stricter(common.backup, named.backup);
     Ok(())
 }
 

@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use build_support::directory::{Directory, Locks};
 use build_support::migration::Migration;
+use build_support::problem::Problem;
 
 use super::App;
 use crate::failure::Result;
 use crate::project::{Project, Selected, Selection};
+use crate::side_by_side;
 
 /// Where a project's migrations are if nothing is said.
 const USUAL_FOLDER: &str = "migrations";
@@ -20,8 +21,8 @@ const USUAL_FOLDER: &str = "migrations";
 #[derive(Debug)]
 pub(super) struct FolderRead {
     pub(super) directory: Directory,
-    pub(super) migrations: std::result::Result<Vec<Migration>, Vec<build_support::problem::Problem>>,
-    pub(super) locks: std::result::Result<Locks, Vec<build_support::problem::Problem>>,
+    pub(super) migrations: std::result::Result<Vec<Migration>, Vec<Problem>>,
+    pub(super) locks: std::result::Result<Locks, Vec<Problem>>,
 }
 
 impl FolderRead {
@@ -63,18 +64,17 @@ impl App<'_> {
     /// `several`.
     pub(super) fn reading_ahead<T>(&self, several: bool, ask: impl FnOnce() -> Result<T>) -> Result<(T, ReadAhead)> {
         let folders = self.guessed(several);
-        let (next, read) = (AtomicUsize::new(0), Mutex::new(ReadAhead::default()));
-        let work = || {
-            while let Some((path, shown)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let found = FolderRead::of(Directory::new(path, shown));
-                if let Ok(mut read) = read.lock() {
-                    read.0.insert((path.clone(), shown.clone()), found);
-                }
+        let read = Mutex::new(ReadAhead::default());
+        let work = |at: usize| {
+            let (path, shown) = &folders[at];
+            let found = FolderRead::of(Directory::new(path, shown));
+            if let Ok(mut read) = read.lock() {
+                read.0.insert((path.clone(), shown.clone()), found);
             }
         };
         let answer = std::thread::scope(|scope| {
-            let workers = std::thread::available_parallelism().map_or(1, usize::from).min(folders.len());
-            (0..workers).for_each(|_| drop(scope.spawn(work)));
+            // Cargo is a process of its own, which this thread only waits for.
+            scope.spawn(|| side_by_side::each(side_by_side::processors(), folders.len(), work));
             ask()
         })?;
         Ok((answer, read.into_inner().unwrap_or_default()))

@@ -68,13 +68,12 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
     let chosen = app.choose(Purpose::Look)?;
     if let [(_, opened)] = chosen.packages.as_slice() {
         let opened = chosen.with_needs(app, opened.as_ref().map_err(Failure::clone)?)?;
-        let scene = Scene::of(app, args, &opened, None)?;
+        let scene = Scene::of(app, args, &opened)?;
         // What another branch would make of it comes last.
         let (here, merged) = OF_PACKAGES.split_at(OF_PACKAGES.len() - 1);
         return scene.judge(here.iter().chain(&OF_DATABASES).chain(merged));
     }
-    let count = chosen.packages.len();
-    let (mut of_packages, mut failed) = (Vec::new(), Vec::new());
+    let (mut of_packages, mut unreadable, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for (project, opened) in &chosen.packages {
         if !app.json() {
             app.shell.status("Package", printable(project.key()));
@@ -83,46 +82,53 @@ pub(super) fn check(app: App<'_>, args: &CheckArgs) -> Result<()> {
         let part = App { shell: &shell, ..app };
         let result = opened.as_ref().map_err(Failure::clone).and_then(|opened| {
             let opened = chosen.with_needs(part, opened)?;
-            Scene::of(part, args, &opened, None)?.judge(OF_PACKAGES.iter())
+            Scene::of(part, args, &opened)?.judge(OF_PACKAGES.iter())
         });
-        of_packages.push(several::told(app, shell, &result, ("package", project.key())));
+        of_packages.push(several::told(app, shell, &result, ("package", json!(project.key()))));
+        if opened.is_err() {
+            unreadable.push(project.key().to_owned());
+        }
         if result.is_err() {
             failed.push(project.key().to_owned());
         }
     }
     let mut of_databases = Vec::new();
     for Group { keys, place, opened, database } in app.grouped(chosen)? {
-        let opened = match opened {
-            Ok(opened) => opened,
-            // What cannot be read was told of its package.
-            Err(_) if keys.iter().any(|key| failed.contains(key)) => continue,
-            Err(failure) => {
-                let told = several::told(app, app.shell.part(&keys), &Err(failure), ("packages", &keys.join(", ")));
-                of_databases.push(told);
-                failed.push(place);
-                continue;
-            }
-        };
+        // What cannot be read was told of its package.
+        if keys.iter().any(|key| unreadable.contains(key)) {
+            continue;
+        }
         if !app.json() {
             app.shell.status("Database", printable(&place));
         }
         let shell = app.shell.part(&keys);
         let part = App { shell: &shell, ..app };
-        let result = Scene::of(part, args, &opened, Some(database)).and_then(|scene| scene.judge(OF_DATABASES.iter()));
-        of_databases.push(several::told(app, shell, &result, ("packages", &keys.join(", "))));
+        let result = opened.and_then(|opened| {
+            let scene = Scene {
+                app: part,
+                opened: &opened,
+                database: looked(part, &opened, database)?,
+                wanted: false,
+                against: None,
+                reference: args.against.clone(),
+            };
+            scene.judge(OF_DATABASES.iter())
+        });
+        of_databases.push(several::told(app, shell, &result, ("packages", json!(keys))));
         if result.is_err() {
             failed.push(place);
         }
     }
+    let count = of_packages.len() + of_databases.len();
     if app.json() {
         app.shell.json(&json!({ "command": "check", "packages": of_packages, "databases": of_databases }));
     }
-    several::ended(&failed, count + of_databases.len(), "check")
+    several::ended(&failed, count, "check")
 }
 
 impl<'a> Scene<'a> {
-    fn of(app: App<'a>, args: &CheckArgs, opened: &'a Opened, database: Option<Result<Database>>) -> Result<Self> {
-        let database = looked(app, opened, database.unwrap_or_else(|| app.database(opened)))?;
+    fn of(app: App<'a>, args: &CheckArgs, opened: &'a Opened) -> Result<Self> {
+        let database = looked(app, opened, app.database(opened))?;
         let against = args.against.as_deref().map(|reference| Against::read(reference, opened)).transpose()?;
         let wanted = source::is_said(opened)?;
         Ok(Self { app, opened, database, wanted, against, reference: args.against.clone() })

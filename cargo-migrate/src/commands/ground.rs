@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use build_support::migration::TableChange;
 use build_support::problem::Problem;
 use migrate_runtime::runner::FOREIGN_KEYS;
 
@@ -25,7 +24,7 @@ fn told(mut problem: Problem, others: &[Opened]) -> Problem {
     let lines = problem.notes().to_vec();
     for other in others {
         let key = other.project.key();
-        let named = |table: &&String| lines.iter().any(|line| refers(line, table));
+        let named = |table: &&&str| lines.iter().any(|line| refers(line, table));
         let tables: Vec<String> = made(other).iter().filter(named).map(|table| format!("`{table}`")).collect();
         if tables.is_empty() {
             continue;
@@ -48,18 +47,12 @@ fn refers(line: &str, table: &str) -> bool {
 }
 
 /// The tables that a package's revisions leave, in lower case.
-fn made(opened: &Opened) -> BTreeSet<String> {
+fn made(opened: &Opened) -> BTreeSet<&str> {
     let mut tables = BTreeSet::new();
     for at in opened.graph.lineage().order() {
         for change in &opened.graph.migration(*at).tables {
-            match change {
-                TableChange::Made(name, _) => _ = tables.insert(name.to_string()),
-                TableChange::Dropped(name) => _ = tables.remove(&**name),
-                TableChange::Renamed(old, new, _) => {
-                    tables.remove(&**old);
-                    tables.insert(new.to_string());
-                }
-            }
+            change.freed().map(|name| tables.remove(name));
+            tables.extend(change.taken().map(|(name, _)| name));
         }
     }
     tables

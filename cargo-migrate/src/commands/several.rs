@@ -1,7 +1,6 @@
 //! A command over several packages: one after the other, or side by side on the databases that they share.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use build_support::problem::{Code, Problem, printable};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::project::{Database, Project};
 use crate::report::many;
 use crate::report::shell::Shell;
+use crate::side_by_side;
 
 /// Some of several packages, or databases, have failed; each has said why.
 pub const SOME_FAILED: Code = Code("some-failed");
@@ -19,8 +19,8 @@ pub const SOME_FAILED: Code = Code("some-failed");
 /// What is done on each database: its packages, and the database or why there is none.
 type OnDatabase<'w> = dyn Fn(App<'_>, &Opened, Result<&Database>) -> Result<()> + Sync + 'w;
 
-/// How the work on one of several ended.
-type Ended = (Vec<Value>, std::result::Result<(), Failure>);
+/// The document of one of several, and whether its work was done.
+type Ended = (Value, bool);
 
 /// Does a command's work on each package that is chosen, one after the other; what fails does not stop the others.
 pub(super) fn each_package(
@@ -55,7 +55,7 @@ pub(super) fn each_project(
         }
         let shell = app.shell.part(&[&name]);
         let result = work(App { shell: &shell, ..app }, &project, opened);
-        documents.push(told(app, shell, &result, ("package", project.key())));
+        documents.push(told(app, shell, &result, ("package", json!(project.key()))));
         if result.is_err() {
             failed.push(name);
         }
@@ -75,87 +75,64 @@ pub(super) fn on_databases(app: App<'_>, command: &str, groups: Vec<Group>, work
             .try_for_each(|group| work(app, &group.opened?, group.database.as_ref().map_err(Failure::clone)));
     }
     let bars = Bars::new(app);
-    let labels: Vec<String> =
-        groups.iter().map(|group| format!("{} ({})", group.keys.join(", "), group.place)).collect();
+    // A question is not asked below a bar that moves.
+    let asks = |group: &Group| group.database.as_ref().is_ok_and(|database| database.protected);
     let one = |group: &Group| -> Ended {
         let label = group.keys.join(", ");
         let shell = app.shell.part(&group.keys).labelled(&label);
-        // A question is not asked below a bar that moves.
-        let asks = group.database.as_ref().is_ok_and(|database| database.protected);
-        let shell = match bars.bar(&label).filter(|_| !asks) {
+        let shell = match bars.bar(&label).filter(|_| !asks(group)) {
             Some(bar) => shell.on_bar(bar),
             None => shell,
         };
-        let part = App { shell: &shell, ..app };
         let database = group.database.as_ref().map_err(Failure::clone);
         let opened = group.opened.as_ref().map_err(Failure::clone);
-        let result = opened.and_then(|opened| work(part, opened, database));
+        let result = opened.and_then(|opened| work(App { shell: &shell, ..app }, opened, database));
         if let Some(bar) = shell.bar() {
             bar.finish_and_clear();
         }
-        let failure = result.as_ref().err().map(|failure| said(part, &shell, failure));
-        (vec![document(shell.into_documents(), failure, ("packages", &label))], result)
+        (told(app, shell, &result, ("packages", json!(group.keys))), result.is_ok())
     };
     // Those that ask a person come first, one after the other.
-    let asks = |group: &Group| group.database.as_ref().is_ok_and(|database| database.protected);
-    let mut ends: Vec<Option<Ended>> = groups.iter().map(|group| asks(group).then(|| one(group))).collect();
-    let (next, rest) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let open: Vec<usize> = (0..count).filter(|at| ends[*at].is_none()).collect();
-    let run = || {
-        while let Some(at) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let end = one(&groups[*at]);
-            rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((*at, end));
-        }
-    };
-    std::thread::scope(|scope| {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(open.len());
-        (1..workers).for_each(|_| drop(scope.spawn(run)));
-        run();
+    let ends: Vec<Mutex<Option<Ended>>> =
+        groups.iter().map(|group| Mutex::new(asks(group).then(|| one(group)))).collect();
+    side_by_side::each(side_by_side::processors(), count, |at| {
+        let mut end = ends[at].lock().unwrap_or_else(PoisonError::into_inner);
+        end.get_or_insert_with(|| one(&groups[at]));
     });
-    for (at, end) in rest.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        ends[at] = Some(end);
-    }
-    let (mut told, mut failed) = (Vec::new(), Vec::new());
-    for ((documents, result), label) in ends.into_iter().flatten().zip(labels) {
-        told.extend(documents);
-        if result.is_err() {
-            failed.push(label);
+    let (mut documents, mut failed) = (Vec::new(), Vec::new());
+    for (group, end) in groups.iter().zip(ends) {
+        let Some((document, done)) = end.into_inner().unwrap_or_else(PoisonError::into_inner) else { continue };
+        documents.push(document);
+        if !done {
+            failed.push(format!("{} ({})", group.keys.join(", "), group.place));
         }
     }
     if app.json() {
-        app.shell.json(&json!({ "command": command, "databases": told }));
+        app.shell.json(&json!({ "command": command, "databases": documents }));
     }
     ended(&failed, count, "database")
 }
 
-/// Tells how a part has ended where it belongs, and gives its document.
-pub(super) fn told(app: App<'_>, shell: Shell, result: &Result<()>, name: (&str, &str)) -> Value {
-    let failure = result.as_ref().err().map(|failure| said(app, &shell, failure));
-    document(shell.into_documents(), failure, name)
-}
-
-/// Tells a failure where it belongs, and gives it for the document.
-fn said(app: App<'_>, shell: &Shell, failure: &Failure) -> Value {
-    if !app.json() {
-        failure.problems().iter().for_each(|problem| shell.problem(problem));
-    }
-    failure.problems().iter().map(|problem| shell.json_problem(problem)).collect()
-}
-
-/// A part's document: what it has said, or what stopped it.
-fn document(documents: Vec<Value>, failure: Option<Value>, (word, name): (&str, &str)) -> Value {
-    let mut document = documents.into_iter().next().unwrap_or_else(|| json!({ word: name }));
-    if let Some(fields) = document.as_object_mut() {
-        if word == "package" {
-            fields.entry(word).or_insert_with(|| json!(name));
+/// Tells a failure where it belongs, and gives the part's document: what it has said, or what stopped it. `name` is its
+/// key and its value where the part has said nothing.
+pub(super) fn told(app: App<'_>, shell: Shell, result: &Result<()>, (word, name): (&str, Value)) -> Value {
+    let problems = result.as_ref().err().map(|failure| {
+        if !app.json() {
+            failure.problems().iter().for_each(|problem| shell.problem(problem));
         }
-        if let Some(problems) = failure {
+        failure.problems().iter().map(|problem| shell.json_problem(problem)).collect::<Value>()
+    });
+    let mut document = shell.into_documents().into_iter().next().unwrap_or_else(|| json!({}));
+    if let Some(fields) = document.as_object_mut() {
+        fields.entry(word).or_insert(name);
+        if let Some(problems) = problems {
             fields.insert("problems".to_owned(), problems);
         }
     }
     document
 }
 
+/// Refuses where some of several have failed.
 pub(super) fn ended(failed: &[String], count: usize, what: &str) -> Result<()> {
     if failed.is_empty() {
         return Ok(());

@@ -7,7 +7,6 @@ mod tally;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -31,6 +30,7 @@ use crate::project::Database;
 use crate::project::database::FileKey;
 use crate::project::settings::BackupPolicy;
 use crate::report::many;
+use crate::side_by_side;
 
 /// How many files that are left out are named.
 const LISTED: usize = 3;
@@ -176,15 +176,9 @@ fn of_one_text(opened: &Opened, args: &UpgradeArgs, tenants: &[Tenant]) -> Resul
     }
     // What cannot be read is told when its turn comes.
     let read = |tell: &(dyn Fn(&Tenant, History) + Sync)| {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(tenant) = tenants.get(next.fetch_add(1, Ordering::Relaxed)) {
-                opened.history(&tenant.database).map_or_else(drop, |history| tell(tenant, history));
-            }
-        };
-        std::thread::scope(|scope| {
-            (1..jobs(args, tenants.len())).for_each(|_| drop(scope.spawn(work)));
-            work();
+        side_by_side::each(jobs(args), tenants.len(), |at| {
+            let tenant = &tenants[at];
+            opened.history(&tenant.database).map_or_else(drop, |history| tell(tenant, history));
         });
     };
     let others: Mutex<BTreeMap<(String, RevisionId), Vec<PathBuf>>> = Mutex::default();
@@ -273,20 +267,7 @@ impl Work<'_> {
         if self.tally().failed() > 0 {
             return;
         }
-        let next = AtomicUsize::new(first);
-        let worker = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                if at >= count {
-                    return;
-                }
-                self.one(at);
-            }
-        };
-        std::thread::scope(|scope| {
-            (1..jobs(self.args, count - first)).for_each(|_| drop(scope.spawn(worker)));
-            worker();
-        });
+        side_by_side::each(jobs(self.args), count - first, |at| self.one(first + at));
     }
 
     fn one(&self, at: usize) {
@@ -365,9 +346,8 @@ impl Work<'_> {
 }
 
 /// How many are worked on at once.
-fn jobs(args: &UpgradeArgs, count: usize) -> usize {
-    let jobs = args.each.jobs.or_else(|| std::thread::available_parallelism().ok());
-    jobs.map_or(1, std::num::NonZeroUsize::get).min(count)
+fn jobs(args: &UpgradeArgs) -> usize {
+    args.each.jobs.map_or_else(side_by_side::processors, usize::from)
 }
 
 fn moved() -> Problem {

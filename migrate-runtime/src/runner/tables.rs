@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use build_support::migration::TableChange;
 use build_support::problem::{Code, Place, Problem, printable};
 
 use super::Files;
@@ -56,18 +55,9 @@ fn two_makers(
     let mut makers: HashMap<&str, Maker> = HashMap::new();
     for (place, at) in revisions {
         for change in &files[place].graph.migration(at).tables {
-            let (name, span) = match change {
-                TableChange::Made(name, span) => (name, span),
-                TableChange::Renamed(old, name, span) => {
-                    makers.remove(&**old);
-                    (name, span)
-                }
-                TableChange::Dropped(name) => {
-                    makers.remove(&**name);
-                    continue;
-                }
-            };
-            let maker = (place, at, span.clone());
+            change.freed().map(|name| makers.remove(name));
+            let Some((name, span)) = change.taken() else { continue };
+            let maker = (place, at, span);
             if let Some(before) = makers.insert(name, maker.clone())
                 && before.0 != place
                 && counts((place, at))
