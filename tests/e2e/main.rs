@@ -53,4 +53,5 @@ mod trial_commands;
 mod trial_runs;
 mod two_schemas;
 mod workspaces;
+mod workspaces_refusals;
 mod writing;

@@ -3,7 +3,7 @@
 use crate::harness::{Project, Ran};
 
 /// A virtual workspace without packages, whose members share `shop.db`.
-fn workspace() -> Project {
+pub fn workspace() -> Project {
     let project = Project::empty();
     project.write(
         "Cargo.toml",
@@ -15,7 +15,7 @@ fn workspace() -> Project {
 }
 
 /// A member with an empty library.
-fn member(project: &Project, name: &str, more: &str) {
+pub fn member(project: &Project, name: &str, more: &str) {
     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{more}");
     project.write(&format!("crates/{name}/Cargo.toml"), &manifest);
     project.write(&format!("crates/{name}/src/lib.rs"), "");
@@ -23,13 +23,13 @@ fn member(project: &Project, name: &str, more: &str) {
 }
 
 /// A migration of a member, with header lines before its sections.
-fn migration(project: &Project, package: &str, id: &str, header: &str, up: &str, down: &str) {
+pub fn migration(project: &Project, package: &str, id: &str, header: &str, up: &str, down: &str) {
     let text = format!("{header}\n-- migrate:up\n{up}\n\n-- migrate:down\n{down}\n");
     project.write(&format!("crates/{package}/migrations/{id}.sql"), &text);
 }
 
 /// `accounts` and `catalog`, and `orders` that stands on both.
-fn shop() -> Project {
+pub fn shop() -> Project {
     let project = workspace();
     for name in ["accounts", "catalog", "orders"] {
         member(&project, name, "[package.metadata.migrate]\n");
@@ -48,14 +48,14 @@ fn shop() -> Project {
     project
 }
 
-fn rows(project: &Project) -> Vec<String> {
+pub fn rows(project: &Project) -> Vec<String> {
     let connection = rusqlite::Connection::open(project.path("shop.db")).unwrap();
     let mut rows =
         connection.prepare("SELECT package || '/' || revision FROM _cargo_migrate ORDER BY sequence").unwrap();
     rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-fn ask(project: &Project, database: &str, sql: &str) -> String {
+pub fn ask(project: &Project, database: &str, sql: &str) -> String {
     let connection = rusqlite::Connection::open(project.path(database)).unwrap();
     connection.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0)).map_or_else(
         |error| error.to_string(),
@@ -142,259 +142,6 @@ fn the_status_of_a_workspace_is_one_table() {
     assert_eq!(all["packages"][1]["others"][0]["package"], "accounts");
 }
 
-#[test]
-fn a_package_that_others_stand_on_stays_until_they_are_off() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    let refused = project.refuses(
-        &["downgrade", "base", "-p", "accounts"],
-        &["depended-on", "orders/0_orders", "cargo migrate downgrade orders/base"],
-    );
-    assert!(!refused.err.contains("catalog"), "{}", refused.err);
-    // The last revision of the accounts is nobody's ground.
-    project.run(&["downgrade", "-1", "-p", "accounts"]).done();
-    project.run(&["downgrade", "base", "-p", "orders"]).done();
-    project.run(&["downgrade", "base", "-p", "accounts"]).done();
-    assert_eq!(rows(&project), ["catalog/c1_products"]);
-    project.run(&["upgrade", "--workspace"]).done();
-    project.run(&["downgrade", "base", "--workspace"]).done();
-    assert_eq!(rows(&project), [""; 0]);
-    project.run(&["upgrade", "--workspace"]).done();
-    let ran = project.run(&["downgrade", "-1", "--workspace"]);
-    assert_eq!(ran.status, 2, "{}", ran.err);
-    assert!(ran.err.contains("NAME/TARGET"), "{}", ran.err);
-    // Nor is it deleted, applied or not.
-    let words = ["built-on", "`orders/0_orders` depends on `a1_accounts`", "delete 0_orders -p orders"];
-    project.refuses(&["delete", "a1_accounts", "--splice", "--downgrade", "-p", "accounts"], &words);
-    // And the record is not made to say what cannot be.
-    project.refuses(&["stamp", "base", "-p", "accounts"], &["depended-on", "orders/0_orders"]);
-    project.run(&["downgrade", "base", "--workspace"]).done();
-    project.refuses(&["stamp", "head", "-p", "orders"], &["dependency-not-applied", "accounts/a1_accounts"]);
-}
-
-#[test]
-fn whose_rows_would_point_to_nothing_is_said_where_no_file_says_what_it_stands_on() {
-    let project = shop();
-    let references = "CREATE TABLE orders (id INTEGER PRIMARY KEY, account INTEGER REFERENCES accounts (id));";
-    migration(&project, "orders", "0_orders", "", references, "DROP TABLE orders;");
-    project.run(&["upgrade", "--workspace"]).done();
-    ask(&project, "shop.db", "INSERT INTO accounts VALUES (1, 'a')");
-    ask(&project, "shop.db", "INSERT INTO orders VALUES (1, 1)");
-    let words = ["error[foreign-keys]", "`orders` is the table of the package `orders`", "downgrade base -p orders"];
-    project.run(&["downgrade", "base", "-p", "accounts"]).refused(&words);
-    assert_eq!(ask(&project, "shop.db", "SELECT count(*) FROM orders JOIN accounts"), "1");
-}
-
-#[test]
-fn the_way_back_needs_no_file_of_what_a_package_stands_on() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    // The other branch has renamed what the orders depend on.
-    std::fs::remove_file(project.path("crates/accounts/migrations/a1_accounts.sql")).unwrap();
-    project.run(&["upgrade", "-p", "orders"]).refused(&["deleted", "-p accounts -d dev delete a1_accounts"]);
-    project.run(&["downgrade", "base", "-p", "orders"]).done();
-    assert_eq!(rows(&project).len(), 3);
-}
-
-#[test]
-fn a_lock_that_is_up_to_date_still_tells_of_a_file_that_is_gone() {
-    let project = shop();
-    project.run(&["seal", "--workspace"]).done();
-    std::fs::remove_file(project.path("crates/orders/migrations/0_orders.sql")).unwrap();
-    let ran = project.run(&["lock", "--workspace"]).done();
-    assert!(ran.err.contains("warning[deleted]") && ran.err.contains("0_orders.sql"), "{}", ran.err);
-}
-
-#[test]
-fn what_is_wrong_in_one_package_is_mended_there() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    migration(&project, "accounts", "a1_accounts", "", "CREATE TABLE accounts (id TEXT);", "DROP TABLE accounts;");
-    for command in [
-        &["upgrade", "-p", "orders"][..],
-        &["upgrade", "--workspace"],
-        &["check", "--workspace"],
-        &["test", "-p", "orders"],
-    ] {
-        let ran = project.run(command);
-        assert_eq!(ran.status, 1, "{command:?}\n{}", ran.err);
-        assert!(ran.err.contains("`cargo migrate -p accounts -d dev downgrade"), "{command:?}\n{}", ran.err);
-        assert!(
-            !ran.err.contains("-p orders -d dev") && !ran.err.contains("--workspace -d"),
-            "{command:?}\n{}",
-            ran.err
-        );
-    }
-}
-
-#[test]
-fn two_heads_in_one_package_of_several_name_it() {
-    let project = shop();
-    migration(&project, "catalog", "c2_one", "-- migrate:parent c1_products", "SELECT 1;", "SELECT 1;");
-    migration(&project, "catalog", "c2_two", "-- migrate:parent c1_products", "SELECT 1;", "SELECT 1;");
-    project.refuses(&["upgrade", "--workspace"], &["in the package `catalog`", "cargo migrate -p catalog merge"]);
-}
-
-#[test]
-fn a_package_that_left_the_workspace_can_still_be_taken_back() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    std::fs::remove_dir_all(project.path("crates/orders")).unwrap();
-    project
-        .run(&["downgrade", "base", "--workspace"])
-        .refused(&["depended-on", "`cargo migrate downgrade orders/base`"]);
-    project.run(&["downgrade", "orders/base"]).done();
-    project.run(&["downgrade", "base", "--workspace"]).done();
-    assert_eq!(rows(&project), [""; 0]);
-}
-
-#[test]
-fn what_a_restored_backup_has_of_other_packages_stands_in_their_locks() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    let made = project.run(&["backup", "-p", "catalog", "--format", "json"]).done().json();
-    project.run(&["downgrade", "base", "-p", "orders"]).done();
-    assert!(!project.read("crates/orders/migrations/migrate.local").contains("0_orders"));
-    project.run(&["restore", "-p", "catalog", "--yes", made["file"].as_str().unwrap()]).done();
-    assert!(project.read("crates/orders/migrations/migrate.local").contains("0_orders"));
-    assert_eq!(rows(&project).len(), 4);
-}
-
-#[test]
-fn a_key_that_files_of_other_packages_name_is_kept() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    member(&project, "accounts", "[package.metadata.migrate]\nname = \"people\"\n");
-    project.run(&["repair", "-p", "accounts", "--rename", "accounts=people"]).refused(&[
-        "depended-on",
-        "0_orders.sql",
-        "name = \"accounts\"",
-    ]);
-    assert!(rows(&project).iter().any(|row| row == "accounts/a1_accounts"));
-}
-
-#[test]
-fn what_is_sealed_on_a_draft_of_another_package_is_told() {
-    let project = shop();
-    let ran = project.run(&["seal", "-p", "orders"]).done();
-    assert!(ran.err.contains("`0_orders` stands on `accounts/a1_accounts`, which is a draft"), "{}", ran.err);
-    project.run(&["seal", "-p", "accounts"]).done();
-    project.run(&["seal", "-p", "catalog"]).done();
-    assert!(!project.run(&["seal", "-p", "orders"]).done().err.contains("draft"));
-}
-
-#[test]
-fn a_database_that_is_not_where_it_was_is_told_before_a_new_one_is_made() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    std::fs::rename(project.path("shop.db"), project.path("moved.db")).unwrap();
-    let ran = project.run(&["upgrade", "--workspace"]).done();
-    assert!(ran.err.contains("`dev` had 4 revisions by the lock, and its file is not there"), "{}", ran.err);
-}
-
-#[test]
-fn init_in_a_member_hides_the_database_of_the_workspace_from_git() {
-    let project = workspace();
-    member(&project, "users", "");
-    project.run(&["init", "-p", "users"]).done();
-    assert!(project.read(".gitignore").contains("/shop.db*"));
-    project.run(&["init", "-p", "users"]).done();
-    assert_eq!(project.read(".gitignore").matches("/shop.db*").count(), 1);
-}
-
-#[test]
-fn packages_that_disagree_on_their_database_are_told_by_check() {
-    let project = shop();
-    member(&project, "catalog", "[package.metadata.migrate.databases]\ndev = \"sqlite:catalog.db\"\n");
-    let ran = project.run(&["check", "--workspace"]);
-    assert!(
-        ran.status == 1 && ran.err.contains("packages-disagree") && ran.err.contains("own manifests"),
-        "{}",
-        ran.err
-    );
-}
-
-#[test]
-fn what_is_one_packages_is_asked_of_one_package() {
-    let project = shop();
-    for command in [
-        &["seal", "a1_accounts"][..],
-        &["history", "-r", ":a1_accounts"],
-        &["show", "a1_accounts"],
-        &["revision", "-m", "x"],
-    ] {
-        project.refuses(
-            &[command, &["--workspace"]].concat(),
-            &["no-package", "accounts, catalog, orders", "-p accounts"],
-        );
-    }
-}
-
-#[test]
-fn a_circle_through_packages_is_drawn_before_anything_runs() {
-    let project = shop();
-    let depends = "-- migrate:depends orders/0_orders";
-    migration(
-        &project,
-        "accounts",
-        "a1_accounts",
-        depends,
-        "CREATE TABLE accounts (id INTEGER PRIMARY KEY);",
-        "DROP TABLE accounts;",
-    );
-    let drawn = "orders/0_orders -> accounts/a1_accounts -> orders/0_orders";
-    project.refuses(&["upgrade", "--workspace"], &["error[cycle]", drawn, "depends orders/0_orders"]);
-    let ran = project.run(&["check", "--workspace"]);
-    assert!(ran.status == 1 && ran.err.contains("error[cycle]"), "{}", ran.err);
-}
-
-#[test]
-fn a_dependency_that_its_package_does_not_have() {
-    let project = shop();
-    migration(&project, "orders", "1_more", "-- migrate:depends accounts/a1_acounts", "SELECT 1;", "SELECT 1;");
-    project.refuses(
-        &["upgrade", "--workspace"],
-        &["error[missing-dependency]", "1_more.sql:1", "did you mean `accounts/a1_accounts`?"],
-    );
-}
-
-#[test]
-fn two_packages_that_make_one_table_are_told_apart_before_anything_runs() {
-    let project = shop();
-    // The database itself would not mind.
-    migration(
-        &project,
-        "catalog",
-        "c2_names",
-        "",
-        "CREATE TABLE IF NOT EXISTS \"Accounts\" (id INTEGER PRIMARY KEY);",
-        "SELECT 1;",
-    );
-    let words = [
-        "error[made-twice]",
-        "`catalog` makes the table `accounts`, which `accounts` has made",
-        "c2_names.sql:3",
-        "a1_accounts.sql:3",
-    ];
-    project.refuses(&["upgrade", "--workspace"], &words);
-    let ran = project.run(&["check", "--workspace"]);
-    assert!(ran.status == 1 && ran.err.contains("error[made-twice]"), "{}", ran.err);
-    // Nor does it matter that the other one has been there for long.
-    project.run(&["upgrade", "-p", "accounts"]).done();
-    project.refuses(&["upgrade", "--workspace"], &words);
-    // A table that was renamed away is nobody's any more.
-    migration(
-        &project,
-        "catalog",
-        "c2_names",
-        "",
-        "CREATE TABLE names (id INTEGER PRIMARY KEY);\nALTER TABLE names RENAME TO product_names;",
-        "DROP TABLE product_names;",
-    );
-    migration(&project, "orders", "zz_names", "", "CREATE TABLE names (id INTEGER PRIMARY KEY);", "DROP TABLE names;");
-    project.run(&["upgrade", "--workspace"]).done();
-}
-
 /// Two packages with a database each.
 fn apart() -> Project {
     let project = workspace();
@@ -465,34 +212,6 @@ fn two_members_with_one_revision_id_share_a_database() {
     project.run(&["downgrade", "base", "--workspace"]).done();
     project.run(&["upgrade", "--workspace"]).done();
     project.run(&["check", "--workspace"]).done();
-}
-
-#[test]
-fn packages_that_share_a_database_agree_on_how_it_is_used() {
-    let project = shop();
-    let own = "[package.metadata.migrate]\nversion-table = \"_own\"\n";
-    member(&project, "catalog", own);
-    project.refuses(
-        &["upgrade", "--workspace"],
-        &["error[packages-disagree]", "version-table", "[workspace.metadata.migrate]"],
-    );
-    member(
-        &project,
-        "catalog",
-        "[package.metadata.migrate.databases]\ndev = { url = \"sqlite:../../shop.db\", scratch = true }\n",
-    );
-    project.refuses(&["upgrade", "--workspace"], &["error[packages-disagree]", "scratch"]);
-    // Who is depended on has to be in the same database.
-    member(&project, "catalog", "[package.metadata.migrate.databases]\ndev = \"sqlite:catalog.db\"\n");
-    project
-        .refuses(&["upgrade", "-p", "orders"], &["error[packages-disagree]", "`catalog` is depended on", "catalog.db"]);
-}
-
-#[test]
-fn two_packages_of_one_key() {
-    let project = shop();
-    member(&project, "catalog", "[package.metadata.migrate]\nname = \"accounts\"\n");
-    project.run(&["upgrade", "--workspace"]).refused(&["error[duplicate-package]", "`accounts`", "name"]);
 }
 
 #[test]
@@ -709,17 +428,4 @@ fn a_model_may_refer_to_a_table_of_a_package_that_is_depended_on() {
     let ran = project.run(&["check", "--workspace"]);
     assert!(ran.status == 1 && ran.err.contains("by_hand"), "{}", ran.err);
     assert!(project.run(&["status", "--workspace"]).done().err.contains("drift"));
-}
-
-#[test]
-fn a_protected_database_is_protected_whichever_package_says_so() {
-    let project = shop();
-    member(
-        &project,
-        "orders",
-        "[package.metadata.migrate.databases]\ndev = { url = \"sqlite:../../shop.db\", protected = true }\n",
-    );
-    project.refuses(&["upgrade", "--workspace"], &["not-confirmed", "protected"]);
-    project.run(&["upgrade", "--workspace", "--yes", "--create"]).done();
-    assert_eq!(rows(&project).len(), 4);
 }
