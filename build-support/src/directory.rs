@@ -13,6 +13,7 @@ use crate::lock::Lock;
 use crate::migration::{Migration, normalise};
 use crate::problem::{Code, Problem};
 use crate::revision::RevisionId;
+use crate::token::Dialect;
 
 /// A file or folder that cannot be read or written.
 pub const FILE_ACCESS: Code = Code("file-access");
@@ -76,11 +77,21 @@ impl Directory {
         &self.shown
     }
 
-    /// Reads all migrations, in the order of their ids.
+    /// Reads all migrations, in the order of their ids, as the SQL of the database that the folder's lock names; where
+    /// there is no lock that can be read, as SQLite's.
     ///
     /// # Errors
     /// Everything that is wrong with any of the files.
     pub fn read(&self) -> Result<Vec<Migration>, Vec<Problem>> {
+        let lock = self.path.join(LOCK_FILE);
+        self.read_as(read_text(&lock, &lock).map_or_else(|_| Dialect::default(), |text| Lock::dialect_of(&text)))
+    }
+
+    /// The same as the SQL of a given database, whatever the lock says.
+    ///
+    /// # Errors
+    /// As [`Directory::read`].
+    pub fn read_as(&self, dialect: Dialect) -> Result<Vec<Migration>, Vec<Problem>> {
         let entries = fs::read_dir(&self.path).map_err(|error| {
             vec![match error.kind() {
                 io::ErrorKind::NotFound => Problem::new(NO_FOLDER, "there is no migrations folder here")
@@ -110,7 +121,7 @@ impl Directory {
         }
         files.sort_by(|a, b| a.id.cmp(&b.id));
         let mut migrations = Vec::with_capacity(files.len());
-        for parsed in parse_all(&files) {
+        for parsed in parse_all(dialect, &files) {
             match parsed {
                 Ok(migration) => migrations.push(migration),
                 Err(found) => problems.extend(found),
@@ -148,19 +159,20 @@ impl Directory {
         Ok(Locks { shared: self.read_lock(LOCK_FILE, Lock::parse)?, local: self.read_lock(LOCAL_FILE, Lock::parse)? })
     }
 
-    /// Reads the lock files as they are after a merge, conflict markers and all.
+    /// Reads the lock files as they are after a merge, conflict markers and all; `said` is the dialect that a person has
+    /// said.
     ///
     /// # Errors
     /// What [`Lock::parse_conflicted`] finds; [`FILE_ACCESS`].
-    pub fn read_conflicted_locks(&self) -> Result<Locks, Vec<Problem>> {
-        let shared = self.read_lock(LOCK_FILE, Lock::parse_conflicted)?;
+    pub fn read_conflicted_locks(&self, said: Option<Dialect>) -> Result<Locks, Vec<Problem>> {
+        let shared = self.read_lock(LOCK_FILE, |path, text| Lock::parse_conflicted(path, text, said))?;
         Ok(Locks { shared, local: self.read_lock(LOCAL_FILE, Lock::parse)? })
     }
 
     fn read_lock(
         &self,
         name: &str,
-        parse: fn(&Path, &str) -> Result<Lock, Vec<Problem>>,
+        parse: impl Fn(&Path, &str) -> Result<Lock, Vec<Problem>>,
     ) -> Result<Lock, Vec<Problem>> {
         let path = self.path.join(name);
         match fs::symlink_metadata(&path) {
@@ -234,17 +246,18 @@ impl Directory {
         self.update(Self::read_locks, change)
     }
 
-    /// The same as [`Directory::update_locks`] for a lock with git's conflict markers in it.
+    /// The same as [`Directory::update_locks`] for a lock with git's conflict markers in it, where `said` is the dialect
+    /// that a person has said.
     ///
     /// # Errors
     /// What reading finds; [`FILE_ACCESS`].
-    pub fn settle_locks(&self, change: impl FnOnce(&mut Locks)) -> Result<bool, Vec<Problem>> {
-        self.update(Self::read_conflicted_locks, change)
+    pub fn settle_locks(&self, said: Option<Dialect>, change: impl FnOnce(&mut Locks)) -> Result<bool, Vec<Problem>> {
+        self.update(|directory| directory.read_conflicted_locks(said), change)
     }
 
     fn update(
         &self,
-        read: fn(&Self) -> Result<Locks, Vec<Problem>>,
+        read: impl Fn(&Self) -> Result<Locks, Vec<Problem>>,
         change: impl FnOnce(&mut Locks),
     ) -> Result<bool, Vec<Problem>> {
         let _held = self.hold().map_err(|error| vec![cannot("lock", &self.shown, &error)])?;
@@ -357,35 +370,37 @@ type Parsed = Result<Migration, Vec<Problem>>;
 
 /// Parses the files, in their order; many of them on several threads. A macro does so without optimisation, where it is
 /// what a build waits for.
-fn parse_all(files: &[Found]) -> Vec<Parsed> {
+fn parse_all(dialect: Dialect, files: &[Found]) -> Vec<Parsed> {
     const FEW: usize = 64;
     const MOST_THREADS: usize = 8;
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
     if files.len() <= FEW || threads == 1 {
-        return files.iter().map(parse).collect();
+        return files.iter().map(|file| parse(dialect, file)).collect();
     }
     std::thread::scope(|scope| {
         let share = files.len().div_ceil(threads);
         let workers: Vec<_> = files
             .chunks(share)
-            .map(|share| (share, scope.spawn(|| share.iter().map(parse).collect::<Vec<_>>())))
+            .map(|share| {
+                (share, scope.spawn(move || share.iter().map(|file| parse(dialect, file)).collect::<Vec<_>>()))
+            })
             .collect();
         // A thread that could not end well has its share done here.
-        let done = workers
-            .into_iter()
-            .map(|(share, worker)| worker.join().unwrap_or_else(|_| share.iter().map(parse).collect()));
+        let done = workers.into_iter().map(|(share, worker)| {
+            worker.join().unwrap_or_else(|_| share.iter().map(|file| parse(dialect, file)).collect())
+        });
         done.flatten().collect()
     })
 }
 
-fn parse(file: &Found) -> Parsed {
+fn parse(dialect: Dialect, file: &Found) -> Parsed {
     // The folder says what most entries are; only of a link the file system has to be asked.
     let text = match file.entry.file_type() {
         Ok(kind) if kind.is_file() => read_file(&file.entry.path(), &file.shown),
         _ => read_normalised(&file.entry.path(), &file.shown),
     };
     let (text, verbatim) = text.map_err(|problem| vec![problem])?;
-    let mut migration = Migration::parse(file.id.clone(), &file.shown, &text)?;
+    let mut migration = Migration::parse_as(dialect, file.id.clone(), &file.shown, &text)?;
     migration.verbatim = verbatim;
     Ok(migration)
 }

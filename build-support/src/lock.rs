@@ -4,12 +4,16 @@
 //! # Written by cargo migrate. Commit it with the migrations; do not edit it by hand.
 //! format 1
 //! package todo
+//! dialect postgres
 //! 2025_02_19_001_create_todos  sha256:…  statements:…  seal:…  prod,released
 //! 2025_02_20_001_add_priority  draft
 //! ```
 //!
 //! The package's key stands in the file, so that whoever has the folder, a server without the manifest or a macro that
 //! reads no configuration, knows whose rows of the version table it is about.
+//!
+//! For the same readers it says whose SQL the migrations are in, [`Dialect`]: without a line `dialect` they are SQLite's.
+//! `migrate.local` has none, since there is one folder.
 //!
 //! The same history always gives the same bytes: lines stand in the order of the ids, names in the order of their
 //! letters, and there is neither a time nor a path.
@@ -19,14 +23,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::checksum::{Checksum, Seal, StatementsHash};
-use crate::problem::{Code, Place, Problem};
+use crate::problem::{Code, Place, Problem, printable};
 use crate::revision::{RevisionId, check_key, check_name};
+use crate::token::Dialect;
 
 /// A lock that cannot be read.
 pub const LOCK_SYNTAX: Code = Code("lock-syntax");
 /// A lock with git's conflict markers in it.
 pub const LOCK_CONFLICT: Code = Code("lock-conflict");
-/// A lock of another format.
+/// A lock of another format, or of a dialect that nobody here knows.
 pub const LOCK_FORMAT: Code = Code("lock-format");
 
 /// The name that `seal` writes: users' databases, which no command sees, have the revision.
@@ -69,6 +74,7 @@ pub enum Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     package: Option<String>,
+    dialect: Dialect,
     entries: BTreeMap<RevisionId, Entry>,
 }
 
@@ -82,6 +88,24 @@ impl Lock {
     /// Notes whose history this is.
     pub fn set_package(&mut self, key: &str) {
         self.package = Some(key.to_owned());
+    }
+
+    /// Whose SQL the migrations are in.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Notes whose SQL the migrations are in.
+    pub fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+    }
+
+    /// The dialect that a lock's normalised text names, whatever else is wrong with the text: the migrations are read
+    /// all the same, and who reads the lock tells its problems.
+    #[must_use]
+    pub fn dialect_of(text: &str) -> Dialect {
+        sides(text).find_map(|(_, line)| Dialect::of_word(header(line, "dialect")?.trim_end())).unwrap_or_default()
     }
 
     /// The lines.
@@ -169,6 +193,9 @@ impl Lock {
         if let Some(package) = &self.package {
             text.push_str(&format!("package {package}\n"));
         }
+        if self.dialect != Dialect::default() {
+            text.push_str(&format!("dialect {}\n", self.dialect.word()));
+        }
         for (id, entry) in &self.entries {
             // Writing to a String cannot fail.
             let _ = match entry {
@@ -210,29 +237,44 @@ impl Lock {
     }
 
     /// Reads both sides of a conflict at once: lines that stand on one side alone are kept, a sealed line goes before
-    /// a draft, and names are joined.
+    /// a draft, and names are joined. `said` is the dialect where a person has said which one is meant; else both sides
+    /// have to name the same.
     ///
     /// # Errors
-    /// As [`Lock::parse`]; two sealed lines of one revision that do not agree are [`LOCK_CONFLICT`].
-    pub fn parse_conflicted(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        // With diff3 conflicts the common ancestor stands between `|||||||` and `=======`; it is no side.
-        let mut ancestor = false;
-        let mut kept = String::new();
-        for line in text.split_inclusive('\n') {
-            match line.get(..7) {
-                Some("|||||||") => ancestor = true,
-                Some("=======" | "<<<<<<<" | ">>>>>>>") => ancestor = false,
-                _ if ancestor => {}
-                _ => kept.push_str(line),
+    /// As [`Lock::parse`]; two sealed lines of one revision that do not agree are [`LOCK_CONFLICT`], and so are two
+    /// dialects.
+    pub fn parse_conflicted(path: &Path, text: &str, said: Option<Dialect>) -> Result<Self, Vec<Problem>> {
+        let kept: String = sides(text).map(|(_, line)| line).collect();
+        let mut lock = Self::parse_lines(path, &kept, true)?;
+        let of = |other: Side| {
+            let lines = sides(text).filter(|(side, _)| *side != other).map(|(_, line)| line);
+            Self::dialect_of(&lines.collect::<String>())
+        };
+        lock.dialect = match (said, of(Side::Theirs), of(Side::Ours)) {
+            (Some(said), ..) => said,
+            (None, ours, theirs) if ours == theirs => ours,
+            (None, ours, theirs) => {
+                return Err(vec![
+                    Problem::new(
+                        LOCK_CONFLICT,
+                        format!("one side of the conflict has {ours}'s migrations, and the other {theirs}'s"),
+                    )
+                    .in_file(path)
+                    .help(format!(
+                        "say which are meant: `cargo migrate lock --dialect {}`, or `--dialect {}`",
+                        ours.word(),
+                        theirs.word()
+                    )),
+                ]);
             }
-        }
-        Self::parse_lines(path, &kept, true)
+        };
+        Ok(lock)
     }
 
     fn parse_lines(path: &Path, text: &str, merge: bool) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut lock = Self::default();
-        let mut format_seen = false;
+        let (mut format_seen, mut dialect) = (false, None);
         let mut offset = 0;
         for line in text.split_inclusive('\n') {
             let span = offset..offset + line.trim_end().len();
@@ -246,9 +288,7 @@ impl Lock {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            // A revision's line has two spaces behind the id, so one may be called `format`.
-            let header = line.split_once(' ').filter(|(_, rest)| !rest.starts_with(' '));
-            if let Some(("format", format)) = header {
+            if let Some(format) = header(line, "format") {
                 if format != "1" {
                     let newer = Problem::new(LOCK_FORMAT, "this lock is of a format that this version does not know");
                     return Err(vec![newer.at(place()).help("install a newer cargo-migrate")]);
@@ -260,10 +300,27 @@ impl Lock {
                 problems.push(damaged("the line `format 1` is missing before this one").at(place()));
                 break;
             }
-            if let Some(("package", key)) = header {
+            if let Some(key) = header(line, "package") {
                 if let Err(problem) = lock.belongs_to(key, merge) {
                     problems.push(problem.at(place()));
                 }
+                continue;
+            }
+            if let Some(word) = header(line, "dialect") {
+                let Some(named) = Dialect::of_word(word) else {
+                    let unknown =
+                        format!("this lock is for the SQL of `{}`, which this version does not know", printable(word));
+                    return Err(vec![
+                        Problem::new(LOCK_FORMAT, unknown)
+                            .at(place())
+                            .help("write `dialect sqlite` or `dialect postgres`")
+                            .help("or install a newer cargo-migrate"),
+                    ]);
+                };
+                if dialect.replace(named).is_some() && !merge {
+                    problems.push(damaged("a second `dialect` line").at(place()));
+                }
+                lock.dialect = named;
                 continue;
             }
             match parse_line(line) {
@@ -319,6 +376,35 @@ impl Lock {
         self.entries.insert(id, merged);
         Ok(())
     }
+}
+
+/// Where a line of a text with conflict markers stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Both,
+    Ours,
+    Theirs,
+}
+
+/// The lines of a text without git's conflict markers, each with its side. With diff3 conflicts the common ancestor
+/// stands between `|||||||` and `=======`; it is no side.
+fn sides(text: &str) -> impl Iterator<Item = (Side, &str)> {
+    let mut side = Some(Side::Both);
+    text.split_inclusive('\n').filter_map(move |line| {
+        side = match line.get(..7) {
+            Some("<<<<<<<") => Some(Side::Ours),
+            Some("|||||||") => None,
+            Some("=======") => Some(Side::Theirs),
+            Some(">>>>>>>") => Some(Side::Both),
+            _ => return side.map(|side| (side, line)),
+        };
+        None
+    })
+}
+
+/// What stands behind a header's word. A revision's line has two spaces behind the id, so one may be called `format`.
+fn header<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    line.strip_prefix(word)?.strip_prefix(' ').filter(|rest| !rest.starts_with(' '))
 }
 
 fn damaged(message: impl Into<String>) -> Problem {
@@ -433,15 +519,15 @@ mod tests {
             lines(&other)
         );
         assert_eq!(Lock::parse(Path::new("l"), &text).unwrap_err()[0].code(), LOCK_CONFLICT);
-        let settled = Lock::parse_conflicted(Path::new("l"), &text).unwrap();
+        let settled = Lock::parse_conflicted(Path::new("l"), &text, None).unwrap();
         assert_eq!(settled, other);
         let two = "format 1\n<<<<<<< HEAD\npackage a\n=======\npackage b\n>>>>>>> theirs\n";
-        assert_eq!(Lock::parse_conflicted(Path::new("l"), two).unwrap_err()[0].code(), LOCK_CONFLICT);
+        assert_eq!(Lock::parse_conflicted(Path::new("l"), two, None).unwrap_err()[0].code(), LOCK_CONFLICT);
 
         let mut edited = Lock::default();
         edited.seal(id("a"), hashes("2"), "prod");
         let text = format!("format 1\n<<<<<<< HEAD\n{}=======\n{}>>>>>>> theirs\n", lines(&sample()), lines(&edited));
-        assert_eq!(Lock::parse_conflicted(Path::new("l"), &text).unwrap_err()[0].code(), LOCK_CONFLICT);
+        assert_eq!(Lock::parse_conflicted(Path::new("l"), &text, None).unwrap_err()[0].code(), LOCK_CONFLICT);
     }
 
     #[test]
@@ -462,5 +548,65 @@ mod tests {
         assert_eq!(code("format 1\n../a  draft\n"), LOCK_SYNTAX);
         assert_eq!(code("format 1\na  sha256:12  x  y  dev\n"), LOCK_SYNTAX);
         assert_eq!(code("format 1\na  draft\na  draft\n"), LOCK_SYNTAX);
+    }
+
+    #[test]
+    fn a_lock_says_whose_sql_the_migrations_are_in_and_without_a_word_it_is_sqlites() {
+        let mut lock = sample();
+        assert!(!lock.to_text(false).contains("dialect"));
+        lock.add_draft(id("dialect"));
+        lock.set_dialect(Dialect::Postgres);
+        let text = lock.to_text(false);
+        assert!(text.contains("package todo\ndialect postgres\na  sha256:"), "{text}");
+        assert_eq!(Lock::parse(Path::new("l"), &text).unwrap(), lock);
+        assert_eq!(Lock::dialect_of(&text), Dialect::Postgres);
+        lock.set_dialect(Dialect::Sqlite);
+        assert!(!lock.to_text(false).contains("dialect postgres"));
+
+        // Said though it need not be, it is read, and not written again.
+        let said = "format 1\ndialect sqlite\n";
+        assert_eq!(Lock::parse(Path::new("l"), said).unwrap(), Lock::default());
+        for (lines, code, word) in [
+            ("dialect mysql\n", LOCK_FORMAT, "`mysql`"),
+            ("dialect Postgres\n", LOCK_FORMAT, "`dialect sqlite` or `dialect postgres`"),
+            ("dialect postgres\ndialect postgres\n", LOCK_SYNTAX, "a second `dialect` line"),
+            ("dialect  draft\ndialect  draft\n", LOCK_SYNTAX, "two lines"),
+        ] {
+            let text = format!("format 1\n{lines}");
+            let problem = &Lock::parse(Path::new("l"), &text).unwrap_err()[0];
+            assert_eq!(problem.code(), code, "{lines}");
+            assert!(format!("{problem:?}").contains(word), "{problem:?}");
+        }
+        assert_eq!(Lock::dialect_of("format 1\ndialect mysql\n"), Dialect::Sqlite);
+    }
+
+    #[test]
+    fn the_sides_of_a_conflict_have_one_dialect_or_somebody_says_which() {
+        let conflict = |common: &str, ours: &str, ancestor: &str, theirs: &str| {
+            format!("format 1\n{common}<<<<<<< HEAD\n{ours}||||||| base\n{ancestor}=======\n{theirs}>>>>>>> theirs\n")
+        };
+        let settled = |text: &str, said| Lock::parse_conflicted(Path::new("l"), text, said).map(|lock| lock.dialect());
+        let line = "dialect postgres\n";
+        for (text, dialect) in [
+            (conflict(line, "a  draft\n", "", "b  draft\n"), Dialect::Postgres),
+            (conflict("", &format!("{line}a  draft\n"), "", &format!("{line}b  draft\n")), Dialect::Postgres),
+            (conflict("", "a  draft\n", line, "b  draft\n"), Dialect::Sqlite),
+            (conflict("", "dialect sqlite\n", "", "b  draft\n"), Dialect::Sqlite),
+        ] {
+            assert_eq!(settled(&text, None), Ok(dialect), "{text}");
+            assert_eq!(Lock::dialect_of(&text), dialect, "{text}");
+        }
+        for text in [
+            conflict("", line, "", "b  draft\n"),
+            conflict("", "a  draft\n", "", line),
+            conflict("", line, "", "dialect sqlite\n"),
+        ] {
+            let problem = settled(&text, None).unwrap_err().remove(0);
+            assert_eq!(problem.code(), LOCK_CONFLICT);
+            assert!(format!("{problem:?}").contains("`cargo migrate lock --dialect "), "{problem:?}");
+            for said in Dialect::ALL {
+                assert_eq!(settled(&text, Some(said)), Ok(said));
+            }
+        }
     }
 }

@@ -4,8 +4,9 @@
 //! disagree about where a literal ends. It follows SQLite (<https://www.sqlite.org/lang_comment.html>,
 //! <https://www.sqlite.org/lang_keywords.html> for the four kinds of quotes) and also reads PostgreSQL's `E''`
 //! strings, dollar quotes and operators, none of which is valid in SQLite, so the two never meet. Where they would,
-//! whoever knows the database says its [`Dialect`].
+//! whoever knows the database says its [`Dialect`]; of a migrations folder its lock says it.
 
+use std::fmt;
 use std::ops::Range;
 
 /// What a token is.
@@ -72,8 +73,47 @@ pub enum Dialect {
     #[default]
     Sqlite,
     /// PostgreSQL's (its documentation, "Lexical Structure", 4.1), with `standard_conforming_strings` on: comments nest,
-    /// brackets and backquotes quote nothing, and an `E''` string goes on behind a line break.
+    /// brackets and backquotes quote nothing, an `E''` string goes on behind a line break, and a carriage return is one.
     Postgres,
+}
+
+impl Dialect {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// The word for it in a lock and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// The dialect that a word stands for.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.word() == word)
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Sqlite => Self::Postgres,
+            Self::Postgres => Self::Sqlite,
+        }
+    }
+}
+
+/// As people know it.
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
 }
 
 /// Reads a text as tokens; together they cover it wholly, whatever it holds.
@@ -121,7 +161,7 @@ impl Tokens<'_> {
             }
             // SQLite reads a byte order mark between tokens as white space.
             0xEF if rest.starts_with(b"\xEF\xBB\xBF") => whole(Space, 3),
-            b'-' if byte(1) == b'-' => whole(LineComment, run(rest, |b| b != b'\n')),
+            b'-' if byte(1) == b'-' => whole(LineComment, run(rest, |b| b != b'\n' && !(postgres && b == b'\r'))),
             b'/' if byte(1) == b'*' && postgres => match nested_comment(rest) {
                 Some(length) => whole(BlockComment, length),
                 None => Some((BlockComment, rest.len(), true)),
@@ -267,7 +307,7 @@ fn goes_on(rest: &[u8], end: usize) -> Option<usize> {
         match rest.get(at)? {
             b'\n' | b'\r' => (at, broken) = (at + 1, true),
             b' ' | b'\t' | 0x0C => at += 1,
-            b'-' if broken && rest.get(at + 1) == Some(&b'-') => at += run(&rest[at..], |b| b != b'\n'),
+            b'-' if rest.get(at + 1) == Some(&b'-') => at += run(&rest[at..], |b| !matches!(b, b'\n' | b'\r')),
             b'\'' if broken => return Some(at),
             _ => return None,
         }
@@ -359,6 +399,9 @@ mod tests {
         assert_eq!(shown("ARRAY [ 'a]b', `;"), ["ARRAY", "[", "'a]b'", ",", "`", ";"]);
         assert_eq!(shown("e'a' \n -- it's\n 'b\\';' c"), ["e'a' \n -- it's\n 'b\\';'", "c"]);
         assert_eq!(shown("E'a' 'b\\' 'c'\n'd\\'"), ["E'a'", "'b\\'", "'c'", "'d\\'"]);
+        assert_eq!(shown("e'a' -- it's\n-- so\r'b\\';' c"), ["e'a' -- it's\n-- so\r'b\\';'", "c"]);
+        assert_eq!(shown("e'a' -- b\n/**/ 'c\\'"), ["e'a'", "'c\\'"]);
+        assert_eq!(shown("a -- b\rc"), ["a", "c"]);
         assert!(tokens_of(Dialect::Postgres, "/* /* */").last().unwrap().open);
         assert!(!tokens("/* /* */").last().unwrap().open);
     }

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::{
     DIRECTIVES, Dependency, Directives, INVALID_DIRECTIVE, Migration, Parents, UNCLOSED, UNKNOWN_DIRECTIVE, is_control,
-    marker, tables,
+    is_postgres_control, marker, tables,
 };
 use crate::checksum::{Checksum, StatementsHash};
 use crate::problem::{Code, Place, Problem, nearest, printable};
 use crate::revision::{RevisionId, check_name};
-use crate::token::{Token, TokenKind, tokens};
+use crate::token::{Dialect, Token, TokenKind, tokens_of};
 
 struct Directive<'a> {
     word: &'a str,
@@ -32,16 +32,22 @@ fn directive<'a>(text: &'a str, token: &Token) -> Option<Directive<'a>> {
 }
 
 /// Whether a control word stands first or behind a semicolon; inside a trigger it may do so without starting a
-/// statement of the file.
-fn controls(text: &str, tokens: &[Token]) -> bool {
+/// statement of the file. A backslash between PostgreSQL's tokens is a command of psql's, wherever it stands.
+fn controls(dialect: Dialect, text: &str, tokens: &[Token]) -> bool {
     let mut first = true;
     tokens.iter().filter(|token| token.kind.counts()).any(|token| {
         let starts = std::mem::replace(&mut first, token.kind == TokenKind::Semicolon);
-        starts && token.kind == TokenKind::Word && is_control(&text[token.span.clone()])
+        let piece = &text[token.span.clone()];
+        let word = starts && token.kind == TokenKind::Word;
+        match dialect {
+            Dialect::Sqlite => word && is_control(piece),
+            Dialect::Postgres => word && is_postgres_control(piece) || piece == "\\",
+        }
     })
 }
 
 pub(super) struct Reader<'a> {
+    dialect: Dialect,
     path: &'a Path,
     text: &'a str,
     problems: Vec<Problem>,
@@ -58,8 +64,8 @@ struct Header {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
-        Self { path, text, problems: Vec::new() }
+    pub(super) fn new(dialect: Dialect, path: &'a Path, text: &'a str) -> Self {
+        Self { dialect, path, text, problems: Vec::new() }
     }
 
     fn refuse(&mut self, code: Code, message: impl Into<String>, span: Range<usize>, help: impl Into<String>) {
@@ -69,15 +75,9 @@ impl<'a> Reader<'a> {
     pub(super) fn read(mut self, id: RevisionId) -> Result<Migration, Vec<Problem>> {
         // Room for the tokens of most files at once.
         let mut all: Vec<Token> = Vec::with_capacity((self.text.len() / 3).min(4096));
-        all.extend(tokens(self.text));
+        all.extend(tokens_of(self.dialect, self.text));
         if let Some(last) = all.last().filter(|token| token.open) {
-            let what = match last.kind {
-                TokenKind::BlockComment => "this comment is never closed",
-                _ => "this quote is never closed",
-            };
-            let span = last.span.start..last.span.start + 1;
-            self.refuse(UNCLOSED, what, span, "close it; what follows it is not read as SQL");
-            return Err(self.problems);
+            return Err(vec![self.unclosed(last)]);
         }
 
         let mut header = Header::default();
@@ -157,13 +157,14 @@ impl<'a> Reader<'a> {
         Ok(Migration {
             message: message.map_or_else(|| words_of(&id), |message| printable(&message)),
             path: self.path.to_owned(),
+            dialect: self.dialect,
             parents: parents.unwrap_or(Parents::Implicit),
             depends,
             labels,
             checksum: Checksum::of(self.text),
             statements: StatementsHash::of(self.text, up_tokens, directives.no_transaction, directives.foreign_keys_on),
             directives,
-            controls: controls(self.text, up_tokens),
+            controls: controls(self.dialect, self.text, up_tokens),
             tables: tables::of(self.text, up_tokens),
             up,
             down,
@@ -173,6 +174,26 @@ impl<'a> Reader<'a> {
             directive_spans: spans,
             id,
         })
+    }
+
+    /// The refusal of a text that ends within a token; where it is whole by the other database's rules, those may be
+    /// the ones that are meant.
+    fn unclosed(&self, last: &Token) -> Problem {
+        let what = match last.kind {
+            TokenKind::BlockComment => "this comment is never closed",
+            _ => "this quote is never closed",
+        };
+        let problem = Problem::new(UNCLOSED, what)
+            .at(Place::span(self.path, self.text, last.span.start..last.span.start + 1))
+            .help("close it; what follows it is not read as SQL");
+        let other = self.dialect.other();
+        if tokens_of(other, self.text).last().is_some_and(|token| token.open) {
+            return problem;
+        }
+        problem.note(format!("it is read as {}'s, and whole as {other} reads it", self.dialect)).help(format!(
+            "where these migrations are {other}'s, say so for all of them: `cargo migrate lock --dialect {}`",
+            other.word()
+        ))
     }
 
     fn section(
@@ -350,7 +371,7 @@ impl<'a> Reader<'a> {
     fn contradictions(&mut self, header: &Header, down: Option<&Range<usize>>) {
         let span_of = |word: &str| header.spans.iter().find(|(known, _)| *known == word).map(|(_, span)| span.clone());
         if let (true, Some(down)) = (header.directives.irreversible, down) {
-            let statement = tokens(&self.text[down.clone()]).find(|token| token.kind.counts());
+            let statement = tokens_of(self.dialect, &self.text[down.clone()]).find(|token| token.kind.counts());
             if let Some(token) = statement {
                 let span = down.start + token.span.start..down.start + token.span.end;
                 self.refuse(
