@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use build_support::build_time::{ALLOW_DRAFTS, Folder, is_packaged};
 use build_support::directory::{LOCAL_FILE, LOCK_FILE, NO_FOLDER};
 use build_support::problem::Problem;
+use build_support::token::Dialect;
 use proc_macro::{Delimiter, Group, Span, TokenStream, TokenTree};
 
 use crate::arguments::{Arguments, Mistake};
@@ -120,7 +121,11 @@ fn value(folder: &Folder, arguments: &Arguments) -> String {
         [one] => format!("::core::option::Option::Some({:?})", folder.graph.seal(one).to_string()),
         _ => "::core::option::Option::None".to_owned(),
     };
-    format!("::Migrations::embedded({:?}, {:?}, REVISIONS, {head})", folder.package, arguments.folder)
+    let dialect = match folder.locks.shared.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => ".of_postgres()",
+    };
+    format!("::Migrations::embedded({:?}, {:?}, REVISIONS, {head}){dialect}", folder.package, arguments.folder)
 }
 
 /// An error at a place, as an expression.

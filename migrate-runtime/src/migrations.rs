@@ -7,6 +7,7 @@ use build_support::graph::RevisionGraph;
 use build_support::migration::Migration;
 use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 
 use crate::database::Database;
 use crate::driver::Driver;
@@ -41,6 +42,7 @@ pub struct Migrations {
     folder: &'static str,
     revisions: &'static [(&'static str, &'static str)],
     head: Option<&'static str>,
+    dialect: Dialect,
 }
 
 /// How a database stands to a program's migrations.
@@ -122,7 +124,14 @@ impl Migrations {
         revisions: &'static [(&'static str, &'static str)],
         head: Option<&'static str>,
     ) -> Self {
-        Self { package, folder, revisions, head }
+        Self { package, folder, revisions, head, dialect: Dialect::Sqlite }
+    }
+
+    /// What `embed!` adds where the folder's lock says that the migrations are PostgreSQL's.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn of_postgres(self) -> Self {
+        Self { dialect: Dialect::Postgres, ..self }
     }
 
     /// The package's key in the version table.
@@ -212,7 +221,7 @@ impl Migrations {
         for (id, text) in self.revisions {
             let read = RevisionId::new(id).map_err(|problem| vec![problem]).and_then(|id| {
                 let path = Path::new(self.folder).join(id.file_name());
-                Migration::parse(id, &path, text)
+                Migration::parse_as(self.dialect, id, &path, text)
             });
             match read {
                 Ok(migration) => migrations.push(migration),

@@ -9,7 +9,7 @@ use super::*;
 use crate::connection::{Connection, DatabaseError, Value};
 use crate::migrator::IfAhead;
 use crate::plan::{DEPENDED_ON, DEPENDENCY_NOT_APPLIED, DUPLICATE_PACKAGE, MISSING_DEPENDENCY};
-use crate::runner::MADE_TWICE;
+use crate::runner::{FORBIDDEN_STATEMENT, MADE_TWICE};
 
 type Files = &'static [(&'static str, &'static str)];
 
@@ -202,4 +202,22 @@ fn a_part_goes_back_alone_only_where_no_other_one_stands_on_it() {
     let done = joined.migrator().downgrade_to(&mut database, "base").unwrap().done;
     assert_eq!(names(&done), ["a1", "c1"]);
     assert_eq!(tables(&database), ["_cargo_migrate"]);
+}
+
+#[test]
+fn migrations_that_are_postgresqls_run_on_sqlite_where_both_read_them_and_nothing_is_taken_on_trust() {
+    const PLAIN: Files = &[("a1", "-- migrate:up\nCREATE TABLE a (x TEXT DEFAULT 'it''s');\n")];
+    let as_postgres = |files| Migrations::embedded("app", "migrations", files, None).of_postgres();
+    let mut plain = database();
+    as_postgres(PLAIN).upgrade(&mut plain).unwrap();
+    // The same history by either reading.
+    embedded("app", PLAIN).verify(&mut plain).unwrap();
+
+    // PostgreSQL sees a comment here, and this database a COMMIT.
+    const HIDDEN: Files = &[("a1", "-- migrate:up\nCREATE TABLE a (x);\n/* /* */ SELECT 1;\nCOMMIT; -- */ */\n")];
+    assert!(!as_postgres(HIDDEN).graph().unwrap().migrations()[0].controls);
+    let mut hidden = database();
+    let error = as_postgres(HIDDEN).upgrade(&mut hidden).unwrap_err();
+    assert_eq!(error.code(), FORBIDDEN_STATEMENT, "{error}");
+    assert_eq!(tables(&hidden), [""; 0]);
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use build_support::checksum::StatementsHash;
 use build_support::migration::Directives;
 use build_support::problem::{Place, Problem};
-use build_support::token::Dialect;
 
 use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, one, store_problem};
 use crate::plan::{Direction, IRREVERSIBLE, Step};
@@ -49,14 +48,15 @@ fn no_way_back(step: &Step, why: &str) -> Problem {
 impl Run<'_, '_> {
     /// Looks at what a step will run. `reads` says whether the file is read in any case.
     ///
-    /// A file that was read for the graph, has no verify section and holds no word that such a statement starts with is
-    /// known to hold none, and its checksum is compared when it is read for its step. These words are SQLite's.
+    /// A file that was read for the graph by the rules of this database, has no verify section and holds no word that
+    /// such a statement starts with is known to hold none, and its checksum is compared when it is read for its step.
     pub(super) fn preflight(&mut self, step: &Step, reads: Reads) -> Done<()> {
         let migration = self.file_of(step).map(|(migration, _)| migration);
         let upgrade = step.direction == Direction::Upgrade;
-        let known = migration.is_some_and(|migration| !migration.controls && migration.verify.is_none());
         let dialect = self.driver.dialect();
-        if known && upgrade && reads == Reads::WhereUnknown && dialect == Dialect::Sqlite {
+        let known = migration
+            .is_some_and(|migration| migration.dialect == dialect && !migration.controls && migration.verify.is_none());
+        if known && upgrade && reads == Reads::WhereUnknown {
             return Ok(());
         }
         let section = self.section(step)?;

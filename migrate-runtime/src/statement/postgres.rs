@@ -89,11 +89,23 @@ pub(super) fn transaction_word(words: &Words<'_>, word: &str) -> Option<Forbidde
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use build_support::migration::Migration;
+    use build_support::revision::RevisionId;
+
     use super::super::{forbidden, forbidden_in_verify, split_as};
     use super::*;
 
     fn split(text: &str) -> Vec<Statement<'_>> {
         split_as(Dialect::Postgres, text, 0..text.len())
+    }
+
+    /// Whether a file of this text may hold something that is refused.
+    fn controls(text: &str) -> bool {
+        let id = RevisionId::new("a").unwrap();
+        let text = format!("-- migrate:up\n{text}");
+        Migration::parse_as(Dialect::Postgres, id, Path::new("a.sql"), &text).unwrap().controls
     }
 
     #[test]
@@ -129,6 +141,7 @@ mod tests {
         ] {
             assert_eq!(refused(text, false).as_deref(), Some(words), "{text}");
             assert_eq!(refused(text, true).as_deref(), Some(words), "{text}");
+            assert!(controls(text), "{text}");
         }
         assert_eq!(forbidden_in_verify(&split("SELECT 1 \\gset")).map(|found| found.span), Some(9..14));
         for (text, words) in [
@@ -144,6 +157,7 @@ mod tests {
         ] {
             assert_eq!(refused(text, false).as_deref(), Some(words), "{text}");
             assert_eq!(refused(text, true), None, "{text}");
+            assert!(controls(text) && controls(&format!("SELECT (1); {text}")), "{text}");
         }
         for text in [
             "PREPARE a AS SELECT 1",
@@ -154,6 +168,11 @@ mod tests {
             "COPY a FROM '/tmp/a'",
         ] {
             assert_eq!(refused(text, false), None, "{text}");
+        }
+        for text in
+            ["SELECT 'a\\b', E'\\d'; /* /* */ COMMIT; */ SELECT [1]", "ALTER TABLE a ATTACH PARTITION b DEFAULT"]
+        {
+            assert!(!controls(text), "{text}");
         }
     }
 }

@@ -9,6 +9,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
 #[cfg(unix)]
+mod dialects;
+#[cfg(unix)]
 mod running;
 #[cfg(unix)]
 mod server;
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
         return sessions::child(&database.to_string_lossy());
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen: Vec<Test> = [running::TESTS, statements::TESTS, sessions::TESTS]
+    let chosen: Vec<Test> = [running::TESTS, dialects::TESTS, statements::TESTS, sessions::TESTS]
         .concat()
         .into_iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))
