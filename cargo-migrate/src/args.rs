@@ -25,7 +25,7 @@ pub use look::{BranchesArgs, CurrentArgs, DiffArgs, HeadsArgs, HistoryArgs, Sche
 pub use run::{DownFrom, DowngradeArgs, EnsureVersionArgs, ResetArgs, SafetyArgs, StampArgs, SyncArgs, UpgradeArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{InitArgs, Template};
-pub use trust::{CheckArgs, LockArgs, RepairArgs, SealArgs, TestArgs, VerifyArgs};
+pub use trust::{CheckArgs, DialectArg, LockArgs, RepairArgs, SealArgs, TestArgs, VerifyArgs};
 pub use write::{DeleteArgs, EditArgs, GeneratedArgs, MergeArgs, RevisionArgs};
 
 /// The colours of cargo's own help.

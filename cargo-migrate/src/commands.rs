@@ -83,8 +83,8 @@ pub fn execute(app: App<'_>, command: &Command) -> Result<()> {
             }
             several::each_package(app, "seal", Purpose::Change, |app, opened| seal::seal(app, args, opened))
         }
-        Command::Lock(_) => {
-            several::each_project(app, "lock", Purpose::Change, |app, project, _| trust::lock(app, project))
+        Command::Lock(args) => {
+            several::each_project(app, "lock", Purpose::Change, |app, project, _| trust::lock(app, args, project))
         }
         Command::Backup(args) => backup::backup(app, args),
         Command::Backups(_) => several::each_package(app, "backups", Purpose::Look, backup::backups),

@@ -15,6 +15,7 @@ mod comparing;
 mod database_facts;
 mod database_file;
 mod deriving;
+mod dialects;
 mod embedding;
 mod error_codes;
 mod exit_statuses;

@@ -8,6 +8,7 @@ use build_support::graph::{Lineage, RevisionGraph};
 use build_support::migration::{Migration, Parents};
 use build_support::problem::{Code, Problem, Severity};
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 use build_support::verify::{self, DELETED, EDITED, EDITED_COMMENTS, SLIPPED_IN};
 
 use super::Against;
@@ -33,6 +34,15 @@ pub fn forked(lineage: &Lineage) -> Vec<usize> {
     if unnamed > 1 { heads } else { Vec::new() }
 }
 
+/// A file of this branch as it is read after the merge: the other one may have written down another dialect.
+fn read_as(dialect: Dialect, ours: &Migration, opened: &Opened) -> std::result::Result<Migration, Vec<Problem>> {
+    if ours.dialect == dialect {
+        return Ok(ours.clone());
+    }
+    let text = opened.directory.text(ours).map_err(|problem| vec![problem])?;
+    Migration::parse_as(dialect, ours.id.clone(), &ours.path, &text)
+}
+
 impl Against {
     /// What is wrong after the merge. A file that is wrong on this side alone is told here as well, at the same place.
     ///
@@ -41,9 +51,10 @@ impl Against {
     pub fn judge(&self, opened: &Opened) -> Result<Vec<Problem>> {
         let mut problems = self.theirs.problems.clone();
         problems.extend(merged::conflicts(&self.base, &opened.graph, &self.theirs, &self.reference));
+        let dialect = merged::dialect(&self.base.lock, &opened.locks.shared, &self.theirs.lock);
         let mut theirs = BTreeMap::new();
         for id in self.theirs.files.keys() {
-            match self.their_migration(id, opened) {
+            match self.their_migration(id, dialect, opened) {
                 Ok(migration) => _ = theirs.insert(id.clone(), migration),
                 // A file that this branch has mended stays as this branch has it.
                 Err(found) if self.origin(id, opened) == Some(Origin::Theirs) => problems.extend(found),
@@ -52,12 +63,18 @@ impl Against {
         }
         let key = opened.project.key();
         let their_graph = RevisionGraph::new(key, theirs.values().cloned().collect()).unwrap_or_default();
-        let files =
-            merged::ids(&opened.graph, &self.theirs).into_iter().filter_map(|id| match self.origin(id, opened)? {
-                Origin::Ours => opened.graph.find(id.as_str()).cloned(),
-                Origin::Theirs => theirs.get(id).cloned(),
-            });
-        let graph = match RevisionGraph::new(key, files.collect()) {
+        let mut files = Vec::new();
+        for id in merged::ids(&opened.graph, &self.theirs) {
+            match (self.origin(id, opened), opened.graph.find(id.as_str())) {
+                (Some(Origin::Ours), Some(ours)) => match read_as(dialect, ours, opened) {
+                    Ok(ours) => files.push(ours),
+                    Err(found) => problems.extend(found.into_iter().map(|problem| self.after(problem))),
+                },
+                (Some(Origin::Theirs), _) => files.extend(theirs.get(id).cloned()),
+                (Some(Origin::Ours), None) | (None, _) => {}
+            }
+        }
+        let graph = match RevisionGraph::new(key, files) {
             Ok(graph) => Some(graph),
             Err(found) => {
                 problems.extend(found.into_iter().map(|problem| self.after(problem)));
@@ -93,11 +110,17 @@ impl Against {
         self.theirs.files.keys().filter(move |id| !known(id))
     }
 
-    fn their_migration(&self, id: &RevisionId, opened: &Opened) -> std::result::Result<Migration, Vec<Problem>> {
+    fn their_migration(
+        &self,
+        id: &RevisionId,
+        dialect: Dialect,
+        opened: &Opened,
+    ) -> std::result::Result<Migration, Vec<Problem>> {
         let Some(file) = self.theirs.files.get(id) else { return Err(Vec::new()) };
-        match opened.graph.find(id.as_str()).filter(|migration| migration.checksum == file.checksum) {
+        let same = |migration: &&Migration| (migration.checksum, migration.dialect) == (file.checksum, dialect);
+        match opened.graph.find(id.as_str()).filter(same) {
             Some(same) => Ok(same.clone()),
-            None => file.migration(id),
+            None => file.migration(dialect, id),
         }
     }
 

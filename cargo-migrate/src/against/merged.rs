@@ -7,6 +7,7 @@ use build_support::graph::RevisionGraph;
 use build_support::lock::{Entry, LOCK_CONFLICT, Lock};
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 
 use super::side::Side;
 
@@ -94,6 +95,11 @@ pub(super) fn conflicts(base: &Side, ours: &RevisionGraph, theirs: &Side, refere
     problems
 }
 
+/// Whose SQL the migrations are in after a merge. There are two, so both sides cannot have changed it to different ones.
+pub(super) fn dialect(base: &Lock, ours: &Lock, theirs: &Lock) -> Dialect {
+    if ours.dialect() == base.dialect() { theirs.dialect() } else { ours.dialect() }
+}
+
 /// The lock after a merge, line by line: what one side alone has changed is as it says. Where both have, a sealed line
 /// goes before a draft, and names are joined, as `cargo migrate lock` settles a conflict.
 ///
@@ -104,6 +110,7 @@ pub(super) fn lock(base: &Lock, ours: &Lock, theirs: &Lock, shown: &str) -> Resu
     if let Some(package) = ours.package().or(theirs.package()) {
         merged.set_package(package);
     }
+    merged.set_dialect(dialect(base, ours, theirs));
     for id in ours.entries().keys().chain(theirs.entries().keys()).collect::<BTreeSet<_>>() {
         let (before, our, their) = (base.get(id.as_str()), ours.get(id.as_str()), theirs.get(id.as_str()));
         let taken = match () {

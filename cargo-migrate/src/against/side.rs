@@ -9,6 +9,7 @@ use build_support::lock::Lock;
 use build_support::migration::{Migration, normalise};
 use build_support::problem::Problem;
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 
 use super::git::Repository;
 
@@ -82,7 +83,7 @@ impl File {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub(super) fn migration(&self, id: &RevisionId) -> Result<Migration, Vec<Problem>> {
-        Migration::parse(id.clone(), &self.path, &self.text)
+    pub(super) fn migration(&self, dialect: Dialect, id: &RevisionId) -> Result<Migration, Vec<Problem>> {
+        Migration::parse_as(dialect, id.clone(), &self.path, &self.text)
     }
 }

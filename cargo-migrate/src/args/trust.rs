@@ -1,7 +1,8 @@
 //! The commands that keep trust: `check`, `verify`, `seal`, `lock`, `repair`.
 
+use build_support::token::Dialect;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Args, ValueEnum as _};
+use clap::{Args, ValueEnum};
 
 use super::Format;
 
@@ -72,7 +73,36 @@ pub struct SealArgs {
 
 /// `lock`: write migrate.lock from the files.
 #[derive(Clone, Debug, Args)]
-pub struct LockArgs {}
+#[command(after_help = "\
+The lock says whose SQL the migrations are in, since the two databases read some texts otherwise: comments within
+comments, names in brackets and backquotes.
+
+Examples:
+  cargo migrate lock
+  cargo migrate lock --dialect postgres")]
+pub struct LockArgs {
+    /// Write down whose SQL the migrations are in
+    #[arg(long, value_enum, value_name = "DATABASE")]
+    pub dialect: Option<DialectArg>,
+}
+
+/// Whose SQL migrations are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DialectArg {
+    /// SQLite's
+    Sqlite,
+    /// PostgreSQL's
+    Postgres,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(said: DialectArg) -> Self {
+        match said {
+            DialectArg::Sqlite => Self::Sqlite,
+            DialectArg::Postgres => Self::Postgres,
+        }
+    }
+}
 
 /// `repair`: accept changes of comments; or settle an interrupted migration, or a renamed package.
 #[derive(Clone, Debug, Args)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use build_support::migration::Migration;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 use migrate_runtime::statement::split;
 
 use crate::app::{App, Opened};
@@ -57,7 +58,7 @@ pub(super) fn fill_in(
         return Ok(None);
     };
     let text = filled(text, &proposal);
-    reads_back(&text, &proposal)?;
+    reads_back(opened.locks.shared.dialect(), &text, &proposal)?;
     tell(app, &proposal);
     Ok(Some(Generated { text, captured }))
 }
@@ -186,9 +187,9 @@ pub(super) fn filled(text: &str, proposal: &Proposal) -> String {
 
 /// Refuses a text that a run would read otherwise than it was proved: a comment within a table's text may look like one
 /// of the lines that divide a migration.
-fn reads_back(text: &str, proposal: &Proposal) -> Result<()> {
+fn reads_back(dialect: Dialect, text: &str, proposal: &Proposal) -> Result<()> {
     let id = RevisionId::new("generated")?;
-    let read = Migration::parse(id, Path::new("generated.sql"), text).ok();
+    let read = Migration::parse_as(dialect, id, Path::new("generated.sql"), text).ok();
     let same = |span: Option<&Range<usize>>, statements: &[Statement]| {
         let proved = section(statements);
         let read = span.map_or_else(Vec::new, |span| split(text, span.clone()));

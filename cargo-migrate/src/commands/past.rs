@@ -7,7 +7,7 @@ use build_support::checksum::Checksum;
 use build_support::directory::Directory;
 use build_support::migration::{Migration, normalise};
 use build_support::revision::RevisionId;
-use migrate_runtime::statement::split;
+use migrate_runtime::statement::split_as;
 
 /// How many commits of a file are looked at.
 const COMMITS: &str = "200";
@@ -53,9 +53,12 @@ pub(super) fn difference(old: &str, new: &str) -> Vec<String> {
 /// The first statement of the upgrade that is another one now, as notes; none where the statements are the same and
 /// something of the header is not.
 pub(super) fn first_difference(migration: &Migration, old: &str, new: &str) -> Vec<String> {
-    let Ok(before) = Migration::parse(migration.id.clone(), &migration.path, old) else { return Vec::new() };
+    let dialect = migration.dialect;
+    let Ok(before) = Migration::parse_as(dialect, migration.id.clone(), &migration.path, old) else {
+        return Vec::new();
+    };
     let statements = |text: &str, span: &std::ops::Range<usize>| -> Vec<String> {
-        split(text, span.clone()).iter().map(|statement| shortened(statement.text)).collect()
+        split_as(dialect, text, span.clone()).iter().map(|statement| shortened(statement.text)).collect()
     };
     let (was, is) = (statements(old, &before.up), statements(new, &migration.up));
     let Some(at) = (0..was.len().max(is.len())).find(|at| was.get(*at) != is.get(*at)) else { return Vec::new() };

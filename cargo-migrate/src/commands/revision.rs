@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use build_support::graph::Lineage;
+use build_support::migration::Migration;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::{RevisionId, check_key, check_name, slug};
 use build_support::target;
@@ -222,7 +223,7 @@ pub(super) fn create(app: App<'_>, opened: &Opened, id: &RevisionId, text: &str,
 pub(super) fn write(opened: &Opened, id: &RevisionId, text: &str) -> Result<PathBuf> {
     // What was put together here must read back as what was meant, whatever stood in a message or a label.
     let path = opened.directory.shown().join(id.file_name());
-    build_support::migration::Migration::parse(id.clone(), &path, text)?;
+    Migration::parse_as(opened.locks.shared.dialect(), id.clone(), &path, text)?;
     opened.directory.create(id, text)?;
     opened.directory.update_locks(|locks| {
         locks.shared.set_package(opened.project.key());

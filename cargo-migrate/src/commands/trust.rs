@@ -1,16 +1,22 @@
 //! `verify` and `lock`.
 
-use build_support::directory::Directory;
+use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
-use build_support::problem::Problem;
+use build_support::migration::Migration;
+use build_support::problem::{Code, Problem};
+use build_support::token::Dialect;
 use build_support::verify;
 use serde_json::json;
 
 use crate::app::{self, App, Opened};
+use crate::args::LockArgs;
 use crate::failure::Result;
 use crate::live;
 use crate::project::{Database, Project};
 use crate::report::many;
+
+/// Another dialect would make something else of what was applied.
+const READ_OTHERWISE: Code = Code("read-otherwise");
 
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
 pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
@@ -39,15 +45,24 @@ pub(super) fn differences(app: App<'_>, opened: &Opened, database: &Database) ->
     live::told_apart(problems, &history, opened.project.key(), database, app.wait(opened))
 }
 
-/// `cargo migrate lock`: settles a merge conflict and brings the draft lines up to date.
-pub(super) fn lock(app: App<'_>, project: &Project) -> Result<()> {
+/// `cargo migrate lock`: settles a merge conflict, brings the draft lines up to date, and writes down the dialect.
+pub(super) fn lock(app: App<'_>, args: &LockArgs, project: &Project) -> Result<()> {
     let mut project = project.clone();
     let directory = Directory::new(project.migrations(), project.migrations_shown());
-    if let Some(key) = directory.read_conflicted_locks()?.shared.package() {
+    let said = args.dialect.map(Dialect::from);
+    let locks = directory.read_conflicted_locks(said)?;
+    if let Some(key) = locks.shared.package() {
         project.adopt_key(key)?;
     }
-    let graph = RevisionGraph::new(project.key(), directory.read()?)?;
-    let changed = directory.settle_locks(|locks| app::record(locks, &graph, project.key(), None))?;
+    let migrations = match said {
+        Some(dialect) => directory.read_as(dialect)?,
+        None => directory.read()?,
+    };
+    if said.is_some() {
+        not_otherwise(&directory, &migrations, &locks)?;
+    }
+    let graph = RevisionGraph::new(project.key(), migrations)?;
+    let changed = directory.settle_locks(said, |locks| app::record(locks, &graph, project.key(), None))?;
     // The lock is right where it fixes what a file is not any more: that is told, since it is why somebody looks here.
     let found = verify::verify(&graph, &directory.read_locks()?, directory.shown());
     let found: Vec<Problem> = found.into_iter().map(Problem::as_warning).collect();
@@ -63,4 +78,37 @@ pub(super) fn lock(app: App<'_>, project: &Project) -> Result<()> {
     }
     found.iter().for_each(|problem| app.shell.problem(problem));
     Ok(())
+}
+
+/// Refuses a dialect by which a sealed revision would not be what it was sealed as. One that was edited since is no
+/// matter of the dialect.
+fn not_otherwise(directory: &Directory, migrations: &[Migration], locks: &Locks) -> Result<()> {
+    let mut problems = Vec::new();
+    for migration in migrations {
+        let id = migration.id.as_str();
+        let sealed = [&locks.shared, &locks.local].into_iter().filter_map(|lock| lock.sealed(id));
+        let known: Vec<_> = sealed.map(|(hashes, _)| hashes.statements).collect();
+        if known.iter().all(|statements| *statements == migration.statements) {
+            continue;
+        }
+        let text = directory.text(migration)?;
+        let dialect = migration.dialect.other();
+        let before = Migration::parse_as(dialect, migration.id.clone(), &migration.path, &text);
+        if before.is_ok_and(|before| known.contains(&before.statements)) {
+            problems.push(
+                Problem::new(
+                    READ_OTHERWISE,
+                    format!("`{id}` is applied as {dialect} reads it, and {} reads it otherwise", migration.dialect),
+                )
+                .in_file(&migration.path)
+                .help(format!(
+                    "take it off first (`cargo migrate downgrade`), run `cargo migrate lock --dialect {}`, and upgrade \
+                     again",
+                    migration.dialect.word()
+                ))
+                .help(format!("or leave the migrations {dialect}'s, and write new ones so that both read them alike")),
+            );
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
 }
