@@ -9,6 +9,7 @@
 //! - [`sqlite`]: the version table and the foreign keys of a SQLite database.
 //! - [`driver`]: what the runner asks of a database.
 //! - [`database`]: what a program hands over, be it a SQLite connection or a server's.
+//! - `server`, behind the feature `postgres-url`: a server's URL, and a connection to what it names.
 //! - [`event`]: what a run tells its observer.
 //! - [`runner`]: the one loop that moves a database.
 //! - [`migrations`]: what a program carries, made by [`embed!`].
@@ -34,6 +35,8 @@ pub mod migrations;
 pub mod migrator;
 pub mod plan;
 pub mod runner;
+#[cfg(feature = "postgres-url")]
+pub mod server;
 mod split_lock;
 pub mod sqlite;
 pub mod statement;

@@ -154,6 +154,31 @@ impl Migrations {
         self.migrator().upgrade(database)
     }
 
+    /// Connects to a PostgreSQL server as a program on libpq does, and applies what is pending as [`upgrade`](Self::upgrade)
+    /// does. For programs on tokio-postgres, sqlx, diesel or sea-orm: the connection is the migrations' own and is closed at
+    /// the end. How a URL is read is said in [`server`](crate::server); the server sees the package's key as the name of the
+    /// application.
+    ///
+    /// ```no_run
+    /// # use migrate_runtime::Migrations;
+    /// # static MIGRATIONS: Migrations = Migrations::embedded("app", "migrations", &[], None);
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// MIGRATIONS.upgrade_url("postgres://app@localhost/app?sslmode=verify-full")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It blocks. In an asynchronous program it is called before the runtime starts, or in a thread that may block:
+    /// `tokio::task::spawn_blocking(move || MIGRATIONS.upgrade_url(&url)).await`.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, a server that cannot be reached or refuses the session, and those of
+    /// [`upgrade`](Self::upgrade). None has the password in it.
+    #[cfg(feature = "postgres-url")]
+    pub fn upgrade_url(&self, url: &str) -> Result<Outcome, Error> {
+        self.migrator().upgrade_url(url)
+    }
+
     /// Refuses a database that is not exactly where these migrations are, for a program that leaves migrating to
     /// others. Nothing is written; when all is applied this costs one look-up.
     ///
@@ -267,6 +292,15 @@ impl<const N: usize> Joined<N> {
     /// parts and not applied, and two parts that make the same table.
     pub fn upgrade(&self, database: &mut (impl Database + ?Sized)) -> Result<Outcome, Error> {
         self.migrator().upgrade(database)
+    }
+
+    /// As [`Migrations::upgrade_url`], for all parts.
+    ///
+    /// # Errors
+    /// As there, and as [`upgrade`](Self::upgrade).
+    #[cfg(feature = "postgres-url")]
+    pub fn upgrade_url(&self, url: &str) -> Result<Outcome, Error> {
+        self.migrator().upgrade_url(url)
     }
 
     /// As [`Migrations::verify`], for all parts.

@@ -143,6 +143,20 @@ impl<'a> Migrator<'a> {
         self.run(driver, &packages, &planner)
     }
 
+    /// As [`Migrations::upgrade_url`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "postgres-url")]
+    pub fn upgrade_url(self, url: &str) -> Result<Outcome, Error> {
+        let server = crate::server::ServerUrl::parse(url, &crate::server::Environment::of_process())?;
+        let keys: Vec<&str> = self.parts.iter().map(|part| part.package()).collect();
+        let mut client = server
+            .connect(&keys.join(", "))
+            .map_err(|error| database_problem(&error).note(format!("the database is `{server}`")))?;
+        self.upgrade(&mut client)
+    }
+
     /// As [`Migrations::downgrade_to`]. Of several packages only `base` can be the target: name a revision to the one that
     /// has it.
     ///

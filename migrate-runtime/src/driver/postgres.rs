@@ -6,7 +6,7 @@
 
 mod lock;
 mod rows;
-mod session;
+pub(crate) mod session;
 mod verify;
 
 use std::path::Path;

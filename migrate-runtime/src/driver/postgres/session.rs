@@ -58,7 +58,7 @@ impl Session<'_> {
 
 /// What a server says, or why nothing more can be heard of it. Nothing here knows how the client was connected, so no
 /// password can get into it.
-pub(super) fn of(error: &Error, sql: &str) -> DatabaseError {
+pub(crate) fn of(error: &Error, sql: &str) -> DatabaseError {
     let Some(said) = error.as_db_error() else {
         let lost = error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         let kind = if lost { ErrorKind::Disconnected } else { ErrorKind::Other };
