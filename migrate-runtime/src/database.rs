@@ -9,7 +9,8 @@ use crate::driver::sqlite::SqliteDriver;
 /// Each SQLite connection that is a [`Connection`] is one, and with the feature `postgres` a `postgres::Client`. A program
 /// on another SQLite library implements [`Connection`], not this.
 pub trait Database {
-    /// The database as the runner sees it, with a version table of this name: letters, digits and `_`.
+    /// The database as the runner sees it, with a version table of this name: letters, digits and `_`, and on a server a
+    /// schema and a dot before it.
     fn driver<'c>(&'c mut self, version_table: &str) -> Box<dyn Driver + 'c>;
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use build_support::graph::RevisionGraph;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::{RevisionId, listed};
+use build_support::token::Dialect;
 use build_support::verify::EDITED_COMMENTS;
 
 use crate::database::Database;
@@ -94,7 +95,8 @@ impl<'a> Migrator<'a> {
     }
 
     /// The version table's name, where the configuration gives it another than `_cargo_migrate`: letters, digits and
-    /// `_`.
+    /// `_`. On PostgreSQL a schema may stand before it: `ops._cargo_migrate` is there whatever the search path is, and the
+    /// schema is made with the table where it is missing.
     #[must_use]
     pub fn version_table(mut self, name: &str) -> Self {
         name.clone_into(&mut self.version_table);
@@ -240,11 +242,20 @@ impl<'a> Migrator<'a> {
 
     /// The database with the version table of these settings.
     fn driver<'c>(&self, database: &'c mut (impl Database + ?Sized)) -> Result<Box<dyn Driver + 'c>, Error> {
-        let named = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if self.version_table.is_empty() || !self.version_table.chars().all(named) {
-            return Err(Problem::new(Code("usage"), "a version table's name has only letters, digits and `_`").into());
+        let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let (schema, table) = match self.version_table.split_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (None, self.version_table.as_str()),
+        };
+        let usage = |message| Err(Problem::new(Code("usage"), message).into());
+        if !named(table) || !schema.is_none_or(named) {
+            return usage("a version table's name has only letters, digits and `_`");
         }
-        Ok(database.driver(&self.version_table))
+        let driver = database.driver(&self.version_table);
+        if schema.is_some() && driver.dialect() == Dialect::Sqlite {
+            return usage("on SQLite a version table has no schema before its name");
+        }
+        Ok(driver)
     }
 
     fn history(&self, driver: &mut dyn Driver) -> Result<History, Error> {

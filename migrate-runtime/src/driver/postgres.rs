@@ -28,6 +28,8 @@ use crate::sqlite::{Newest, StoreError};
 /// the session's search path and role are as before.
 pub struct PostgresDriver<'c> {
     session: Session<'c>,
+    /// The schema of the version table, where it is named.
+    schema: Option<String>,
     table: String,
     rows: Rows,
     here: Option<Here>,
@@ -49,24 +51,48 @@ struct Here {
 }
 
 /// The settings that a migration may change for its session and that the next one would meet.
-const SETTINGS: &str = "current_setting('search_path'), current_setting('role')";
+///
+/// What the driver asks names `pg_catalog`: a search path may have somebody's own functions before the server's.
+const SETTINGS: &str = "pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role')";
 
 /// What each transaction sets for itself: once this is gone, so is the transaction.
 const MARK: &str = "cargo_migrate.run";
 
 /// The constraints that a transaction defers unless it is told otherwise. What SET CONSTRAINTS would refuse is left out: a
 /// name that also belongs to one that cannot be deferred, and a schema that is none of this role's business.
-const DEFERRED: &str = "SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') \
-    FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace \
-    WHERE c.condeferred AND has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT FROM pg_constraint AS o \
+const DEFERRED: &str = "SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') \
+    FROM pg_catalog.pg_constraint AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.connamespace \
+    WHERE c.condeferred AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS o \
     WHERE o.conname = c.conname AND o.connamespace = c.connamespace AND NOT o.condeferrable)";
 
 impl<'c> PostgresDriver<'c> {
-    /// Drives a connection whose version table has this name, in the first schema of the search path.
+    /// Drives a connection whose version table has this name. `ops._cargo_migrate` is in the schema `ops` whatever the
+    /// search path is, and the schema is made with the table where it is missing; without a dot the table is in the first
+    /// schema of the search path.
     #[must_use]
     pub fn new(client: &'c mut Client, table: &str) -> Self {
+        let (schema, table) = match table.split_once('.') {
+            Some((schema, table)) => (Some(schema.to_owned()), table.to_owned()),
+            None => (None, table.to_owned()),
+        };
         let session = Session { client, round_trips: 0 };
-        Self { session, table: table.to_owned(), rows: Rows::default(), here: None, holder: None, open: false }
+        Self { session, schema, table, rows: Rows::default(), here: None, holder: None, open: false }
+    }
+
+    /// Whether another session holds the lock of a run. It is asked of the server's list of locks: nothing is taken or
+    /// written.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn is_under_way(&mut self) -> Result<bool, DatabaseError> {
+        self.known()?;
+        let Some(here) = &self.here else { return Ok(false) };
+        let [held] = self.session.row(&format!(
+            "SELECT EXISTS (SELECT FROM {} AND l.pid <> pg_catalog.pg_backend_pid())",
+            lock::holders(here.key)
+        ))?;
+        Ok(held.as_deref() == Some("t"))
     }
 
     /// How often the server was waited for so far.
@@ -80,14 +106,18 @@ impl<'c> PostgresDriver<'c> {
     /// The first statement of a transaction has its time
     /// (<https://www.postgresql.org/docs/current/functions-datetime.html>), and one by itself is always the first.
     fn look_around(&mut self) -> Result<bool, DatabaseError> {
-        let sql = format!("SELECT now() <> statement_timestamp(), current_database(), current_schema(), {SETTINGS}");
+        let sql = format!(
+            "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp(), pg_catalog.current_database(), \
+             pg_catalog.current_schema(), {SETTINGS}"
+        );
         let [open, database, schema, path, role] = match self.session.row(&sql) {
             // It has failed already.
             Err(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "25P02") => return Ok(true),
             row => row?,
         };
         if self.here.is_none() {
-            let schema = schema.ok_or_else(|| {
+            self.rows.schema = self.schema.as_deref().map(quoted);
+            let schema = self.schema.clone().or(schema).ok_or_else(|| {
                 refused(
                     "the search path names no schema that is there, so the version table has no place",
                     "make the schema, or name one that is there: `SET search_path TO …`, or `options` of the connection",
@@ -115,14 +145,16 @@ impl<'c> PostgresDriver<'c> {
         }
         let [path, role] = here.settings.each_ref().map(|setting| text(setting.as_deref().unwrap_or_default()));
         // The role first: it may have been given up for one that may not come back by itself.
-        self.session.run(&format!("SELECT set_config('role', {role}, false), set_config('search_path', {path}, false)"))
+        self.session.run(&format!(
+            "SELECT pg_catalog.set_config('role', {role}, false), pg_catalog.set_config('search_path', {path}, false)"
+        ))
     }
 
     /// Lets the lock go, where it is held and nothing that it protects is open.
     fn unlock(&mut self) {
         let (Some(here), Some(_)) = (&self.here, self.holder.take()) else { return };
         // A connection that fails here is lost, and the server has let go by itself.
-        let row = self.session.row::<3>(&format!("SELECT pg_advisory_unlock({}), {SETTINGS}", here.key));
+        let row = self.session.row::<3>(&format!("SELECT pg_catalog.pg_advisory_unlock({}), {SETTINGS}", here.key));
         if let Ok([_, now @ ..]) = row {
             let _ = self.restore(&now);
         }
@@ -151,9 +183,9 @@ impl Driver for PostgresDriver<'_> {
         let patience = wait.as_millis().clamp(1, 2_147_483_647);
         // What a file means hangs on no setting of the server's; what waits for a lock waits no longer than the run does.
         let [process, ..] = self.session.row::<3>(&format!(
-            "BEGIN; SET LOCAL standard_conforming_strings = on; SELECT pg_backend_pid(), \
-             set_config('{MARK}', 'open', true), CASE current_setting('lock_timeout') \
-             WHEN '0' THEN set_config('lock_timeout', '{patience}ms', true) END"
+            "BEGIN; SET LOCAL standard_conforming_strings = on; SELECT pg_catalog.pg_backend_pid(), \
+             pg_catalog.set_config('{MARK}', 'open', true), CASE pg_catalog.current_setting('lock_timeout') \
+             WHEN '0' THEN pg_catalog.set_config('lock_timeout', '{patience}ms', true) END"
         ))?;
         if process != self.holder {
             self.rollback();
@@ -227,7 +259,7 @@ impl Driver for PostgresDriver<'_> {
             return Ok(true);
         }
         let [mark, deferred, now @ ..] = self.session.row::<4>(&format!(
-            "SET CONSTRAINTS ALL IMMEDIATE; SELECT current_setting('{MARK}', true), ({DEFERRED}), {SETTINGS}"
+            "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_catalog.current_setting('{MARK}', true), ({DEFERRED}), {SETTINGS}"
         ))?;
         if mark.as_deref() != Some("open") {
             // Another one may have been begun, which the run's end rolls back.

@@ -11,6 +11,8 @@
 #[cfg(unix)]
 mod dialects;
 #[cfg(unix)]
+mod places;
+#[cfg(unix)]
 mod running;
 #[cfg(unix)]
 mod server;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
         return sessions::child(&database.to_string_lossy());
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen: Vec<Test> = [running::TESTS, dialects::TESTS, statements::TESTS, sessions::TESTS]
+    let chosen: Vec<Test> = [running::TESTS, dialects::TESTS, places::TESTS, statements::TESTS, sessions::TESTS]
         .concat()
         .into_iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))

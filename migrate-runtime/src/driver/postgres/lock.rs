@@ -34,7 +34,8 @@ pub(super) fn take(
     let mut pause = Duration::from_millis(5);
     let mut told = false;
     loop {
-        let [taken, process] = session.row(&format!("SELECT pg_try_advisory_lock({key}), pg_backend_pid()"))?;
+        let [taken, process] =
+            session.row(&format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid()"))?;
         if taken.as_deref() == Some("t") {
             return Ok(process.unwrap_or_default());
         }
@@ -50,14 +51,19 @@ pub(super) fn take(
     }
 }
 
-fn busy(session: &mut Session<'_>, key: i64) -> DatabaseError {
+/// Where the sessions are that hold the lock: what stands between FROM and further conditions on the lock `l`.
+pub(super) fn holders(key: i64) -> String {
     let (high, low) = ((key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF);
-    let holder = session.rows(&format!(
-        "SELECT l.pid, a.application_name FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid \
+    format!(
+        "pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-         AND l.classid::bigint = {high} AND l.objid::bigint = {low} \
-         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    ));
+         AND l.classid::bigint = {high} AND l.objid::bigint = {low} AND l.database = \
+         (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+    )
+}
+
+fn busy(session: &mut Session<'_>, key: i64) -> DatabaseError {
+    let holder = session.rows(&format!("SELECT l.pid, a.application_name FROM {}", holders(key)));
     let who = holder.ok().and_then(|mut rows| rows.pop()).map_or_else(String::new, |row| {
         let mut values = row.into_iter().map(Option::unwrap_or_default);
         let (process, name) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());

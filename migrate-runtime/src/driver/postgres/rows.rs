@@ -1,4 +1,4 @@
-//! The version table on a server: the same columns as elsewhere, in the first schema of the search path.
+//! The version table on a server: the same columns as elsewhere, in a schema that is named or the search path's first.
 
 use std::collections::HashMap;
 
@@ -18,6 +18,8 @@ const MOST_UNWRITTEN: usize = 64 * 1024;
 pub(super) struct Rows {
     /// Its name with its schema, as SQL; empty until the session is known.
     pub(super) name: String,
+    /// Its schema as SQL, where that is made with the table.
+    pub(super) schema: Option<String>,
     there: Option<bool>,
     last: Option<i64>,
     counts: HashMap<String, i64>,
@@ -28,14 +30,15 @@ pub(super) struct Rows {
 impl Rows {
     /// Forgets what another transaction may have changed.
     pub(super) fn forget(&mut self) {
-        *self = Self { name: std::mem::take(&mut self.name), ..Self::default() };
+        let (name, schema) = (std::mem::take(&mut self.name), self.schema.take());
+        *self = Self { name, schema, ..Self::default() };
     }
 
     fn is_there(&mut self, session: &mut Session<'_>) -> Result<bool, DatabaseError> {
         if let Some(there) = self.there {
             return Ok(there);
         }
-        let [there] = session.row(&format!("SELECT to_regclass({}) IS NOT NULL", text(&self.name)))?;
+        let [there] = session.row(&format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", text(&self.name)))?;
         Ok(*self.there.insert(there.as_deref() == Some("t")))
     }
 
@@ -69,8 +72,14 @@ impl Rows {
     }
 
     pub(super) fn ensure(&mut self, session: &mut Session<'_>) -> Result<(), StoreError> {
-        // To say it of a table that is there takes the right to make one, which a later run does not need.
+        // To say it of a table that is there takes the right to make one, which a later run does not need; so does a schema.
         if !self.is_there(session)? {
+            if let Some(schema) = &self.schema {
+                let look = format!("SELECT pg_catalog.to_regnamespace({}) IS NOT NULL", text(schema));
+                if session.row(&look)? != [Some("t".to_owned())] {
+                    session.run(&format!("CREATE SCHEMA {schema}"))?;
+                }
+            }
             session.run(&create_table_text(&self.name, "BIGINT"))?;
             self.there = Some(true);
         }
@@ -109,7 +118,7 @@ impl Rows {
         }
         self.write(session)?;
         let [last, count] = session.row(&format!(
-            "SELECT coalesce(max(sequence), 0), count(*) FILTER (WHERE package = {}) FROM {}",
+            "SELECT coalesce(pg_catalog.max(sequence), 0), pg_catalog.count(*) FILTER (WHERE package = {}) FROM {}",
             text(package),
             self.name
         ))?;
@@ -188,8 +197,8 @@ impl Rows {
         let (from, to) = (text(&format!(", {of_old}")), text(&format!(", {of_new}")));
         Ok(session.run(&format!(
             "UPDATE {table} SET package = {} WHERE package = {};\n\
-             UPDATE {table} SET depends = substr(replace(', ' || depends, {from}, {to}), 3) \
-             WHERE strpos(', ' || depends, {from}) > 0",
+             UPDATE {table} SET depends = pg_catalog.substr(pg_catalog.replace(', ' || depends, {from}, {to}), 3) \
+             WHERE pg_catalog.strpos(', ' || depends, {from}) > 0",
             text(new),
             text(old)
         ))?)
@@ -202,8 +211,8 @@ impl Rows {
         let counted = packages.iter().map(|package| {
             let package = text(package);
             format!(
-                "UPDATE {table} SET applied_count = (SELECT count(*) FROM {table} WHERE package = {package}) \
-                 WHERE package = {package} AND sequence = (SELECT max(sequence) FROM {table} WHERE package = {package})"
+                "UPDATE {table} SET applied_count = (SELECT pg_catalog.count(*) FROM {table} WHERE package = {package}) \
+                 WHERE package = {package} AND sequence = (SELECT pg_catalog.max(sequence) FROM {table} WHERE package = {package})"
             )
         });
         Ok(session.run(&counted.collect::<Vec<_>>().join(";\n"))?)
