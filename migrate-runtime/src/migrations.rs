@@ -12,6 +12,8 @@ use build_support::token::Dialect;
 use crate::database::Database;
 use crate::driver::Driver;
 use crate::migrator::Migrator;
+#[cfg(feature = "postgres-url")]
+use crate::migrator::apart;
 use crate::plan::UNKNOWN_APPLIED;
 use crate::runner::{Texts, store_problem};
 
@@ -168,15 +170,15 @@ impl Migrations {
     /// # }
     /// ```
     ///
-    /// It blocks. In an asynchronous program it is called before the runtime starts, or in a thread that may block:
-    /// `tokio::task::spawn_blocking(move || MIGRATIONS.upgrade_url(&url)).await`.
+    /// It blocks until all is done, in a thread of its own. An asynchronous program that has other things to do meanwhile
+    /// calls it in a thread that may block: `tokio::task::spawn_blocking(move || MIGRATIONS.upgrade_url(&url)).await`.
     ///
     /// # Errors
     /// A URL that cannot be read, a server that cannot be reached or refuses the session, and those of
     /// [`upgrade`](Self::upgrade). None has the password in it.
     #[cfg(feature = "postgres-url")]
     pub fn upgrade_url(&self, url: &str) -> Result<Outcome, Error> {
-        self.migrator().upgrade_url(url)
+        apart(|| self.migrator().upgrade_url(url))
     }
 
     /// Refuses a database that is not exactly where these migrations are, for a program that leaves migrating to
@@ -300,7 +302,7 @@ impl<const N: usize> Joined<N> {
     /// As there, and as [`upgrade`](Self::upgrade).
     #[cfg(feature = "postgres-url")]
     pub fn upgrade_url(&self, url: &str) -> Result<Outcome, Error> {
-        self.migrator().upgrade_url(url)
+        apart(|| self.migrator().upgrade_url(url))
     }
 
     /// As [`Migrations::verify`], for all parts.

@@ -145,7 +145,8 @@ impl<'a> Migrator<'a> {
         self.run(driver, &packages, &planner)
     }
 
-    /// As [`Migrations::upgrade_url`].
+    /// As [`Migrations::upgrade_url`], in the thread that it is called in, as the observer's: in one that runs asynchronous
+    /// code the database library panics, and `tokio::task::spawn_blocking` has others.
     ///
     /// # Errors
     /// As there.
@@ -342,6 +343,12 @@ impl<'a> Migrator<'a> {
         };
         self.run(driver, packages, &planner)
     }
+}
+
+/// Does work in a thread of its own, where nothing asynchronous runs.
+#[cfg(feature = "postgres-url")]
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
 /// Whether a row is one of these packages' and not known to them.

@@ -54,14 +54,24 @@ fn each_crate_depends_on_those_below_it_alone() {
 fn what_has_one_room_stays_in_it() {
     only_in("build-support", "sha2::", &["checksum.rs"]);
     only_in("build-support", "std::fs", &["directory.rs", "sqlite_file/files.rs"]);
-    only_in("migrate-runtime", "std::fs", &["split_lock.rs"]);
+    only_in("migrate-runtime", "std::fs", &["split_lock.rs", "server/files.rs", "server/tests.rs"]);
+    only_in("migrate-runtime", "std::env::", &["server.rs"]);
+    only_in("migrate-runtime", "rustls", &["server/tls.rs", "server/tls/verifier.rs"]);
     // Where SQLite has the file open, closing it drops SQLite's locks.
     only_in("migrate-runtime", "build_support::sqlite_file", &[]);
     only_in("cargo-migrate", "build_support::sqlite_file", &[]);
     only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs", "driver/recording.rs"]);
     only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs", "testing.rs", "migrations/tests.rs"]);
     for library in ["use postgres::", "postgres::Client"] {
-        let rooms = ["database.rs", "driver/postgres.rs", "driver/postgres/session.rs", "driver/postgres/verify.rs"];
+        let rooms = [
+            "database.rs",
+            "driver/postgres.rs",
+            "driver/postgres/session.rs",
+            "driver/postgres/verify.rs",
+            "server.rs",
+            "server/connecting.rs",
+            "server/tls.rs",
+        ];
         only_in("migrate-runtime", library, &rooms);
     }
     // Each waits for the server once, and is counted where it is.
@@ -92,6 +102,8 @@ fn what_has_one_room_stays_in_it() {
             "sqlite/offending_rows/copied.rs",
             "sqlite/offending_rows/shown.rs",
             "runner/problems.rs",
+            "server.rs",
+            "server/connecting.rs",
             "migrations/tests.rs",
             "testing.rs",
         ],

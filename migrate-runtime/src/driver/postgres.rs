@@ -18,7 +18,8 @@ use build_support::token::Dialect;
 use postgres::Client;
 
 use self::rows::Rows;
-use self::session::{Session, quoted, text};
+pub use self::session::{of as failed, quoted, text};
+use self::session::Session;
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};

@@ -2,19 +2,20 @@
 
 use std::error::Error as _;
 use std::io;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use build_support::problem::Problem;
 use postgres::config::{SslMode, SslNegotiation};
-use postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
+use postgres::{Client, Config, Error, NoTls};
 
 use super::parameters::Settings;
 use super::text::invalid;
 use super::tls::{Connector, Fault};
 use super::{Host, Mode, Place, ServerUrl};
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
-use crate::driver::postgres::session;
+use crate::driver::postgres::session::{self, Session};
 
 /// `target_session_attrs`: which of several servers will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +64,8 @@ impl Attributes {
         if self == Self::Any {
             return Ok(true);
         }
-        let rows = client.simple_query(ASK).map_err(|error| session::of(&error, ASK))?;
-        let row = rows.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some([0, 1].map(|at| row.try_get(at).ok().flatten() == Some("t"))),
-            _ => None,
-        });
-        let [read_only, recovers] = row.unwrap_or_default();
+        let answer = Session { client, round_trips: 0 }.row(ASK)?;
+        let [read_only, recovers] = answer.map(|answer| answer.as_deref() == Some("t"));
         Ok(match self {
             Self::Any | Self::PreferStandby => true,
             Self::ReadWrite => !read_only,
@@ -122,8 +119,8 @@ pub(super) fn connect(url: &ServerUrl, application_name: &str) -> Result<Client,
     let mut failures = Vec::new();
     for wanted in url.attributes.rounds() {
         failures.clear();
-        for host in &url.hosts {
-            let reached = reach(url, host, application_name);
+        for (host, address) in places(url, &mut failures) {
+            let reached = reach(url, host, address, application_name);
             match reached.and_then(|mut client| Ok((wanted.fit(&mut client)?, client))) {
                 Ok((true, client)) => return Ok(client),
                 Ok((false, _)) => {
@@ -139,6 +136,29 @@ pub(super) fn connect(url: &ServerUrl, application_name: &str) -> Result<Client,
     Err(joined(failures))
 }
 
+/// The addresses of all hosts, of which each has its own time. A name is looked up here, so that the one who is asked for
+/// it takes none of that time.
+fn places<'u>(url: &'u ServerUrl, failures: &mut Vec<DatabaseError>) -> Vec<(&'u Host, Option<IpAddr>)> {
+    let mut all = Vec::new();
+    for host in &url.hosts {
+        let name = match &host.place {
+            Place::Tcp(name) if host.address.is_none() => name,
+            _ => {
+                all.push((host, host.address));
+                continue;
+            }
+        };
+        match (name.as_str(), host.port).to_socket_addrs() {
+            Ok(found) => all.extend(found.map(|found| (host, Some(found.ip())))),
+            Err(error) => {
+                let why = format!("the host of {} is not known: {error}", host.shown());
+                failures.push(failure(why, "see the name of the host"));
+            }
+        }
+    }
+    all
+}
+
 /// One kind of attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -150,27 +170,38 @@ enum Way {
 
 /// Connects to one host, encrypted as `sslmode` asks for. Where that allows for both, the second way is tried after the
 /// first one was refused for what it is, and not after a wrong password.
-fn reach(url: &ServerUrl, host: &Host, application_name: &str) -> Result<Client, DatabaseError> {
+fn reach(
+    url: &ServerUrl,
+    host: &Host,
+    address: Option<IpAddr>,
+    application_name: &str,
+) -> Result<Client, DatabaseError> {
     let (first, second) = match (&host.place, url.tls.mode) {
         (Place::Socket(_), _) | (_, Mode::Disable) => (Way::Plain, None),
         (_, Mode::Allow) => (Way::Plain, Some(Way::Tls)),
         (_, Mode::Prefer) => (Way::Either, Some(Way::Plain)),
         (_, Mode::Require | Mode::VerifyCa | Mode::VerifyFull) => (Way::Tls, None),
     };
-    let (error, of_tls) = match attempt(url, host, application_name, first) {
+    let try_it = |way| attempt(url, (host, address), application_name, way);
+    let (error, of_tls) = match try_it(first) {
         Ok(client) => return Ok(client),
         Err(failed) => failed,
     };
     let refused = of_tls || state(&error) == Some("28000");
     let Some(second) = second.filter(|_| refused) else { return Err(error) };
-    attempt(url, host, application_name, second).map_err(|(other, _)| {
+    try_it(second).map_err(|(other, _)| {
         // Both ways are told of, unless they ended in the same words.
         if other.message == error.message { other } else { joined(vec![error, other]) }
     })
 }
 
 /// Tries once; a failure tells whether it was one of TLS.
-fn attempt(url: &ServerUrl, host: &Host, application_name: &str, way: Way) -> Result<Client, (DatabaseError, bool)> {
+fn attempt(
+    url: &ServerUrl,
+    (host, address): (&Host, Option<IpAddr>),
+    application_name: &str,
+    way: Way,
+) -> Result<Client, (DatabaseError, bool)> {
     let mut config = Config::new();
     config.user(&url.user).dbname(&url.database).port(host.port).channel_binding(url.channel_binding);
     config.application_name(
@@ -191,7 +222,7 @@ fn attempt(url: &ServerUrl, host: &Host, application_name: &str, way: Way) -> Re
             place.to_string()
         }
     };
-    host.address.map(|address| config.hostaddr(address));
+    address.map(|address| config.hostaddr(address));
     let connector = match way {
         Way::Plain => {
             config.ssl_mode(SslMode::Disable);
@@ -263,9 +294,6 @@ fn told(url: &ServerUrl, host: &Host, error: &Error, too_late: impl Fn() -> Data
             failure(format!("no server answers at {at}: connection refused"), REACH)
         }
         Some(io::ErrorKind::NotFound) => failure(format!("there is no socket of a server at {at}"), REACH),
-        Some(_) if said.contains("failed to lookup address") => {
-            failure(format!("the host of {at} is not known: {said}"), "see the name of the host")
-        }
         _ => failure(
             format!("no session at {at}: {error}{}", if said.is_empty() { said } else { format!(": {said}") }),
             REACH,
@@ -318,7 +346,9 @@ fn state(error: &DatabaseError) -> Option<&str> {
 
 /// All that was tried in one error, which is otherwise the last one's.
 fn joined(failures: Vec<DatabaseError>) -> DatabaseError {
-    let messages: Vec<String> = failures.iter().map(|error| error.message.clone()).collect();
+    let mut messages: Vec<String> = failures.iter().map(|error| error.message.clone()).collect();
+    // A host of several addresses.
+    messages.dedup();
     let last = failures.into_iter().next_back();
     let last = last.unwrap_or_else(|| failure("there is no host to connect to".to_owned(), ""));
     DatabaseError { message: messages.join("; "), ..last }

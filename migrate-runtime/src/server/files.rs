@@ -29,6 +29,11 @@ pub(super) fn read(path: &Path) -> std::io::Result<(Vec<u8>, Metadata)> {
     Ok((bytes, told))
 }
 
+/// Where a path leads to, past its links.
+pub(super) fn followed(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Whether others than a file's owner may read it; a file of root's may be read by its group.
 pub(super) fn is_open(told: &Metadata, group_of_root: bool) -> bool {
     #[cfg(unix)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use build_support::problem::{Problem, printable};
 
+use super::files;
 use super::parameters::Settings;
 use super::text::invalid;
 
@@ -43,8 +44,7 @@ impl Host {
     pub(super) fn identity(&self) -> String {
         match &self.place {
             Place::Socket(folder) => {
-                let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
-                format!("{}:{}", folder.display(), self.port)
+                format!("{}:{}", files::followed(folder).display(), self.port)
             }
             Place::Tcp(name) if name.contains(':') => format!("[{}]:{}", name.to_ascii_lowercase(), self.port),
             Place::Tcp(name) => format!("{}:{}", name.to_ascii_lowercase(), self.port),

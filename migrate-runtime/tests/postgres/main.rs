@@ -9,6 +9,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
 #[cfg(unix)]
+mod connecting;
+#[cfg(unix)]
 mod dialects;
 #[cfg(unix)]
 mod places;
@@ -37,33 +39,39 @@ fn main() -> ExitCode {
         return sessions::child(&database.to_string_lossy());
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen: Vec<Test> = [running::TESTS, dialects::TESTS, places::TESTS, statements::TESTS, sessions::TESTS]
-        .concat()
-        .into_iter()
-        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))
+    let plain =
+        [running::TESTS, dialects::TESTS, places::TESTS, statements::TESTS, sessions::TESTS].concat();
+    let all = plain.iter().map(|test| (false, *test)).chain(connecting::TESTS.iter().map(|test| (true, *test)));
+    let chosen: Vec<(bool, Test)> = all
+        .filter(|(_, (name, _))| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))
         .collect();
     if std::env::args().any(|argument| argument == "--list") {
-        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
+        chosen.iter().for_each(|(_, (name, _))| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
     println!("running {} tests", chosen.len());
     let Some(programs) = server::programs() else {
-        for (name, _) in &chosen {
+        for (_, (name, _)) in &chosen {
             println!("test {name} ... ignored, no PostgreSQL server is installed here (`initdb` and `postgres`)");
         }
         println!("\ntest result: ok. 0 passed; 0 failed; {} ignored", chosen.len());
         return ExitCode::SUCCESS;
     };
-    let server = server::Server::start(&programs);
+    // Of the two servers, one with passwords and TLS, those that are needed.
+    let servers = [false, true].map(|secured| {
+        let needed = chosen.iter().any(|(of, _)| *of == secured);
+        needed.then(|| server::Server::start(&programs, secured))
+    });
     let (todo, failed) = (Mutex::new(chosen.iter()), Mutex::new(0));
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 loop {
                     let next = todo.lock().unwrap().next();
-                    let Some((name, test)) = next else { return };
+                    let Some((secured, (name, test))) = next else { return };
+                    let server = servers[usize::from(*secured)].as_ref().unwrap();
                     // A thread of its own, so that a panic ends the test and not the others.
-                    let ok = std::thread::scope(|own| own.spawn(|| test(&server)).join().is_ok());
+                    let ok = std::thread::scope(|own| own.spawn(|| test(server)).join().is_ok());
                     println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
                     *failed.lock().unwrap() += usize::from(!ok);
                 }

@@ -13,6 +13,9 @@ use postgres::{Client, Config, NoTls};
 pub struct Server {
     process: Child,
     folder: tempfile::TempDir,
+    pub programs: PathBuf,
+    /// Of the socket, and of 127.0.0.1 where there are passwords and TLS.
+    pub port: u16,
     databases: AtomicUsize,
 }
 
@@ -39,7 +42,9 @@ pub fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    pub fn start(programs: &Path) -> Self {
+    /// A server that trusts all who find its socket; one that is `secured` also listens on 127.0.0.1, with the certificate
+    /// and the rules of [`crate::connecting`].
+    pub fn start(programs: &Path, secured: bool) -> Self {
         // The names of sockets are short, and `TMPDIR` may be long.
         let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
         let user = (std::fs::metadata(folder.path()).unwrap().uid() == 0).then(unprivileged);
@@ -59,16 +64,31 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut port = 5432;
+        let mut settings = vec!["listen_addresses=".to_owned()];
+        if secured {
+            // It is free again when the listener is gone.
+            port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            settings = vec!["listen_addresses=127.0.0.1".to_owned(), format!("port={port}"), "ssl=on".to_owned()];
+            for (name, text) in crate::connecting::files() {
+                let path = folder.path().join("data").join(name);
+                std::fs::write(&path, text).unwrap();
+                std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+                user.inspect(|user| chown(&path, Some(user.uid), Some(user.gid)).unwrap());
+            }
+            settings.push("ssl_ca_file=root.crt".to_owned());
+        }
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = command("postgres")
             .args(["-D", "data", "-k"])
             .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"])
+            .args(["-c", "fsync=off", "-c", "max_connections=60"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { process, folder, databases: AtomicUsize::new(0) };
+        let mut server = Self { process, folder, programs: programs.to_owned(), port, databases: AtomicUsize::new(0) };
         let start = Instant::now();
         while server.config("postgres").connect(NoTls).is_err() {
             let log = || std::fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
@@ -84,7 +104,9 @@ impl Server {
     }
 
     fn config(&self, database: &str) -> Config {
-        config(self.socket(), database)
+        let mut config = config(self.socket(), database);
+        config.port(self.port);
+        config
     }
 
     /// A new and empty database.

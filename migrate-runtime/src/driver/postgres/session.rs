@@ -12,10 +12,10 @@ pub(super) type Texts = Vec<Option<String>>;
 
 /// A client, asked in the simple protocol: a text is one round trip, and leaves no prepared statement behind that a pooler
 /// would have to know.
-pub(super) struct Session<'c> {
-    pub(super) client: &'c mut Client,
+pub(crate) struct Session<'c> {
+    pub(crate) client: &'c mut Client,
     /// How often the server was waited for.
-    pub(super) round_trips: u64,
+    pub(crate) round_trips: u64,
 }
 
 impl Session<'_> {
@@ -39,7 +39,7 @@ impl Session<'_> {
     }
 
     /// The only row that a text gives, of so many columns.
-    pub(super) fn row<const N: usize>(&mut self, sql: &str) -> Result<[Option<String>; N], DatabaseError> {
+    pub(crate) fn row<const N: usize>(&mut self, sql: &str) -> Result<[Option<String>; N], DatabaseError> {
         let row = self.rows(sql)?.pop().and_then(|row| row.try_into().ok());
         row.ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no row where there is always one"))
     }
@@ -58,7 +58,8 @@ impl Session<'_> {
 
 /// What a server says, or why nothing more can be heard of it. Nothing here knows how the client was connected, so no
 /// password can get into it.
-pub(crate) fn of(error: &Error, sql: &str) -> DatabaseError {
+#[must_use]
+pub fn of(error: &Error, sql: &str) -> DatabaseError {
     let Some(said) = error.as_db_error() else {
         let lost = error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         let kind = if lost { ErrorKind::Disconnected } else { ErrorKind::Other };
@@ -108,12 +109,14 @@ fn byte_of(sql: &str, character: u32) -> Option<usize> {
 }
 
 /// A name as SQL.
-pub(super) fn quoted(name: &str) -> String {
+#[must_use]
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as SQL, whatever `standard_conforming_strings` is set to.
-pub(super) fn text(value: &str) -> String {
+#[must_use]
+pub fn text(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

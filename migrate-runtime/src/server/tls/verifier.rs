@@ -133,3 +133,41 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (content, rest) = rest.split_at_checked(length)?;
     Some((tag, content, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::*;
+
+    fn self_signed(is_ca: bool) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["here".to_owned()]).unwrap();
+        params.is_ca = if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_servers_own_certificate_may_be_its_root() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        for is_ca in [false, true] {
+            let (own, other) = (self_signed(is_ca), self_signed(is_ca));
+            let verifier = Verifier::new(vec![own.clone()], true, &provider).unwrap();
+            let verify = |certificate: &CertificateDer<'_>, name: &'static str| {
+                let name = ServerName::try_from(name).unwrap();
+                verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
+            };
+            assert_eq!((verify(&own, "here"), verify(&own, "there"), verify(&other, "here")), (true, false, false));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_hashed_as_it_was_signed() {
+        let certificate = self_signed(false);
+        // It is signed with ECDSA and SHA-256.
+        assert_eq!(end_point(&certificate).unwrap(), digest::digest(&SHA256, &certificate).as_ref());
+        for length in 0..certificate.len().min(200) {
+            assert_eq!(end_point(&certificate[..length]), None);
+        }
+        assert_eq!(end_point(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]), None);
+    }
+}
