@@ -175,6 +175,19 @@ pub trait Driver {
     /// Lets that lock go, where it is held.
     fn release_split(&mut self);
 
+    /// How long was waited for a lock of another session, where the last thing that failed is that it did not come, and
+    /// nothing else was wrong: once it is rolled back, it can be tried again. Never where a run's own lock keeps all others
+    /// out.
+    fn missed_lock(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The sessions that were in its way and still are, a line each, where they can be seen. Asked outside of a
+    /// transaction; it never fails, because what it is asked after is what counts.
+    fn in_the_way(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Copies the database to a new file.
     ///
     /// # Errors

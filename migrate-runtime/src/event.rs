@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use build_support::problem::Problem;
 use build_support::revision::RevisionId;
 
 use crate::plan::Step;
@@ -11,6 +12,16 @@ use crate::plan::Step;
 pub enum Event<'a> {
     /// Another runner holds the database; this one waits.
     Waiting,
+    /// A lock of another session did not come in time. What was not committed has been rolled back, and is tried again after
+    /// a pause.
+    Retrying {
+        /// What the run would have ended with.
+        problem: &'a Problem,
+        /// How many of the run's steps have been committed before.
+        kept: usize,
+        /// How long it pauses.
+        pause: Duration,
+    },
     /// The history has been read and the plan made, under the lock.
     Planned(&'a [Step]),
     /// A step begins.

@@ -1,10 +1,13 @@
 //! The one loop that moves a database. The command, an application and the tests go through it.
 //!
-//! `begin` waits for the runs of others, `section` finds and looks at the text that a step runs, `steps` runs and records it, `tables` knows which package makes which
-//! table, `problems` puts what a database answers into words.
+//! `options` says how a run is made, `begin` waits for the runs of others, `retry` for their locks, `section` finds and looks at the text that a step runs,
+//! `steps` runs and records it, `tables` knows which package makes which table, `problems` puts what a database answers
+//! into words.
 
 mod begin;
+mod options;
 mod problems;
+mod retry;
 mod section;
 mod steps;
 mod tables;
@@ -19,6 +22,7 @@ use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
 
 use self::begin::{Patience, between_commits};
+use self::retry::Retries;
 use self::section::Reads;
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
@@ -26,6 +30,7 @@ use crate::history::History;
 use crate::plan::{Plan, Step};
 
 pub use self::begin::{begin, under_way};
+pub use self::options::{Before, DownFrom, Options};
 pub use self::problems::{database_problem, store_problem};
 pub use self::tables::{MADE_TWICE, made_twice, one_maker_each};
 
@@ -47,65 +52,6 @@ pub const DATABASE: Code = Code("database");
 pub const HISTORY_MOVED: Code = Code("history-moved");
 /// The file's down section is not the stored one.
 pub const DOWN_DIFFERS: Code = Code("down-differs");
-
-/// Which down text a downgrade runs where the stored one and the file's differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DownFrom {
-    /// The one that was stored when the revision was applied.
-    Stored,
-    /// The file's.
-    File,
-}
-
-/// What is done before a run's first statement, with its steps.
-pub type Before<'a> = &'a dyn Fn(&[Step]) -> Result<(), Problem>;
-
-/// How a run is made.
-pub struct Options<'a> {
-    /// Commit after each revision instead of once.
-    pub per_revision: bool,
-    /// Roll everything back at the end.
-    pub dry_run: bool,
-    /// How long to wait for another runner.
-    pub wait: Duration,
-    /// The plan that a person has confirmed.
-    pub expected: Option<&'a Plan>,
-    /// Which down text to run where two differ; `None` refuses.
-    pub down_from: Option<DownFrom>,
-    /// Called once in a run that has something to do, with the lock held and before the first statement: whoever wants a
-    /// copy of the database makes it here, with a connection of its own. A problem ends the run.
-    pub before: Option<Before<'a>>,
-    /// The time, in UTC and RFC 3339, for the version table.
-    pub now: &'a dyn Fn() -> String,
-    /// The tool's version, for the version table.
-    pub tool_version: &'a str,
-}
-
-impl<'a> Options<'a> {
-    /// A run as it is where nothing else is said: one transaction that is kept, by a plan that nobody has seen.
-    #[must_use]
-    pub fn new(wait: Duration, now: &'a dyn Fn() -> String, tool_version: &'a str) -> Self {
-        Self {
-            per_revision: false,
-            dry_run: false,
-            wait,
-            expected: None,
-            down_from: None,
-            before: None,
-            now,
-            tool_version,
-        }
-    }
-}
-
-impl std::fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("per_revision", &self.per_revision)
-            .field("dry_run", &self.dry_run)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a run did.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +122,17 @@ pub fn run(
     options: &Options<'_>,
     observer: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report, Stopped> {
-    let mut run = Run { driver, files, options, observer, done: Vec::new(), committed: 0, rows_seen: false };
+    let mut run = Run {
+        driver,
+        files,
+        options,
+        before: options.before,
+        observer,
+        done: Vec::new(),
+        committed: 0,
+        rows_seen: false,
+        retries: Retries::new(),
+    };
     let result = run.carry_out(planner);
     run.driver.rollback();
     run.driver.release_split();
@@ -193,11 +149,14 @@ struct Run<'a, 'o> {
     driver: &'a mut dyn Driver,
     files: &'a [Files<'a>],
     options: &'a Options<'a>,
+    /// What is still to be done before the first statement.
+    before: Option<Before<'a>>,
     observer: &'o mut dyn FnMut(Event<'_>),
     done: Vec<(Step, Duration)>,
     committed: usize,
     /// Whether the rows that break a foreign key have been looked at in this transaction.
     rows_seen: bool,
+    retries: Retries,
 }
 
 type Done<T> = Result<T, Vec<Problem>>;
@@ -215,15 +174,16 @@ impl<'a> Run<'a, '_> {
 
     fn begin(&mut self, enforcement: Enforcement) -> Done<()> {
         self.rows_seen = false;
+        let patience = self.patience();
         let observer = &mut *self.observer;
         self.driver
-            .begin(enforcement, self.options.wait, &mut || observer(Event::Waiting))
+            .begin(enforcement, patience, &mut || observer(Event::Waiting))
             .map_err(|error| one(database_problem(&error)))
     }
 
     fn commit(&mut self) -> Done<()> {
         self.driver.commit(self.options.wait).map_err(|error| one(database_problem(&error)))?;
-        self.committed = self.done.len();
+        (self.committed, self.retries) = (self.done.len(), Retries::new());
         (self.observer)(Event::Committed);
         Ok(())
     }
@@ -233,7 +193,8 @@ impl<'a> Run<'a, '_> {
     }
 
     fn carry_out(&mut self, planner: &dyn Fn(&History) -> Done<Plan>) -> Done<History> {
-        let (mut history, plan) = self.plan(planner)?;
+        let (mut history, plan) = self.persistently(|run| run.plan(planner))?;
+        (self.observer)(Event::Planned(&plan.steps));
         let units = units(&plan, self.options.per_revision);
         if units.is_empty() {
             return Ok(history);
@@ -244,34 +205,52 @@ impl<'a> Run<'a, '_> {
             self.preflight(step, reads)?;
         }
         one_maker_each(self.files, &plan, &history)?;
-        for (number, unit) in units.iter().enumerate() {
+        let mut begun = true;
+        for unit in units {
             let enforcement =
                 if unit[0].directives.foreign_keys_on { Enforcement::Immediate } else { Enforcement::Deferred };
-            if number > 0 || enforcement == Enforcement::Immediate {
-                self.driver.rollback();
-                self.begin(enforcement)?;
-                let again = self.history()?;
-                if names(&again, &plan) != names(&history, &plan) {
-                    return Err(one(Problem::new(
-                        HISTORY_MOVED,
-                        "another runner has moved the database's history between two commits of this run",
-                    )
-                    .help("run the command again: it goes on from where the database is")));
+            let mut attempt = |run: &mut Self| {
+                if !std::mem::take(&mut begun) || enforcement == Enforcement::Immediate {
+                    run.begin_again(enforcement, &plan, &history)?;
                 }
-            }
-            if let (0, Some(before)) = (number, self.options.before) {
-                before(&plan.steps).map_err(one)?;
-            }
-            self.driver.ensure_table().map_err(|error| one(store_problem(&error)))?;
-            if unit[0].directives.no_transaction {
-                self.outside(&unit[0])?;
-            } else {
-                self.inside(unit)?;
-            }
-            history = self.history()?;
-            if !self.options.dry_run && self.in_transaction()? {
-                self.commit()?;
-            }
+                run.unit(unit, &plan)
+            };
+            // Of a step outside a transaction, what ran before it missed a lock has taken effect.
+            let outside = unit[0].directives.no_transaction;
+            history = if outside { attempt(self)? } else { self.persistently(attempt)? };
+        }
+        Ok(history)
+    }
+
+    /// Begins the next transaction of a run, where nobody has moved the database since the one before.
+    fn begin_again(&mut self, enforcement: Enforcement, plan: &Plan, history: &History) -> Done<()> {
+        self.driver.rollback();
+        self.begin(enforcement)?;
+        let again = self.history()?;
+        if names(&again, plan) == names(history, plan) {
+            return Ok(());
+        }
+        Err(one(Problem::new(
+            HISTORY_MOVED,
+            "another runner has moved the database's history between two commits of this run",
+        )
+        .help("run the command again: it goes on from where the database is")))
+    }
+
+    /// Carries out the steps of the transaction that is open, and commits.
+    fn unit(&mut self, unit: &[Step], plan: &Plan) -> Done<History> {
+        if let Some(before) = self.before.take() {
+            before(&plan.steps).map_err(one)?;
+        }
+        self.driver.ensure_table().map_err(|error| one(store_problem(&error)))?;
+        if unit[0].directives.no_transaction {
+            self.outside(&unit[0])?;
+        } else {
+            self.inside(unit)?;
+        }
+        let history = self.history()?;
+        if !self.options.dry_run && self.in_transaction()? {
+            self.commit()?;
         }
         Ok(history)
     }
@@ -281,8 +260,9 @@ impl<'a> Run<'a, '_> {
         let mut patience = Patience::new(self.options.wait);
         loop {
             self.rows_seen = false;
+            let wait = self.patience();
             let observer = &mut *self.observer;
-            let history = begin(self.driver, self.options.wait, &mut || observer(Event::Waiting)).map_err(one)?;
+            let history = begin(self.driver, wait, &mut || observer(Event::Waiting)).map_err(one)?;
             self.driver.release_split();
             let plan = planner(&history)?;
             if let Some(expected) = self.options.expected
@@ -308,7 +288,6 @@ impl<'a> Run<'a, '_> {
                 patience.pause(between_commits(), &mut || observer(Event::Waiting)).map_err(one)?;
                 continue;
             }
-            (self.observer)(Event::Planned(&plan.steps));
             return Ok((history, plan));
         }
     }

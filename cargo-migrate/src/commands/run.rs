@@ -335,6 +335,13 @@ fn verb(step: &Step) -> &'static str {
 pub(super) fn observe(app: App<'_>, opened: &Opened, event: &Event<'_>) {
     match (event, app.shell.bar()) {
         (Event::Waiting, _) => app.shell.status("Waiting", "for another process that holds the database"),
+        (Event::Retrying { kept, .. }, bar) => {
+            // The steps of what was rolled back come once more.
+            if let Some(bar) = bar {
+                bar.set_position(*kept as u64);
+            }
+            app.shell.status("Waiting", "for a lock, trying again");
+        }
         (Event::Planned(steps), Some(bar)) => bar.set_length(steps.len() as u64),
         (Event::Started(step), Some(bar)) => bar.set_message(step_line(opened, step)),
         (Event::Finished(..), Some(bar)) => bar.inc(1),

@@ -1,11 +1,14 @@
 //! PostgreSQL: one transaction per run, with the rows of the version table in it, and an advisory lock of the session
 //! around it.
 //!
-//! `session` is the connection, `lock` keeps runners apart, `rows` is the version table, `verify` asks what a revision
-//! claims.
+//! `session` is the connection, `begin` starts a transaction with the run's `lock` held, `server` tells what it runs on, `rows` is the version table,
+//! `verify` asks what a revision claims, `others` tells what other sessions hold and what interrupted ones have left.
 
+mod begin;
 mod lock;
+mod others;
 mod rows;
+mod server;
 pub(crate) mod session;
 mod verify;
 
@@ -18,8 +21,8 @@ use build_support::token::Dialect;
 use postgres::Client;
 
 use self::rows::Rows;
-pub use self::session::{of as failed, quoted, text};
 use self::session::Session;
+pub use self::session::{of as failed, quoted, text};
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
@@ -36,6 +39,8 @@ pub struct PostgresDriver<'c> {
     here: Option<Here>,
     /// The server process that holds the lock, where it is held.
     holder: Option<String>,
+    /// What the server says that it is, once that was asked.
+    version: String,
     open: bool,
 }
 
@@ -77,23 +82,17 @@ impl<'c> PostgresDriver<'c> {
             Some((schema, table)) => (Some(schema.to_owned()), table.to_owned()),
             None => (None, table.to_owned()),
         };
-        let session = Session { client, round_trips: 0 };
-        Self { session, schema, table, rows: Rows::default(), here: None, holder: None, open: false }
-    }
-
-    /// Whether another session holds the lock of a run. It is asked of the server's list of locks: nothing is taken or
-    /// written.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn is_under_way(&mut self) -> Result<bool, DatabaseError> {
-        self.known()?;
-        let Some(here) = &self.here else { return Ok(false) };
-        let [held] = self.session.row(&format!(
-            "SELECT EXISTS (SELECT FROM {} AND l.pid <> pg_catalog.pg_backend_pid())",
-            lock::holders(here.key)
-        ))?;
-        Ok(held.as_deref() == Some("t"))
+        let session = Session::new(client);
+        Self {
+            session,
+            schema,
+            table,
+            rows: Rows::default(),
+            here: None,
+            holder: None,
+            version: String::new(),
+            open: false,
+        }
     }
 
     /// How often the server was waited for so far.
@@ -150,16 +149,6 @@ impl<'c> PostgresDriver<'c> {
             "SELECT pg_catalog.set_config('role', {role}, false), pg_catalog.set_config('search_path', {path}, false)"
         ))
     }
-
-    /// Lets the lock go, where it is held and nothing that it protects is open.
-    fn unlock(&mut self) {
-        let (Some(here), Some(_)) = (&self.here, self.holder.take()) else { return };
-        // A connection that fails here is lost, and the server has let go by itself.
-        let row = self.session.row::<3>(&format!("SELECT pg_catalog.pg_advisory_unlock({}), {SETTINGS}", here.key));
-        if let Ok([_, now @ ..]) = row {
-            let _ = self.restore(&now);
-        }
-    }
 }
 
 fn refused(message: &str, hint: &str) -> DatabaseError {
@@ -174,28 +163,9 @@ impl Driver for PostgresDriver<'_> {
 
     /// The server enforces foreign keys itself, so that both ways are the same here.
     fn begin(&mut self, _: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError> {
+        self.session.missed = None;
         self.known()?;
-        let Some(here) = &self.here else { return Ok(()) };
-        if self.holder.is_none() {
-            self.holder = Some(lock::take(&mut self.session, here.key, wait, waiting)?);
-        }
-        self.rows.forget();
-        self.open = true;
-        let patience = wait.as_millis().clamp(1, 2_147_483_647);
-        // What a file means hangs on no setting of the server's; what waits for a lock waits no longer than the run does.
-        let [process, ..] = self.session.row::<3>(&format!(
-            "BEGIN; SET LOCAL standard_conforming_strings = on; SELECT pg_catalog.pg_backend_pid(), \
-             pg_catalog.set_config('{MARK}', 'open', true), CASE pg_catalog.current_setting('lock_timeout') \
-             WHEN '0' THEN pg_catalog.set_config('lock_timeout', '{patience}ms', true) END"
-        ))?;
-        if process != self.holder {
-            self.rollback();
-            return Err(refused(
-                "this connection has come to another process of the server than the one that holds the run's lock",
-                "a pooler stands between: connect to the server itself, or to a pooler that keeps sessions",
-            ));
-        }
-        Ok(())
+        self.begin_under_lock(wait, waiting)
     }
 
     fn commit(&mut self, _: Duration) -> Result<(), DatabaseError> {
@@ -325,6 +295,15 @@ impl Driver for PostgresDriver<'_> {
         if !self.open {
             self.unlock();
         }
+    }
+
+    fn missed_lock(&self) -> Option<Duration> {
+        self.session.missed.as_ref().map(|missed| missed.waited)
+    }
+
+    fn in_the_way(&mut self) -> Vec<String> {
+        let statement = self.session.missed.as_ref().map(|missed| missed.sql.clone());
+        statement.map_or_else(Vec::new, |statement| others::holders(&mut self.session, &statement))
     }
 
     fn back_up(&mut self, _: &Path) -> Result<(), DatabaseError> {

@@ -64,7 +64,7 @@ impl Attributes {
         if self == Self::Any {
             return Ok(true);
         }
-        let answer = Session { client, round_trips: 0 }.row(ASK)?;
+        let answer = Session::new(client).row(ASK)?;
         let [read_only, recovers] = answer.map(|answer| answer.as_deref() == Some("t"));
         Ok(match self {
             Self::Any | Self::PreferStandby => true,

@@ -13,6 +13,10 @@ mod connecting;
 #[cfg(unix)]
 mod dialects;
 #[cfg(unix)]
+mod engines;
+#[cfg(unix)]
+mod locks;
+#[cfg(unix)]
 mod places;
 #[cfg(unix)]
 mod running;
@@ -39,8 +43,16 @@ fn main() -> ExitCode {
         return sessions::child(&database.to_string_lossy());
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let plain =
-        [running::TESTS, dialects::TESTS, places::TESTS, statements::TESTS, sessions::TESTS].concat();
+    let plain = [
+        dialects::TESTS,
+        engines::TESTS,
+        locks::TESTS,
+        places::TESTS,
+        running::TESTS,
+        sessions::TESTS,
+        statements::TESTS,
+    ]
+    .concat();
     let all = plain.iter().map(|test| (false, *test)).chain(connecting::TESTS.iter().map(|test| (true, *test)));
     let chosen: Vec<(bool, Test)> = all
         .filter(|(_, (name, _))| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))

@@ -18,7 +18,6 @@ use crate::server::{Server, config};
 crate::tests![
     of_eight_that_start_at_once_each_revision_is_applied_by_one,
     a_process_that_is_killed_leaves_nothing_and_no_lock,
-    a_session_that_holds_the_table_is_waited_for_and_then_told,
     a_run_of_another_is_waited_for_and_then_told,
     an_index_is_made_while_the_table_is_in_use,
     a_session_that_is_ended_leaves_an_interrupted_revision_that_the_next_run_names,
@@ -88,20 +87,6 @@ fn a_process_that_is_killed_leaves_nothing_and_no_lock(server: &Server) {
     // Whoever comes next waits for the server to notice, and no longer.
     assert_eq!(names(&embedded("app", &[USERS, SLOW]).upgrade(&mut database.connect()).unwrap().done), ["a1", "a2"]);
     assert_eq!((database.ask("SELECT count(*) FROM slow"), database.advisory_locks()), ("1".into(), "0".into()));
-}
-
-fn a_session_that_holds_the_table_is_waited_for_and_then_told(server: &Server) {
-    const MORE: (&str, &str) = ("a2", "-- migrate:up\nALTER TABLE users ADD more int;\n");
-    let database = server.database();
-    embedded("app", &[USERS]).upgrade(&mut database.connect()).unwrap();
-    let mut other = database.connect();
-    other.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").unwrap();
-    let (migrations, mut client) = (embedded("app", &[USERS, MORE]), database.connect());
-    let error = migrations.migrator().wait(Duration::from_millis(300)).upgrade(&mut client).unwrap_err();
-    assert_eq!(error.code(), BUSY, "{error}");
-    assert!(error.to_string().contains("a2.sql:2:1") && error.to_string().contains("lock timeout"), "{error}");
-    other.batch_execute("ROLLBACK").unwrap();
-    assert_eq!(names(&migrations.upgrade(&mut client).unwrap().done), ["a2"]);
 }
 
 fn a_run_of_another_is_waited_for_and_then_told(server: &Server) {
@@ -262,7 +247,7 @@ fn pool(client: &mut UnixStream, target: &Path) -> std::io::Result<()> {
 }
 
 /// A message: its type, where it has one, its length and its content.
-fn message(from: &mut UnixStream, has_type: bool) -> std::io::Result<Vec<u8>> {
+pub fn message(from: &mut UnixStream, has_type: bool) -> std::io::Result<Vec<u8>> {
     let mut head = vec![0; if has_type { 5 } else { 4 }];
     from.read_exact(&mut head)?;
     let length = u32::from_be_bytes(head[head.len() - 4..].try_into().unwrap());
@@ -272,7 +257,7 @@ fn message(from: &mut UnixStream, has_type: bool) -> std::io::Result<Vec<u8>> {
 }
 
 /// All that a session says until it waits for the next question; the last byte tells whether a transaction is open.
-fn until_ready(from: &mut UnixStream) -> std::io::Result<Vec<u8>> {
+pub fn until_ready(from: &mut UnixStream) -> std::io::Result<Vec<u8>> {
     let mut said = Vec::new();
     loop {
         let next = message(from, true)?;

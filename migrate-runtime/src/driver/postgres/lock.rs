@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use build_support::checksum::Digest;
 use build_support::problem::printable;
 
+use super::refused;
 use super::session::Session;
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 
@@ -22,22 +23,31 @@ pub(super) fn key(database: &str, schema: &str, table: &str) -> i64 {
     hash.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default().cast_signed()
 }
 
-/// Takes the lock and gives the server process that holds it. It is tried again and again outside a transaction: who waits
+/// Takes the lock and gives the server process that holds it, and what the server says that it is. It is tried again and again outside a transaction: who waits
 /// for it within one is in the way of another's `CREATE INDEX CONCURRENTLY`, which waits for all that have begun before it.
 pub(super) fn take(
     session: &mut Session<'_>,
     key: i64,
     wait: Duration,
     waiting: &mut dyn FnMut(),
-) -> Result<String, DatabaseError> {
+) -> Result<[String; 2], DatabaseError> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(5);
     let mut told = false;
+    let ask =
+        format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid(), pg_catalog.version()");
     loop {
-        let [taken, process] =
-            session.row(&format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid()"))?;
+        let [taken, process, version] = match session.row(&ask) {
+            Err(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "42883") => {
+                return Err(refused(
+                    &format!("this server has no advisory locks: {}", printable(&error.message)),
+                    "nothing here keeps two runs apart: migrations are run on PostgreSQL itself, or what keeps such locks",
+                ));
+            }
+            row => row?,
+        };
         if taken.as_deref() == Some("t") {
-            return Ok(process.unwrap_or_default());
+            return Ok([process.unwrap_or_default(), version.unwrap_or_default()]);
         }
         if start.elapsed() >= wait {
             return Err(busy(session, key));
@@ -51,19 +61,22 @@ pub(super) fn take(
     }
 }
 
-/// Where the sessions are that hold the lock: what stands between FROM and further conditions on the lock `l`.
-pub(super) fn holders(key: i64) -> String {
+/// Which of the server's locks `l` are held ones of this key, as a condition.
+pub(super) fn is_held(key: i64) -> String {
     let (high, low) = ((key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF);
     format!(
-        "pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
-         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+        "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
          AND l.classid::bigint = {high} AND l.objid::bigint = {low} AND l.database = \
          (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
     )
 }
 
 fn busy(session: &mut Session<'_>, key: i64) -> DatabaseError {
-    let holder = session.rows(&format!("SELECT l.pid, a.application_name FROM {}", holders(key)));
+    let holder = session.rows(&format!(
+        "SELECT l.pid, a.application_name FROM pg_catalog.pg_locks AS l \
+         LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid WHERE {}",
+        is_held(key)
+    ));
     let who = holder.ok().and_then(|mut rows| rows.pop()).map_or_else(String::new, |row| {
         let mut values = row.into_iter().map(Option::unwrap_or_default);
         let (process, name) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());

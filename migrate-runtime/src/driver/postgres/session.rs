@@ -1,6 +1,7 @@
 //! A connection to a server: what goes over it, counted, and what comes back instead of a result.
 
 use std::error::Error as _;
+use std::time::{Duration, Instant};
 
 use postgres::error::ErrorPosition;
 use postgres::{Client, Error, SimpleQueryMessage};
@@ -13,22 +14,48 @@ pub(super) type Texts = Vec<Option<String>>;
 /// A client, asked in the simple protocol: a text is one round trip, and leaves no prepared statement behind that a pooler
 /// would have to know.
 pub(crate) struct Session<'c> {
-    pub(crate) client: &'c mut Client,
+    pub(super) client: &'c mut Client,
     /// How often the server was waited for.
-    pub(crate) round_trips: u64,
+    pub(super) round_trips: u64,
+    /// What failed last, where it only missed a lock.
+    pub(super) missed: Option<Missed>,
 }
 
-impl Session<'_> {
+/// A text that missed a lock.
+pub(super) struct Missed {
+    pub(super) sql: String,
+    pub(super) waited: Duration,
+}
+
+impl<'c> Session<'c> {
+    pub(crate) fn new(client: &'c mut Client) -> Self {
+        Self { client, round_trips: 0, missed: None }
+    }
+
+    /// Asks the server once.
+    pub(super) fn ask<T>(
+        &mut self,
+        sql: &str,
+        question: impl FnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, DatabaseError> {
+        self.round_trips += 1;
+        let start = Instant::now();
+        question(self.client).map_err(|error| {
+            let error = of(&error, sql);
+            self.missed =
+                (error.kind == ErrorKind::Busy).then(|| Missed { sql: sql.to_owned(), waited: start.elapsed() });
+            error
+        })
+    }
+
     /// Runs a text; the rows that it gives are dropped.
     pub(super) fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        self.round_trips += 1;
-        self.client.batch_execute(sql).map_err(|error| of(&error, sql))
+        self.ask(sql, |client| client.batch_execute(sql))
     }
 
     /// The rows that a text gives.
     pub(super) fn rows(&mut self, sql: &str) -> Result<Vec<Texts>, DatabaseError> {
-        self.round_trips += 1;
-        let messages = self.client.simple_query(sql).map_err(|error| of(&error, sql))?;
+        let messages = self.ask(sql, |client| client.simple_query(sql))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
                 Some((0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned)).collect())
@@ -46,8 +73,7 @@ impl Session<'_> {
 
     /// How many rows the last statement of a text has changed.
     pub(super) fn changed(&mut self, sql: &str) -> Result<u64, DatabaseError> {
-        self.round_trips += 1;
-        let messages = self.client.simple_query(sql).map_err(|error| of(&error, sql))?;
+        let messages = self.ask(sql, |client| client.simple_query(sql))?;
         let changed = messages.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
             _ => None,

@@ -4,7 +4,7 @@ use build_support::problem::printable;
 use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::{FromSql, ToSql, Type};
 
-use super::session::{Session, of};
+use super::session::Session;
 use crate::connection::{DatabaseError, ErrorKind};
 
 /// A value as the server sends it.
@@ -35,25 +35,25 @@ pub(super) fn first_untrue(session: &mut Session<'_>, query: &str) -> Result<Opt
 }
 
 fn ask(session: &mut Session<'_>, query: &str) -> Result<Option<String>, DatabaseError> {
-    let failed = |error: postgres::Error| of(&error, query);
     // A text that is prepared is one statement by the server's own reading; besides, this tells the column's type.
-    session.round_trips += 2;
-    let prepared = session.client.prepare(query).map_err(failed)?;
+    let prepared = session.ask(query, |client| client.prepare(query))?;
     let Some(column) = prepared.columns().first() else { return Ok(Some("no column".to_owned())) };
     if !prepared.params().is_empty() {
         return Err(DatabaseError::new(ErrorKind::Other, "the query has parameters, and nothing gives them values"));
     }
     let kind = column.type_().clone();
-    let none: [&(dyn ToSql + Sync); 0] = [];
-    let mut rows = session.client.query_raw(&prepared, none).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        match row.try_get::<_, Option<Sent<'_>>>(0).map_err(failed)? {
-            None => return Ok(Some("NULL".to_owned())),
-            Some(Sent(value)) if !holds(&kind, value) => return Ok(Some(shown(&kind, value))),
-            Some(_) => {}
+    session.ask(query, |client| {
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        let mut rows = client.query_raw(&prepared, none)?;
+        while let Some(row) = rows.next()? {
+            match row.try_get::<_, Option<Sent<'_>>>(0)? {
+                None => return Ok(Some("NULL".to_owned())),
+                Some(Sent(value)) if !holds(&kind, value) => return Ok(Some(shown(&kind, value))),
+                Some(_) => {}
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    })
 }
 
 /// Whether a value is `true` or a number other than 0
