@@ -60,7 +60,7 @@ fn what_has_one_room_stays_in_it() {
     // Where SQLite has the file open, closing it drops SQLite's locks.
     only_in("migrate-runtime", "build_support::sqlite_file", &[]);
     only_in("cargo-migrate", "build_support::sqlite_file", &[]);
-    only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs", "driver/recording.rs"]);
+    only_in("migrate-runtime", "BEGIN IMMEDIATE", &["driver/sqlite.rs", "driver/recording/sqlite3.rs"]);
     only_in("migrate-runtime", "rusqlite::", &["connection.rs", "sqlite.rs", "testing.rs", "migrations/tests.rs"]);
     for library in ["use postgres::", "postgres::Client"] {
         let rooms = [
@@ -79,7 +79,7 @@ fn what_has_one_room_stays_in_it() {
         only_in("migrate-runtime", call, &["driver/postgres/session.rs"]);
     }
     only_in("migrate-runtime", ".query_raw(", &["driver/postgres/verify.rs"]);
-    only_in("migrate-runtime", "pg_try_advisory_lock", &["driver/postgres/lock.rs"]);
+    only_in("migrate-runtime", "pg_try_advisory_lock", &["driver/postgres/lock.rs", "driver/recording/psql.rs"]);
     only_in(
         "migrate-runtime",
         "use crate::connection",
@@ -93,6 +93,7 @@ fn what_has_one_room_stays_in_it() {
             "driver/postgres/session.rs",
             "driver/postgres/verify.rs",
             "driver/recording.rs",
+            "driver/recording/sqlite3.rs",
             "sqlite.rs",
             "sqlite/one_statement.rs",
             "sqlite/version_table.rs",

@@ -1,22 +1,32 @@
-//! A script instead of a database: what a run would do, as text that the stock `sqlite3` shell runs.
+//! A script instead of a database: what a run would do, as text that a stock shell runs, `sqlite3` or `psql`.
 //!
 //! The runner drives it as it drives a database, so the script holds what a run does and in its order. It refuses
-//! where the run would: it starts with `.bail on`, compares the history that it finds with the one that it was made
-//! for, and carries the key check and the verify sections as statements that fail.
+//! where the run would: it stops at the first error, compares the history that it finds with the one that it was made
+//! for, and carries the verify sections as statements that fail.
+//!
+//! What the two shells read alike is here; `shell` is what they do not, and `sqlite3` and `psql` know it.
+
+mod psql;
+mod shell;
+mod sqlite3;
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use build_support::checksum::Checksum;
+use build_support::problem::printable;
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 
-use crate::connection::{DatabaseError, ErrorKind, Value};
+use self::psql::Psql;
+use self::shell::Shell;
+use self::sqlite3::Sqlite3;
+use crate::connection::{DatabaseError, ErrorKind};
 use crate::driver::sqlite::SqliteDriver;
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
-use crate::sqlite::{Newest, StoreError, create_table_sql, state_text};
+use crate::sqlite::{Newest, StoreError, state_text};
 
 /// Where the down texts of applied revisions are found.
 pub type StoredDown<'a> = &'a mut dyn FnMut(&str, &RevisionId) -> Result<Option<String>, StoreError>;
@@ -24,15 +34,14 @@ pub type StoredDown<'a> = &'a mut dyn FnMut(&str, &RevisionId) -> Result<Option<
 /// A driver that writes a script.
 pub struct RecordingDriver<'a, 's> {
     packages: Vec<String>,
-    table: String,
     rows: Vec<AppliedRevision>,
     stored_down: StoredDown<'a>,
-    /// A scratch database with the same schema, on which everything is done too: it knows the schema's hash.
-    shadow: Option<SqliteDriver<'s>>,
+    shell: Box<dyn Shell + 's>,
     script: String,
     open: Option<String>,
+    /// What the open transaction changes in the version table, in words.
+    changes: Vec<String>,
     checked: bool,
-    keys: bool,
 }
 
 impl std::fmt::Debug for RecordingDriver<'_, '_> {
@@ -42,7 +51,8 @@ impl std::fmt::Debug for RecordingDriver<'_, '_> {
 }
 
 impl<'a, 's> RecordingDriver<'a, 's> {
-    /// Starts a script for these packages and the history that it is to start from.
+    /// Starts a script for the `sqlite3` shell, for these packages and the history that it is to start from. What it does is
+    /// done on the `shadow` too, a scratch database with the same schema, which knows the schema's hash.
     #[must_use]
     pub fn new(
         packages: &[&str],
@@ -51,119 +61,125 @@ impl<'a, 's> RecordingDriver<'a, 's> {
         stored_down: StoredDown<'a>,
         shadow: Option<SqliteDriver<'s>>,
     ) -> Self {
+        Self::for_shell(packages, history, stored_down, Box::new(Sqlite3::new(table, shadow)))
+    }
+
+    fn for_shell(
+        packages: &[&str],
+        history: &History,
+        stored_down: StoredDown<'a>,
+        shell: Box<dyn Shell + 's>,
+    ) -> Self {
         Self {
             packages: packages.iter().map(|package| (*package).to_owned()).collect(),
-            table: table.to_owned(),
             rows: history.rows().to_vec(),
             stored_down,
-            shadow,
-            script: String::from(".bail on\n"),
+            shell,
+            script: String::new(),
             open: None,
+            changes: Vec::new(),
             checked: false,
-            keys: false,
         }
     }
 
-    /// The whole script.
+    /// The whole script; empty where nothing has begun.
     #[must_use]
     pub fn into_script(self) -> String {
-        self.script
+        let closing = if self.script.is_empty() { String::new() } else { self.shell.closing() };
+        self.script + &closing
     }
 
     fn write(&mut self, text: &str) {
-        let target = self.open.as_mut().unwrap_or(&mut self.script);
-        target.push_str(text);
-        target.push('\n');
-    }
-
-    /// A statement that fails with `what` unless each row that `query` gives starts with a true number.
-    fn assert(&mut self, what: &str, columns: usize, query: &str) {
-        let more: String = (2..=columns).fold(String::new(), |mut more, column| {
-            let _ = write!(more, ", c{column}");
-            more
-        });
-        let query = query.trim_end_matches(';');
-        self.write(&format!(
-            "CREATE TEMP TABLE _cargo_migrate_check (ok{more}, CONSTRAINT {} CHECK (typeof(ok) IN ('integer', 'real') AND ok <> 0));\n\
-             INSERT INTO temp._cargo_migrate_check\n{}\n;\nDROP TABLE temp._cargo_migrate_check;",
-            name(what),
-            guard_lines(query)
-        ));
-    }
-
-    /// Does the same on the scratch database; where that fails (it has no rows), it is given up.
-    fn shadowed<T>(&mut self, act: impl FnOnce(&mut SqliteDriver<'s>) -> Result<T, StoreError>) -> Option<T> {
-        let done = act(self.shadow.as_mut()?);
-        if done.is_err() {
-            self.shadow = None;
+        if !text.is_empty() {
+            let target = self.open.as_mut().unwrap_or(&mut self.script);
+            target.push_str(text);
+            target.push('\n');
         }
-        done.ok()
     }
-}
 
-fn name(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
-}
-
-fn text(value: &str) -> String {
-    // The shell stops reading a statement at no character that may stand in a literal but NUL, which no text here has.
-    format!("'{}'", value.replace('\'', "''"))
-}
-
-/// The shell takes a line that is `/` or `go` for the end of a statement; outside of literals a
-/// comment before it hides it (one behind it does not: the shell passes over that).
-fn guard_lines(statement: &str) -> String {
-    if !statement.lines().any(ends_statement) {
-        return statement.to_owned();
+    fn of_revision(&self, package: &str, id: &RevisionId) -> String {
+        format!("package = {} AND revision = {}", self.shell.text(package), self.shell.text(id.as_str()))
     }
-    let mut guarded = String::new();
-    let mut at = 0;
-    for token in build_support::token::tokens(statement) {
-        let piece = &statement[token.span.clone()];
-        let line_start = statement[..token.span.start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = statement[token.span.end..].find('\n').map_or(statement.len(), |at| token.span.end + at);
-        guarded.push_str(&statement[at..token.span.start]);
-        if token.kind.counts() && ends_statement(&statement[line_start..line_end]) {
-            guarded.push_str("/**/ ");
+
+    fn changed(&mut self, package: &str, id: &RevisionId, how: &str) {
+        self.changes.push(format!("{}/{id} {how}", printable(package)));
+    }
+
+    /// A query that is true where the packages' rows are those that the script knows.
+    fn same_history(&self) -> String {
+        let (shell, table) = (&self.shell, self.shell.table());
+        let among: Vec<String> = self.packages.iter().map(|package| shell.text(package)).collect();
+        let among = format!("package IN ({})", among.join(", "));
+        let rows = self.rows.iter().filter(|row| self.packages.contains(&row.package));
+        let rows: Vec<String> = rows
+            .map(|row| {
+                let values = [&row.package, row.id.as_str(), &row.seal.to_string(), state_text(row.state)];
+                format!("({})", values.map(|value| shell.text(value)).join(", "))
+            })
+            .collect();
+        let mut query = format!("SELECT (SELECT count(*) FROM {table} WHERE {among}) = {}", rows.len());
+        if !rows.is_empty() {
+            let _ = write!(
+                query,
+                "\n  AND (SELECT count(*) FROM {table} WHERE (package, revision, seal, state) IN (VALUES {})) = {}",
+                rows.join(", "),
+                rows.len()
+            );
         }
-        guarded.push_str(piece);
-        at = token.span.end;
+        query
     }
-    guarded
 }
 
-fn ends_statement(line: &str) -> bool {
-    matches!(line.trim(), "/") || line.trim().eq_ignore_ascii_case("go")
+impl<'s> RecordingDriver<'_, 's> {
+    fn shell(&mut self, says: impl FnOnce(&mut (dyn Shell + 's)) -> String) {
+        let text = says(&mut *self.shell);
+        self.write(&text);
+    }
+}
+
+impl<'a> RecordingDriver<'a, 'static> {
+    /// Starts a script for `psql`, for these packages and the history that it is to start from. The version table is
+    /// `SCHEMA.TABLE`, or `TABLE` in the first schema of the search path of whoever runs the script, which waits for the
+    /// runs of others as long as its first transaction is told to.
+    #[must_use]
+    pub fn for_server(packages: &[&str], version_table: &str, history: &History, stored_down: StoredDown<'a>) -> Self {
+        Self::for_shell(packages, history, stored_down, Box::new(Psql::new(version_table)))
+    }
 }
 
 impl Driver for RecordingDriver<'_, '_> {
+    fn dialect(&self) -> Dialect {
+        self.shell.dialect()
+    }
+
     fn begin(
         &mut self,
         enforcement: Enforcement,
         wait: Duration,
         waiting: &mut dyn FnMut(),
     ) -> Result<(), DatabaseError> {
-        let on = if enforcement == Enforcement::Immediate { "ON" } else { "OFF" };
-        self.open = Some(format!("\nPRAGMA foreign_keys = {on};\nBEGIN IMMEDIATE;\n"));
-        (self.checked, self.keys) = (false, false);
-        self.shadowed(|shadow| Ok(shadow.begin(enforcement, wait, waiting)?));
+        if self.script.is_empty() {
+            self.script = self.shell.opening(wait);
+        }
+        self.open = Some(String::new());
+        self.checked = false;
+        self.shell(|shell| shell.begin(enforcement, wait, waiting));
         Ok(())
     }
 
     fn commit(&mut self, wait: Duration) -> Result<(), DatabaseError> {
-        if let Some(open) = self.open.take() {
-            self.script.push_str(&open);
-            self.script.push_str("COMMIT;\n");
+        let changes = std::mem::take(&mut self.changes);
+        if self.open.is_some() {
+            self.shell(|shell| shell.commit(&changes, wait));
         }
-        self.shadowed(|shadow| Ok(shadow.commit(wait)?));
+        self.script.push_str(&self.open.take().unwrap_or_default());
         Ok(())
     }
 
     fn rollback(&mut self) {
         self.open = None;
-        if let Some(shadow) = &mut self.shadow {
-            shadow.rollback();
-        }
+        self.changes.clear();
+        self.shell.rollback();
     }
 
     fn in_transaction(&mut self) -> Result<bool, DatabaseError> {
@@ -184,34 +200,11 @@ impl Driver for RecordingDriver<'_, '_> {
     }
 
     fn ensure_table(&mut self) -> Result<(), StoreError> {
-        if self.checked {
-            return Ok(());
+        if !self.checked {
+            self.checked = true;
+            let history = self.same_history();
+            self.shell(|shell| shell.ensure_table(&history));
         }
-        self.checked = true;
-        self.write(&format!("{};", create_table_sql(&self.table)));
-        let table = name(&self.table);
-        let among: Vec<String> = self.packages.iter().map(|package| text(package)).collect();
-        let among = format!("package IN ({})", among.join(", "));
-        let rows: Vec<String> = self
-            .rows
-            .iter()
-            .filter(|row| self.packages.contains(&row.package))
-            .map(|row| {
-                let (package, id, seal) = (text(&row.package), text(row.id.as_str()), text(&row.seal.to_string()));
-                format!("({package}, {id}, {seal}, {})", text(state_text(row.state)))
-            })
-            .collect();
-        let mut query = format!("SELECT (SELECT count(*) FROM {table} WHERE {among}) = {}", rows.len());
-        if !rows.is_empty() {
-            let _ = write!(
-                query,
-                "\n  AND (SELECT count(*) FROM {table} WHERE (package, revision, seal, state) IN (VALUES {})) = {}",
-                rows.join(", "),
-                rows.len()
-            );
-        }
-        self.assert("this database has another history than the one that this script starts from", 1, &query);
-        self.shadowed(|shadow| shadow.ensure_table());
         Ok(())
     }
 
@@ -220,9 +213,7 @@ impl Driver for RecordingDriver<'_, '_> {
     }
 
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
-        let end = if statement.ends_with(';') { "" } else { "\n;" };
-        self.write(&format!("{}{end}", guard_lines(statement)));
-        self.shadowed(|shadow| Ok(shadow.execute(statement)?));
+        self.shell(|shell| shell.statement(statement));
         Ok(())
     }
 
@@ -231,64 +222,57 @@ impl Driver for RecordingDriver<'_, '_> {
         Vec::new()
     }
 
+    fn end_step(&mut self) -> Result<bool, DatabaseError> {
+        let in_transaction = self.open.is_some();
+        self.shell(|shell| shell.end_step(in_transaction));
+        Ok(true)
+    }
+
     fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
-        let columns = self.shadowed(|shadow| {
-            let connection = shadow.store().connection();
-            connection.execute(&format!("CREATE TEMP VIEW _cargo_migrate_columns AS {query}"), &[])?;
-            let mut columns = 1;
-            connection.query("SELECT count(*) FROM pragma_table_info('_cargo_migrate_columns')", &[], &mut |row| {
-                columns = row.first().and_then(Value::as_i64).unwrap_or(1);
-                ControlFlow::Break(())
-            })?;
-            connection.execute("DROP VIEW temp._cargo_migrate_columns", &[])?;
-            Ok(columns)
-        });
-        let columns = columns.and_then(|columns| usize::try_from(columns).ok()).unwrap_or(1);
-        self.assert("what the migration verifies does not hold", columns, query);
+        self.shell(|shell| shell.verify(query));
         Ok(None)
     }
 
     fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
         let parents: Vec<&str> = row.parents.iter().map(RevisionId::as_str).collect();
-        let (table, package) = (name(&self.table), text(&row.package));
+        let (shell, table) = (&self.shell, self.shell.table());
+        let package = shell.text(&row.package);
         let values = [
             package.clone(),
-            text(row.id.as_str()),
+            shell.text(row.id.as_str()),
             format!("(SELECT coalesce(max(sequence), 0) + 1 FROM {table})"),
-            text(&row.checksum.to_string()),
-            text(&row.statements.to_string()),
-            text(&row.seal.to_string()),
-            text(&parents.join(", ")),
-            text(&row.depends.join(", ")),
-            text(&row.directives.to_text()),
-            text(&row.message),
+            shell.text(&row.checksum.to_string()),
+            shell.text(&row.statements.to_string()),
+            shell.text(&row.seal.to_string()),
+            shell.text(&parents.join(", ")),
+            shell.text(&row.depends.join(", ")),
+            shell.text(&row.directives.to_text()),
+            shell.text(&row.message),
             format!("(SELECT count(*) + 1 FROM {table} WHERE package = {package})"),
-            down.map_or_else(|| "NULL".to_owned(), text),
-            text(state_text(row.state)),
-            "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')".to_owned(),
+            down.map_or_else(|| "NULL".to_owned(), |down| shell.text(down)),
+            shell.text(state_text(row.state)),
+            shell.now().to_owned(),
             "0".to_owned(),
-            text(&row.tool_version),
+            shell.text(&row.tool_version),
             "NULL".to_owned(),
         ];
-        self.write(&format!(
+        let insert = format!(
             "INSERT INTO {table} (package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
              applied_count, down, state, applied_at, elapsed_ms, tool_version, schema_hash)\nVALUES ({});",
             values.join(", ")
-        ));
+        );
+        self.write(&insert);
+        self.changed(&row.package, &row.id, state_text(row.state));
         let last = self.rows.iter().map(|row| row.sequence).max().unwrap_or(0);
         self.rows.push(AppliedRevision { sequence: last + 1, ..row.clone() });
         Ok(())
     }
 
     fn mark(&mut self, package: &str, id: &RevisionId, state: State, _elapsed_ms: i64) -> Result<(), StoreError> {
-        let sql = format!(
-            "UPDATE {} SET state = '{}' WHERE package = {} AND revision = {};",
-            name(&self.table),
-            state_text(state),
-            text(package),
-            text(id.as_str())
-        );
+        let (table, of, state_word) = (self.shell.table(), self.of_revision(package, id), state_text(state));
+        let sql = format!("UPDATE {table} SET state = '{state_word}' WHERE {of};");
         self.write(&sql);
+        self.changed(package, id, state_word);
         for row in self.rows.iter_mut().filter(|row| row.package == package && row.id == *id) {
             row.state = state;
         }
@@ -302,77 +286,54 @@ impl Driver for RecordingDriver<'_, '_> {
         checksum: &Checksum,
         down: Option<&str>,
     ) -> Result<(), StoreError> {
-        let down = down.map_or_else(|| "NULL".to_owned(), text);
-        self.write(&format!(
-            "UPDATE {} SET checksum = {}, down = {down} WHERE package = {} AND revision = {};",
-            name(&self.table),
-            text(&checksum.to_string()),
-            text(package),
-            text(id.as_str())
-        ));
+        let (shell, of) = (&self.shell, self.of_revision(package, id));
+        let down = down.map_or_else(|| "NULL".to_owned(), |down| shell.text(down));
+        let checksum = shell.text(&checksum.to_string());
+        let sql = format!("UPDATE {} SET checksum = {checksum}, down = {down} WHERE {of};", shell.table());
+        self.write(&sql);
         Ok(())
     }
 
     fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
-        let (table, old, new) = (name(&self.table), text(old), text(new));
-        self.write(&format!(
+        let (table, position) = (self.shell.table(), self.shell.position());
+        let (old, new) = (self.shell.text(old), self.shell.text(new));
+        let sql = format!(
             "UPDATE {table} SET package = {new} WHERE package = {old};\n\
              UPDATE {table} SET depends = substr(replace(', ' || depends, ', ' || {old} || '/', ', ' || {new} || '/'), 3)\n\
-             WHERE instr(', ' || depends, ', ' || {old} || '/');"
-        ));
+             WHERE {position}(', ' || depends, ', ' || {old} || '/') > 0;"
+        );
+        self.write(&sql);
         Ok(())
     }
 
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
-        let sql = format!(
-            "DELETE FROM {} WHERE package = {} AND revision = {};",
-            name(&self.table),
-            text(package),
-            text(id.as_str())
-        );
+        let sql = format!("DELETE FROM {} WHERE {};", self.shell.table(), self.of_revision(package, id));
         self.write(&sql);
+        self.changed(package, id, "removed");
         self.rows.retain(|row| row.package != package || row.id != *id);
         Ok(())
     }
 
     fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError> {
-        let hash = self.shadowed(|shadow| shadow.store().schema_hash());
-        let table = name(&self.table);
-        let hash = hash.map_or_else(|| "NULL".to_owned(), |hash| text(&hash));
         for package in packages {
-            let package = text(package);
-            self.write(&format!(
+            let (table, package) = (self.shell.table(), self.shell.text(package));
+            let sql = format!(
                 "UPDATE {table} SET applied_count = (SELECT count(*) FROM {table} WHERE package = {package})\n\
                  WHERE package = {package} AND sequence = (SELECT max(sequence) FROM {table} WHERE package = {package});"
-            ));
+            );
+            self.write(&sql);
         }
-        self.write(&format!(
-            "UPDATE {table} SET schema_hash = {hash} WHERE sequence = (SELECT max(sequence) FROM {table});"
-        ));
+        self.shell(|shell| shell.finish());
         Ok(())
     }
 
     fn look_at_keys(&mut self, _rows: bool) -> Result<usize, StoreError> {
-        if !self.keys {
-            self.keys = true;
-            self.write(&format!("CREATE TEMP TABLE _cargo_migrate_rows AS {BROKEN_ROWS};"));
-            self.write(&format!("CREATE TEMP TABLE _cargo_migrate_references AS {BROKEN_REFERENCES};"));
-        }
+        self.shell(|shell| shell.before_keys());
         Ok(0)
     }
 
     fn newly_broken_keys(&mut self) -> Result<Vec<String>, StoreError> {
-        if self.keys {
-            self.keys = false;
-            let query = format!(
-                "SELECT NOT EXISTS (SELECT 1 FROM (SELECT *, 1 AS n FROM ({BROKEN_ROWS}) \
-                 UNION ALL SELECT *, -1 FROM temp._cargo_migrate_rows)\n    \
-                 GROUP BY \"table\", row, parent, columns HAVING sum(n) > 0)\n  \
-                 AND NOT EXISTS ({BROKEN_REFERENCES} EXCEPT SELECT * FROM temp._cargo_migrate_references)"
-            );
-            self.assert("this would leave references that point to nothing", 1, &query);
-            self.write("DROP TABLE temp._cargo_migrate_rows;\nDROP TABLE temp._cargo_migrate_references;");
-        }
+        self.shell(|shell| shell.after_keys());
         Ok(Vec::new())
     }
 
@@ -384,23 +345,5 @@ impl Driver for RecordingDriver<'_, '_> {
 
     fn back_up(&mut self, _: &Path) -> Result<(), DatabaseError> {
         Err(DatabaseError::new(ErrorKind::Other, "a script has no database that could be copied"))
-    }
-}
-
-/// Rows of tables without row ids are alike, so they are counted, not compared as a set.
-const BROKEN_ROWS: &str = "SELECT c.\"table\", c.rowid AS row, c.parent, (SELECT group_concat(f.\"from\", ', ') \
-    FROM pragma_foreign_key_list(c.\"table\") AS f WHERE f.id = c.fkid) AS columns FROM pragma_foreign_key_check AS c";
-const BROKEN_REFERENCES: &str = "SELECT m.name, f.\"table\" FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name) AS f \
-    WHERE m.type = 'table' AND lower(f.\"table\") NOT IN (SELECT lower(name) FROM main.sqlite_master WHERE type = 'table')";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_that_the_shell_takes_for_an_end_is_hidden() {
-        assert_eq!(guard_lines("SELECT 4\n/\n2;"), "SELECT 4\n/**/ /\n2;");
-        assert_eq!(guard_lines("SELECT '\n/\n';"), "SELECT '\n/\n';");
-        assert_eq!(guard_lines("SELECT 1 AS\nGo\n;"), "SELECT 1 AS\n/**/ Go\n;");
     }
 }

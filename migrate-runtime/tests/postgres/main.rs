@@ -21,6 +21,8 @@ mod places;
 #[cfg(unix)]
 mod running;
 #[cfg(unix)]
+mod scripts;
+#[cfg(unix)]
 mod server;
 #[cfg(unix)]
 mod sessions;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         locks::TESTS,
         places::TESTS,
         running::TESTS,
+        scripts::TESTS,
         sessions::TESTS,
         statements::TESTS,
     ]
