@@ -26,7 +26,7 @@ pub use self::session::{of as failed, quoted, text};
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
-use crate::sqlite::{Newest, StoreError};
+use crate::sqlite::{Newest, StoreError, create_table_text};
 
 /// A connection to a PostgreSQL server as a driver. When it is dropped, its transaction is rolled back, its lock let go, and
 /// the session's search path and role are as before.
@@ -149,6 +149,13 @@ impl<'c> PostgresDriver<'c> {
             "SELECT pg_catalog.set_config('role', {role}, false), pg_catalog.set_config('search_path', {path}, false)"
         ))
     }
+}
+
+/// The statement that makes a version table, `TABLE` or `SCHEMA.TABLE`, where none is.
+#[must_use]
+pub fn create_table_sql(table: &str) -> String {
+    let name: Vec<String> = table.splitn(2, '.').map(quoted).collect();
+    create_table_text(&name.join("."), "BIGINT")
 }
 
 fn refused(message: &str, hint: &str) -> DatabaseError {

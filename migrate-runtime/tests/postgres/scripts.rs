@@ -16,6 +16,7 @@ use postgres::NoTls;
 
 use crate::running::{Texts, USERS, embedded, graph};
 use crate::server::{Database, Server, config, programs};
+use crate::sessions::Pooler;
 
 crate::tests![
     a_script_does_what_the_run_does_up_and_down,
@@ -26,6 +27,7 @@ crate::tests![
     what_psql_would_replace_or_end_reaches_the_server_as_it_is,
     settings_that_a_revision_changes_are_as_before_in_a_script,
     a_script_is_not_run_inside_a_transaction,
+    a_script_that_comes_to_another_server_process_is_refused,
     a_version_table_in_a_schema_of_its_own_is_made_with_it,
     a_change_of_the_version_table_alone_is_a_script,
 ];
@@ -243,15 +245,23 @@ fn a_script_for_another_history_changes_nothing(server: &Server) {
 
 fn a_script_and_a_run_keep_each_other_out_whatever_the_names_are(server: &Server) {
     const SLOW: Texts = &[USERS, ("a2", "-- migrate:up\nSELECT pg_sleep(1);\n")];
-    let long = "ß".repeat(31);
-    for (name, schema, table) in
-        [("plain", "public", "_m"), ("é\"'\\ 数", "Ünï \"x\"", "tä'b\\le"), (&long, &long, &long)]
-    {
+    // The server cuts the second one, and its length takes two bytes of what is hashed.
+    let (long, longer) = ("ß".repeat(31), "t".repeat(200));
+    for (name, schema, table) in [
+        ("plain", "public", "_m"),
+        ("é\"'\\ 数", "Ünï \"x\"", "tä'b\\le"),
+        (&long, &long, &long),
+        ("longer", "public", &longer),
+    ] {
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let made = server.database();
         made.connect().batch_execute(&format!("CREATE DATABASE {}", quoted(name))).unwrap();
         let database = Database { server, name: name.to_owned() };
-        let path = format!("ALTER DATABASE {} SET search_path = {}", quoted(name), quoted(schema));
+        let path = format!(
+            "ALTER DATABASE {0} SET search_path = {1}; ALTER DATABASE {0} SET client_min_messages = warning",
+            quoted(name),
+            quoted(schema)
+        );
         database.connect().batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}; {path}", quoted(schema))).unwrap();
         let asked = Asked { table, ..of(SLOW) };
         let script = asked.script(&database, "head");
@@ -281,7 +291,7 @@ fn a_script_and_a_run_keep_each_other_out_whatever_the_names_are(server: &Server
             goes_through(&waiting.join().unwrap());
         });
         let schemas = format!(
-            "SELECT n.nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relname = '{}'",
+            "SELECT n.nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relname = '{}'::name",
             table.replace('\'', "''")
         );
         assert_eq!(database.ask(&schemas), schema);
@@ -399,6 +409,15 @@ fn a_script_is_not_run_inside_a_transaction(server: &Server) {
     database.connect().batch_execute(&format!("ALTER DATABASE {} SET search_path = absent", database.name)).unwrap();
     stops(&psql(&database, &[], &script), &["search path names no schema"]);
     assert_eq!(database.tables(), "");
+}
+
+fn a_script_that_comes_to_another_server_process_is_refused(server: &Server) {
+    let database = server.database();
+    let pooler = Pooler::before(server);
+    let socket = pooler.folder.path().to_str().unwrap();
+    let said = psql(&database, &["-h", socket], &of(&[USERS]).script(&database, "head"));
+    stops(&said, &["another process of the server", "HINT:  A pooler stands between"]);
+    assert_eq!((database.tables(), database.advisory_locks()), (String::new(), "0".into()));
 }
 
 fn a_version_table_in_a_schema_of_its_own_is_made_with_it(server: &Server) {

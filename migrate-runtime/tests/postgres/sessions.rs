@@ -207,12 +207,12 @@ fn a_transaction_that_is_ended_unseen_is_noticed_at_the_end_of_its_revision(serv
 }
 
 /// What stands between a program and the server and gives each transaction to the next of two sessions.
-struct Pooler {
-    folder: tempfile::TempDir,
+pub struct Pooler {
+    pub folder: tempfile::TempDir,
 }
 
 impl Pooler {
-    fn before(server: &Server) -> Self {
+    pub fn before(server: &Server) -> Self {
         let folder = tempfile::Builder::new().prefix("pool").tempdir_in("/tmp").unwrap();
         let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
         let target = server.socket().join(".s.PGSQL.5432");

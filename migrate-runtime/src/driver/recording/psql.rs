@@ -38,7 +38,7 @@ impl Psql {
              current_setting('standard_conforming_strings') AS strings\n\
              FROM (SELECT {schema} AS schema, {table}::text AS name) AS place, LATERAL (\n    \
              SELECT string_agg({LENGTH} || bytes, '' ORDER BY at) AS bytes\n    \
-             FROM unnest(ARRAY[current_database(), place.schema, place.name]) WITH ORDINALITY AS part (name, at),\n    \
+             FROM unnest(ARRAY[current_database()::text, place.schema, place.name]) WITH ORDINALITY AS part (name, at),\n    \
              convert_to(part.name, 'UTF8') AS bytes, octet_length(bytes) AS n) AS parts\n\
              \\gset cargo_migrate_"
         )
@@ -98,9 +98,20 @@ END",
         wait.as_millis()
     );
     format!(
-        "SELECT set_config('cargo_migrate.key', :'cargo_migrate_key', false) AS key \\gset cargo_migrate_\n{}",
+        "SELECT set_config('cargo_migrate.key', :'cargo_migrate_key', false) AS key,\n    {}\n{}",
+        same_process(),
         block(&body)
     )
+}
+
+/// The last column of a query that fails where a pooler has given it to another process.
+fn same_process() -> String {
+    let moved = refuse(
+        "moved",
+        "this connection has come to another process of the server than the one that the script began in",
+        "A pooler stands between: connect to the server itself, or to a pooler that keeps sessions.",
+    );
+    format!("pg_backend_pid() <> :cargo_migrate_process AS moved \\gset cargo_migrate_\n{moved}")
 }
 
 impl Shell for Psql {
@@ -151,15 +162,7 @@ impl Shell for Psql {
 
     /// The server enforces foreign keys itself, so that both ways are the same here.
     fn begin(&mut self, _: Enforcement, _: Duration, _: &mut dyn FnMut()) -> String {
-        let moved = refuse(
-            "moved",
-            "this connection has come to another process of the server than the one that holds the lock",
-            "A pooler stands between: connect to the server itself, or to a pooler that keeps sessions.",
-        );
-        format!(
-            "\nBEGIN;\nSET LOCAL standard_conforming_strings = on;\n\
-             SELECT pg_backend_pid() <> :cargo_migrate_process AS moved \\gset cargo_migrate_\n{moved}"
-        )
+        format!("\nBEGIN;\nSET LOCAL standard_conforming_strings = on;\nSELECT {}", same_process())
     }
 
     fn commit(&mut self, changes: &[String], _: Duration) -> String {
