@@ -188,6 +188,15 @@ pub trait Driver {
         Vec::new()
     }
 
+    /// What interrupted statements have left behind that is of no use to anybody, as statements that remove it. It is
+    /// asked of the database's own lists, and changes nothing.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn left_behind(&mut self) -> Result<Vec<String>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
     /// Copies the database to a new file.
     ///
     /// # Errors

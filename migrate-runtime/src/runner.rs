@@ -27,11 +27,11 @@ use self::section::Reads;
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
 use crate::history::History;
-use crate::plan::{Plan, Step};
+use crate::plan::{INTERRUPTED, Plan, Step};
 
 pub use self::begin::{begin, under_way};
 pub use self::options::{Before, DownFrom, Options};
-pub use self::problems::{database_problem, store_problem};
+pub use self::problems::{database_problem, store_problem, with_left_behind};
 pub use self::tables::{MADE_TWICE, made_twice, one_maker_each};
 
 /// A statement of a migration failed.
@@ -264,7 +264,7 @@ impl<'a> Run<'a, '_> {
             let observer = &mut *self.observer;
             let history = begin(self.driver, wait, &mut || observer(Event::Waiting)).map_err(one)?;
             self.driver.release_split();
-            let plan = planner(&history)?;
+            let plan = planner(&history).map_err(|problems| self.with_left_behind(problems))?;
             if let Some(expected) = self.options.expected
                 && *expected != plan
             {
@@ -290,6 +290,15 @@ impl<'a> Run<'a, '_> {
             }
             return Ok((history, plan));
         }
+    }
+
+    /// A revision that was interrupted may have left more than its row.
+    fn with_left_behind(&mut self, problems: Vec<Problem>) -> Vec<Problem> {
+        let told = |problem: Problem| match problem.code() {
+            INTERRUPTED => with_left_behind(self.driver, problem),
+            _ => problem,
+        };
+        problems.into_iter().map(told).collect()
     }
 
     fn hold_split(&mut self) -> Done<bool> {

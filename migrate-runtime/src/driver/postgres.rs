@@ -313,6 +313,10 @@ impl Driver for PostgresDriver<'_> {
         statement.map_or_else(Vec::new, |statement| others::holders(&mut self.session, &statement))
     }
 
+    fn left_behind(&mut self) -> Result<Vec<String>, DatabaseError> {
+        others::invalid_indexes(&mut self.session)
+    }
+
     fn back_up(&mut self, _: &Path) -> Result<(), DatabaseError> {
         Err(DatabaseError::new(
             ErrorKind::Other,

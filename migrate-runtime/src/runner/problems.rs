@@ -6,6 +6,7 @@ use build_support::token::tokens_of;
 use super::section::Section;
 use super::{BUSY, DATABASE, FORBIDDEN_STATEMENT, FOREIGN_KEYS, HISTORY_MOVED, SQL_ERROR};
 use crate::connection::{DatabaseError, ErrorKind};
+use crate::driver::Driver;
 use crate::plan::Step;
 use crate::sqlite::StoreError;
 use crate::statement::Statement;
@@ -87,11 +88,11 @@ fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
     match server.sqlstate.as_str() {
         "55P04" => problem
             .help("let the revision that adds the value say `-- migrate:no-transaction`: it is committed before the next one")
-            .help("or put the use into a revision of its own, and apply the two in two runs"),
+            .help("or put the use into a revision of its own, and commit between the two: with `--per-revision`, or by two runs"),
         "55006" => problem
             .help("check the rows that wait before this statement: `SET CONSTRAINTS ALL IMMEDIATE;`")
             .help("or put the statement into the next revision: a revision's rows are checked at its end")
-            .help("or commit one by one: `-- migrate:no-transaction`, or a run for each of two revisions"),
+            .help("or commit between the rows and the statement: two revisions with `--per-revision`, or `-- migrate:no-transaction`"),
         "25001" => problem.help("let the revision say `-- migrate:no-transaction` in its header"),
         _ => problem,
     }
@@ -105,6 +106,18 @@ pub(super) fn with_rows(problem: Problem, rows: Vec<String>) -> Problem {
     rows.into_iter()
         .fold(problem, Problem::note)
         .help("mend these rows first, or put an UPDATE or a DELETE that does it before this statement")
+}
+
+/// Names what interrupted statements have left behind, where the database can still be asked.
+#[must_use]
+pub fn with_left_behind(driver: &mut dyn Driver, problem: Problem) -> Problem {
+    let left = driver.left_behind().unwrap_or_default();
+    let told = |problem: Problem, removes: &String| {
+        problem
+            .note("an index that was not made to its end is here, of no use to any query, and is kept up by each write")
+            .help(format!("remove it before it is made again: `{}`", printable(removes)))
+    };
+    left.iter().fold(problem, told)
 }
 
 /// Where the word is that a syntax error names, for libraries that do not tell SQLite's own answer. A word that stands

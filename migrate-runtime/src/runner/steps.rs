@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::{Place, Problem};
 
-use super::problems::{broken_keys, end_problem, query_problem, statement_problem, with_rows};
+use super::problems::{broken_keys, end_problem, query_problem, statement_problem, with_left_behind, with_rows};
 use super::section::Section;
 use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
 use crate::driver::Enforcement;
@@ -84,7 +84,7 @@ impl Run<'_, '_> {
                 return problem;
             }
             let problem = problem.note(format!("`{}` runs outside a transaction: {what}", step.id));
-            with_ways_out(problem, &step.id, step.direction)
+            with_ways_out(with_left_behind(self.driver, problem), &step.id, step.direction)
         };
         problems.into_iter().map(told).collect()
     }

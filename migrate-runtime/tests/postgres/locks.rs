@@ -28,13 +28,19 @@ const MORE: (&str, &str) =
     ("a2", "-- migrate:up\nINSERT INTO users VALUES (1, 'a');\nALTER TABLE users ADD more int;\n");
 
 /// A run as the command makes it, with what it tells.
-struct Ran {
-    result: Result<runner::Report, runner::Stopped>,
+pub struct Ran {
+    pub result: Result<runner::Report, runner::Stopped>,
     told: Vec<&'static str>,
     copies: usize,
 }
 
-fn run(database: &Database<'_>, texts: Texts, per_revision: bool, wait: Duration, retrying: &mut dyn FnMut()) -> Ran {
+pub fn run(
+    database: &Database<'_>,
+    texts: Texts,
+    per_revision: bool,
+    wait: Duration,
+    retrying: &mut dyn FnMut(),
+) -> Ran {
     let (graph, directory) = (graph("app", texts), embedded("app", texts));
     let planner = |history: &History| plan::upgrade("app", &graph, history, "head", "this database");
     let (copies, mut told) = (RefCell::new(0), Vec::new());

@@ -21,6 +21,7 @@ crate::tests![
     a_run_of_another_is_waited_for_and_then_told,
     an_index_is_made_while_the_table_is_in_use,
     a_session_that_is_ended_leaves_an_interrupted_revision_that_the_next_run_names,
+    an_index_that_fails_is_named_with_what_removes_it_and_one_that_is_being_made_is_not,
     a_connection_that_breaks_is_told_as_such_and_no_password_with_it,
     a_connection_that_comes_to_another_server_process_is_refused,
     a_transaction_that_is_ended_unseen_is_noticed_at_the_end_of_its_revision,
@@ -156,6 +157,51 @@ fn a_session_that_is_ended_leaves_an_interrupted_revision_that_the_next_run_name
     let again = migrations.upgrade(&mut database.connect()).unwrap_err();
     assert!(again.to_string().contains("`a2`") && again.to_string().contains("interrupted"), "{again}");
     assert_eq!(database.ask("SELECT state FROM _cargo_migrate WHERE revision = 'a2'"), "running");
+    let removes = "DROP INDEX CONCURRENTLY \"public\".\"users_by_name\";";
+    assert!(again.to_string().contains(removes), "{again}");
+
+    // What it says to type works, and is not said any more.
+    database.connect().batch_execute(removes).unwrap();
+    let again = migrations.upgrade(&mut database.connect()).unwrap_err();
+    assert!(!again.to_string().contains("DROP INDEX"), "{again}");
+    database.connect().batch_execute("DELETE FROM _cargo_migrate WHERE revision = 'a2'").unwrap();
+    assert_eq!(names(&migrations.upgrade(&mut database.connect()).unwrap().done), ["a2"]);
+}
+
+fn an_index_that_fails_is_named_with_what_removes_it_and_one_that_is_being_made_is_not(server: &Server) {
+    const TWICE: (&str, &str) = (
+        "a3",
+        "-- migrate:no-transaction\n-- migrate:up\nINSERT INTO users VALUES (1, 'a'), (2, 'b');\n\
+         CREATE UNIQUE INDEX CONCURRENTLY \"one \"\"name\" ON users ((length(name)));\n",
+    );
+    let database = server.database();
+    embedded("app", &[USERS]).upgrade(&mut database.connect()).unwrap();
+    // A session of another role builds one of its own, and one of a partitioned table lacks its parts.
+    let mut other = database.connect();
+    let own = "CREATE TABLE own (a int); CREATE TABLE parts (a int) PARTITION BY LIST (a); \
+        CREATE TABLE part PARTITION OF parts FOR VALUES IN (1); CREATE INDEX whole ON ONLY parts (a)";
+    other.batch_execute(own).unwrap();
+    other.batch_execute("BEGIN; LOCK TABLE own IN ROW EXCLUSIVE MODE").unwrap();
+    std::thread::scope(|scope| {
+        let building = scope.spawn(|| database.connect().batch_execute("CREATE INDEX CONCURRENTLY made ON own (a)"));
+        eventually("the index is begun", || database.ask("SELECT to_regclass('made') IS NOT NULL") == "t");
+        let mut client = database.connect();
+        let mut left = || PostgresDriver::new(&mut client, "_cargo_migrate").left_behind().unwrap();
+        assert_eq!(left(), [""; 0]);
+        let stranger = format!("stranger_{}", database.name);
+        database.connect().batch_execute(&format!("CREATE ROLE {stranger} LOGIN")).unwrap();
+        let mut stranger = database.config().user(&stranger).connect(NoTls).unwrap();
+        assert_eq!(PostgresDriver::new(&mut stranger, "_cargo_migrate").left_behind().unwrap(), [""; 0]);
+        other.batch_execute("ROLLBACK").unwrap();
+        building.join().unwrap().unwrap();
+        assert_eq!(left(), [""; 0]);
+    });
+    let error = embedded("app", &[USERS, TWICE]).upgrade(&mut database.connect()).unwrap_err();
+    for words in
+        ["could not create unique index", "a3.sql:4:1", "`DROP INDEX CONCURRENTLY \"public\".\"one \"\"name\";`"]
+    {
+        assert!(error.to_string().contains(words), "`{words}` is not in\n{error}");
+    }
 }
 
 fn a_connection_that_breaks_is_told_as_such_and_no_password_with_it(server: &Server) {

@@ -1,9 +1,12 @@
 //! What PostgreSQL reads in its own way, and what one transaction cannot hold.
 
+use std::time::Duration;
+
 use migrate_runtime::migrations::Error;
 use migrate_runtime::runner::{FORBIDDEN_STATEMENT, SQL_ERROR, TRANSACTION_ENDED};
 
-use crate::running::{USERS, embedded};
+use crate::locks::run;
+use crate::running::{Texts, USERS, embedded};
 use crate::server::{Database, Server};
 
 crate::tests![
@@ -14,6 +17,7 @@ crate::tests![
     rows_that_wait_for_their_check_do_not_stand_in_the_next_revisions_way,
     what_another_role_defers_is_none_of_this_ones_business,
     a_value_of_an_enum_is_used_once_it_is_committed,
+    what_one_transaction_cannot_hold_goes_through_where_each_revision_is_committed,
     settings_of_the_session_are_as_before,
     the_version_table_is_in_the_first_schema_of_the_search_path,
 ];
@@ -152,10 +156,40 @@ fn a_value_of_an_enum_is_used_once_it_is_committed(server: &Server) {
     upgrade_all(&database, &[make]).unwrap();
     let error =
         upgrade_all(&database, &[make, "-- migrate:up\nALTER TYPE mood ADD VALUE 'great';\n", used]).unwrap_err();
-    tells(&error, &["SQLSTATE 55P04", "b2.sql:2:27", "no-transaction", "two runs"]);
+    tells(&error, &["SQLSTATE 55P04", "b2.sql:2:27", "no-transaction", "--per-revision", "two runs"]);
     let alone = "-- migrate:no-transaction\n-- migrate:up\nALTER TYPE mood ADD VALUE 'great';\n";
     upgrade_all(&database, &[make, alone, used]).unwrap();
     assert_eq!(database.ask("SELECT m FROM moods"), "great");
+}
+
+fn what_one_transaction_cannot_hold_goes_through_where_each_revision_is_committed(server: &Server) {
+    const ENUM: Texts = &[
+        ("a1", "-- migrate:up\nCREATE TYPE mood AS ENUM ('fine');\nCREATE TABLE moods (m mood);\n"),
+        ("a2", "-- migrate:up\nALTER TYPE mood ADD VALUE 'great';\n"),
+        ("a3", "-- migrate:up\nINSERT INTO moods VALUES ('great');\n"),
+    ];
+    const ROWS: Texts = &[
+        (
+            "a1",
+            "-- migrate:up\nCREATE TABLE a (i int PRIMARY KEY);\nCREATE TABLE b (i int REFERENCES a DEFERRABLE INITIALLY DEFERRED);\n",
+        ),
+        ("a2", "-- migrate:up\nINSERT INTO b VALUES (1);\nINSERT INTO a VALUES (1);\n"),
+        ("a3", "-- migrate:up\nALTER TABLE b ADD more int;\n"),
+    ];
+    let wait = Duration::from_secs(60);
+    for texts in [ENUM, ROWS] {
+        let database = server.database();
+        let first = vec![texts[0]].leak();
+        embedded("app", first).upgrade(&mut database.connect()).unwrap();
+        let ran = run(&database, texts, true, wait, &mut || {});
+        assert_eq!(ran.result.unwrap().done.len(), 2);
+    }
+    // The value is added to a type of before, so that one transaction is refused.
+    let database = server.database();
+    embedded("app", vec![ENUM[0]].leak()).upgrade(&mut database.connect()).unwrap();
+    let stopped = run(&database, ENUM, false, wait, &mut || {}).result.unwrap_err();
+    assert!(stopped.problems[0].plain_lines().join(" ").contains("--per-revision"));
+    assert_eq!(run(&database, ENUM, true, wait, &mut || {}).result.unwrap().done.len(), 2);
 }
 
 fn settings_of_the_session_are_as_before(server: &Server) {

@@ -1,8 +1,9 @@
-//! What other sessions hold.
+//! What other sessions hold, and what they have left behind.
 
 use build_support::problem::printable;
 
-use super::session::{Session, Texts, text};
+use super::session::{Session, Texts, quoted, text};
+use crate::connection::DatabaseError;
 
 /// How many sessions are named.
 const SHOWN: usize = 5;
@@ -26,6 +27,29 @@ pub(super) fn holders(session: &mut Session<'_>, statement: &str) -> Vec<String>
     let rows = rows.unwrap_or_default();
     let named = rows.first().is_some_and(is_named);
     rows.iter().filter(|row| is_named(row) == named).map(line).collect()
+}
+
+/// The statements that remove the indexes that nobody can use and nobody is building: what an interrupted
+/// `CREATE INDEX CONCURRENTLY` or `REINDEX CONCURRENTLY` leaves
+/// (<https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY>).
+///
+/// The index that a session of another role is building cannot be seen, so that while there is such a session none is told.
+/// One of a partitioned table is not valid until it has a part for each partition, which is nobody's mistake.
+pub(super) fn invalid_indexes(session: &mut Session<'_>) -> Result<Vec<String>, DatabaseError> {
+    let rows = session.rows(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_index AS i \
+         JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+         WHERE NOT i.indisvalid AND c.relkind = 'i' AND pg_catalog.left(n.nspname, 3) <> 'pg_' \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p \
+         WHERE p.datname = pg_catalog.current_database() AND (p.index_relid = i.indexrelid OR p.relid IS NULL)) \
+         ORDER BY 1, 2",
+    )?;
+    let drop = |row: Texts| {
+        let mut names = row.into_iter().map(|name| quoted(&name.unwrap_or_default()));
+        let (schema, name) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+        format!("DROP INDEX CONCURRENTLY {schema}.{name};")
+    };
+    Ok(rows.into_iter().map(drop).collect())
 }
 
 fn is_named(row: &Texts) -> bool {
