@@ -15,6 +15,8 @@ mod dialects;
 #[cfg(unix)]
 mod engines;
 #[cfg(unix)]
+mod faults;
+#[cfg(unix)]
 mod locks;
 #[cfg(unix)]
 mod places;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let plain = [
         dialects::TESTS,
         engines::TESTS,
+        faults::TESTS,
         locks::TESTS,
         places::TESTS,
         running::TESTS,
