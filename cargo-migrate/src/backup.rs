@@ -80,9 +80,9 @@ pub struct Made {
 /// # Errors
 /// A database that is not there, locked or damaged, a folder that cannot be written, a full disk. Nothing is left behind.
 pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Option<&Path>) -> Result<Made> {
-    let Some(mut source) = live::open_for_reading(database, opened.wait)? else {
-        let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database}"))
-            .in_file(database.url.path())
+    let Some(mut source) = live::file::open_for_reading(database, opened.wait)? else {
+        let problem = Problem::new(live::file::NO_DATABASE_FILE, format!("there is no database file for {database}"))
+            .in_file(live::file::path(database)?)
             .help("see that the URL names the right file; `cargo migrate upgrade` makes a new one");
         return Err(problem.into());
     };
@@ -100,12 +100,12 @@ pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Op
     };
     let mut watch = watched(app, database);
     let start = Instant::now();
-    let mut target = live::open_new(&place.partial).map_err(|error| place.failed(&error.to_string()))?;
+    let mut target = live::file::open_new(&place.partial).map_err(|error| place.failed(&error.to_string()))?;
     let looked = copying::out(&mut source, &mut target, &mut watch, |source| seen(source, table));
     drop(target);
     let (history, pages) = match looked {
         Ok(seen) => seen.map_err(|error| of_store(database, &error))?,
-        Err(CopyError::Busy) => return Err(live::busy(database)),
+        Err(CopyError::Busy) => return Err(live::file::busy(database)),
         Err(CopyError::Database(error)) => return Err(place.refused(error, database)),
     };
     drop(source);
@@ -218,8 +218,8 @@ fn seen(source: &mut Connection, table: &str) -> std::result::Result<(Option<His
 
 /// What cannot be read because it is damaged is told as such: only then may a caller do without.
 fn damaged(note: &str, database: &Database) -> Problem {
-    Problem::new(DAMAGED, format!("{database} is damaged, and so would be its backup"))
-        .in_file(database.url.path())
+    database
+        .blamed(Problem::new(DAMAGED, format!("{database} is damaged, and so would be its backup")))
         .note(note)
         .help("put back a backup that was made before: `cargo migrate restore`")
         .help("or save what can be read: `sqlite3 FILE .recover`")
@@ -228,14 +228,14 @@ fn damaged(note: &str, database: &Database) -> Problem {
 fn of_store(database: &Database, error: &StoreError) -> Failure {
     match error {
         StoreError::Database(error) => of_database(database, error),
-        error => store_problem(error).in_file(database.url.path()).into(),
+        error => database.blamed(store_problem(error)).into(),
     }
 }
 
 fn of_database(database: &Database, error: &DatabaseError) -> Failure {
     match error.kind {
         ErrorKind::Corrupt | ErrorKind::NotADatabase => damaged(&error.message, database).into(),
-        _ => database_problem(error).in_file(database.url.path()).into(),
+        _ => database.blamed(database_problem(error)).into(),
     }
 }
 
@@ -358,8 +358,8 @@ fn claim(path: &Path, database: &Database) -> Result<Option<(PathBuf, File)>> {
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        let source = std::fs::metadata(database.url.path()).map_err(refused)?.permissions().mode() & 0o777;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let source = permissions_of(database).map_err(refused)?;
         // SQLite opens it by its name, and so this process has to be allowed to.
         options.mode(source | 0o600);
     }
@@ -376,14 +376,24 @@ fn claim(path: &Path, database: &Database) -> Result<Option<(PathBuf, File)>> {
     Ok(Some((partial, file)))
 }
 
+/// Who may do what with a database's own file; what comes from a server is its owner's alone.
+#[cfg(unix)]
+fn permissions_of(database: &Database) -> io::Result<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match database.url.file() {
+        Some(path) => Ok(std::fs::metadata(path)?.permissions().mode() & 0o777),
+        None => Ok(0o600),
+    }
+}
+
 /// Takes away what the database's own file does not allow.
 fn narrow(file: &File, database: &Database) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let source = std::fs::metadata(database.url.path())?.permissions().mode();
+        let source = permissions_of(database)?;
         let mut permissions = file.metadata()?.permissions();
-        permissions.set_mode(permissions.mode() & source & 0o777);
+        permissions.set_mode(permissions.mode() & source);
         file.set_permissions(permissions)?;
     }
     #[cfg(not(unix))]

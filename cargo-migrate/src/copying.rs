@@ -163,7 +163,7 @@ mod tests {
     use crate::live;
 
     fn open(path: &Path) -> Connection {
-        let connection = live::open_file(path).unwrap();
+        let connection = live::file::open_file(path).unwrap();
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
         connection
     }

@@ -11,7 +11,7 @@ use crate::app::{App, Opened};
 use crate::diff;
 use crate::failure::{Failure, Result};
 use crate::introspect;
-use crate::live;
+use crate::live::{self, Live};
 use crate::project::Database;
 use crate::project::settings::ColumnOrder;
 use crate::source;
@@ -29,7 +29,8 @@ pub fn at_a_glance(app: App<'_>, opened: &Opened, database: &Database, history: 
     if recorded(history).is_none() {
         return Ok(None);
     }
-    let Some(mut connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
+    // A server's schema has no hash of its text.
+    let Some(Live::File(mut connection)) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
     on_connection(&mut connection, opened, history)
 }
 
@@ -68,6 +69,9 @@ pub fn noticed(database: &str) -> Problem {
 /// # Errors
 /// A database that cannot be read.
 pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> Result<Option<Problem>> {
+    if database.server().is_some() {
+        return Ok(None);
+    }
     let history = opened.history(database)?;
     let name = format!("`{}`", database.lock_name());
     if history.rows().is_empty() || history.rows().iter().any(migrate_runtime::history::AppliedRevision::is_half_way) {
@@ -81,7 +85,7 @@ pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> R
     if !history.rows().iter().all(|row| opened.file_of(row).is_some()) {
         return by_hash();
     }
-    let Some(connection) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
+    let Some(connection) = live::file::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
     let version_table = &opened.project.settings().version_table;
     let is = introspect::read(&connection, version_table)?;
     // What uses functions that only the program has cannot be run again here.

@@ -12,7 +12,7 @@ use glob::{MatchOptions, Pattern};
 
 use crate::backup::Name;
 use crate::failure::{Failure, Result};
-use crate::live::NO_DATABASE_FILE;
+use crate::live::file::NO_DATABASE_FILE;
 use crate::project::database::FileKey;
 
 /// The folder below a package that is this tool's own.

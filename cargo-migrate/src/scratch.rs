@@ -13,7 +13,7 @@ use crate::live;
 /// # Errors
 /// None in practice.
 pub fn empty() -> Result<Connection> {
-    let connection = live::in_memory()?;
+    let connection = live::file::in_memory()?;
     connection.execute_batch("PRAGMA foreign_keys = OFF").map_err(failed)?;
     Ok(connection)
 }

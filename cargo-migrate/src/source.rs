@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use build_support::problem::{Code, Problem, printable};
 use build_support::target;
+use build_support::token::Dialect;
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::history::History;
 use migrate_runtime::plan::{self, At, Packages, Plan};
@@ -138,8 +139,9 @@ fn begins_with_magic(path: &std::path::Path) -> bool {
 
 /// A database, opened for reading.
 fn reading(app: App<'_>, opened: &Opened, database: &Database) -> Result<Connection> {
-    live::open_for_reading(database, app.wait(opened))?.ok_or_else(|| {
-        let problem = Problem::new(live::NO_DATABASE_FILE, format!("there is no database file for {database} yet"));
+    live::file::open_for_reading(database, app.wait(opened))?.ok_or_else(|| {
+        let problem =
+            Problem::new(live::file::NO_DATABASE_FILE, format!("there is no database file for {database} yet"));
         problem.help("`cargo migrate upgrade` makes it").into()
     })
 }
@@ -174,6 +176,12 @@ pub fn replay_history(app: App<'_>, opened: &Opened, history: &History) -> Resul
 }
 
 fn run_all(app: App<'_>, opened: &Opened, packages: &Packages<'_>, wanted: &[Vec<bool>]) -> Result<Connection> {
+    if opened.all().any(|opened| opened.locks.shared.dialect() != Dialect::Sqlite) {
+        let problem = Problem::new(live::file::UNSUPPORTED, "schemas are compared and generated for SQLite alone")
+            .note("these migrations are in PostgreSQL's SQL, by `migrate.lock`")
+            .help("write the migration by hand: `cargo migrate revision -m \"…\"`; `cargo migrate test` rehearses it");
+        return Err(problem.into());
+    }
     let mut connection = scratch::empty()?;
     let now = || app.now();
     let options = Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"));

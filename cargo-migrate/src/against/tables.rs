@@ -109,7 +109,8 @@ impl Against {
         let same = |one: &Migration, two: &Migration| (&one.id, one.checksum) == (&two.id, two.checksum);
         let all = ours.iter().zip(&theirs).zip(&merged);
         let count = all.take_while(|((one, two), three)| same(one, two) && same(one, three)).count();
-        let mut start = Start { replay: Replay::new(live::in_memory()?).map_err(unusable)?, count, refused: None };
+        let mut start =
+            Start { replay: Replay::new(live::file::in_memory()?).map_err(unusable)?, count, refused: None };
         for migration in &ours[..count] {
             let text = self.text(migration, opened)?;
             let refused = start.replay.run(&text, migration.up.clone());
@@ -127,7 +128,7 @@ impl Against {
         new: &BTreeSet<&RevisionId>,
         opened: &Opened,
     ) -> Result<(Vec<Step>, Option<Problem>)> {
-        let mut replay = start.replay.copy(live::in_memory()?).map_err(unusable)?;
+        let mut replay = start.replay.copy(live::file::in_memory()?).map_err(unusable)?;
         let (mut steps, mut texts, mut problem) = (Vec::new(), Vec::new(), start.refused.clone());
         for at in graph.lineage().order().iter().skip(start.count) {
             let migration = graph.migration(*at);

@@ -1,14 +1,13 @@
 //! Which packages a command works on, and which of them share a database.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use build_support::directory::{Directory, Locks};
 use build_support::problem::{Code, Problem, printable};
 
 use super::{App, Beside, Opened};
 use crate::failure::{Failure, Result};
-use crate::project::database::identity;
+use crate::project::database::Identity;
 use crate::project::settings::BackupPolicy;
 use crate::project::{CARGO, Database, Neighbours, Project, Selected, Selection};
 
@@ -174,12 +173,12 @@ impl App<'_> {
         let Chosen { packages, neighbours } = chosen;
         // What is wrong with the only package is what is wrong with the command.
         let alone = packages.len() == 1;
-        let mut places: Vec<Option<PathBuf>> = Vec::new();
+        let mut places: Vec<Option<Identity>> = Vec::new();
         let mut sorted: Vec<Vec<Member>> = Vec::new();
         for (project, opened) in packages {
             let opened = if alone { Ok(opened?) } else { opened };
             let database = project.database(self.context, self.global.database.as_deref());
-            let place = database.as_ref().ok().map(|database| identity(database.url.path()));
+            let place = database.as_ref().ok().map(|database| database.url.identity());
             let member = Member { project, opened, database };
             match places.iter().position(|known| place.is_some() && *known == place) {
                 Some(at) => sorted[at].push(member),
@@ -196,7 +195,7 @@ impl App<'_> {
         let keys: Vec<String> = members.iter().map(|member| member.project.key().to_owned()).collect();
         let place = members.iter().find_map(|Member { project, database, .. }| {
             let database = database.as_ref().ok()?;
-            Some(crate::live::shown(database, &project.show_path(database.url.path())))
+            Some(crate::live::shown(project, database))
         });
         let place = place.unwrap_or_else(|| "no database".to_owned());
         let (alone, mut ready, mut problems) = (keys.len() == 1, Vec::new(), Vec::new());
@@ -285,9 +284,9 @@ impl App<'_> {
         };
         let opened = self.open_read(project, None).map_err(|failure| super::of_package(failure, &key))?;
         if let (Some(database), Some(named)) = (database, &named)
-            && identity(named.url.path()) != identity(database.url.path())
+            && named.url.identity() != database.url.identity()
         {
-            let path = |it: &Database| printable(&opened.project.show_path(it.url.path()).to_string_lossy());
+            let path = |it: &Database| printable(&opened.project.show_place(it).to_string_lossy());
             return Err(Problem::new(
                 DISAGREEMENT,
                 format!("`{key}` is depended on, and its database is another one: {}", path(named)),

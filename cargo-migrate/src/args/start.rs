@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 Examples:
   cargo migrate init
   cargo migrate init --with-runtime
+  cargo migrate init --template postgres
   cargo migrate init --baseline -d sqlite:app.db
   cargo migrate init -p server --migrations db/migrations")]
 pub struct InitArgs {
@@ -36,4 +37,6 @@ pub enum Template {
     /// A package with a SQLite database.
     #[default]
     Sqlite,
+    /// A package with a database on a PostgreSQL server.
+    Postgres,
 }

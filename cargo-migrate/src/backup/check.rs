@@ -55,7 +55,7 @@ pub(super) enum Soundness {
 /// Reads a file that nobody writes to as a whole.
 pub(super) fn read_back(path: &Path, table: &str) -> std::result::Result<Content, Problem> {
     let refused = |error: rusqlite::Error| database_problem(&DatabaseError::from(error)).in_file(path);
-    let mut connection = live::open_unchanging(path).map_err(refused)?;
+    let mut connection = live::file::open_unchanging(path).map_err(refused)?;
     look_into(&mut connection, table, path)
 }
 
@@ -95,7 +95,7 @@ pub(super) fn history(connection: &mut Connection, table: &str) -> std::result::
 /// The history that a backup holds; `None` where it cannot be read.
 #[must_use]
 pub fn history_of(path: &Path, table: &str) -> Option<History> {
-    let mut connection = live::open_unchanging(path).ok()?;
+    let mut connection = live::file::open_unchanging(path).ok()?;
     Store::new(&mut connection, table).read_history().ok()
 }
 
@@ -160,7 +160,7 @@ pub fn inspect(path: &Path, table: &str) -> Result<(Connection, Content)> {
                 .into());
         }
     }
-    let mut connection = live::open_unchanging(path).map_err(|error| refused(error.to_string()))?;
+    let mut connection = live::file::open_unchanging(path).map_err(|error| refused(error.to_string()))?;
     let content = look_into(&mut connection, table, path)
         .map_err(|problem| refused(problem.notes().first().map_or(problem.message(), |note| note).to_owned()))?;
     match &content.soundness {

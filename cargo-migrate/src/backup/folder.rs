@@ -49,7 +49,7 @@ impl Folder {
     /// database lies outside the package, since others may share it.
     #[must_use]
     pub fn of(project: &Project, database: &Database) -> Self {
-        let own = database.url.path().starts_with(project.root());
+        let own = database.url.file().is_some_and(|path| path.starts_with(project.root()));
         Self::below(if own { project.root() } else { project.workspace_root() })
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Why;
 use crate::project::Database;
-use crate::project::database::identity;
+use crate::project::database::Identity;
 
 /// The ending of a backup.
 const ENDING: &str = ".db";
@@ -96,11 +96,17 @@ pub fn database(database: &Database) -> String {
     if let Some(name) = database.name.as_ref().filter(|name| !has_time(name)) {
         return name.clone();
     }
-    let path = database.url.path();
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = match (database.url.file(), database.server()) {
+        (Some(path), _) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+        (None, server) => server.map(|server| server.database().to_owned()).unwrap_or_default(),
+    };
+    let identity = database.url.identity();
     let mut digest = Digest::new("cargo-migrate backup 1");
     digest.part(database.lock_name().as_bytes());
-    digest.part(identity(path).as_os_str().as_encoded_bytes());
+    digest.part(match &identity {
+        Identity::File(path) => path.as_os_str().as_encoded_bytes(),
+        Identity::Server(place) => place.as_bytes(),
+    });
     let hash = digest.finish();
     // A hyphen could make a time of what stands around it.
     format!("{}~{}", cut(&plain(&stem, "_.")), &hash[..8])

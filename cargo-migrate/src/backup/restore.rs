@@ -105,7 +105,7 @@ pub fn restore(
     backup: (&Path, &Connection, &Content),
 ) -> Result<Replaced> {
     let (path, source, content) = backup;
-    let target = database.url.path();
+    let target = live::file::path(database)?;
     if target.canonicalize().ok().is_some_and(|target| path.canonicalize().ok() == Some(target)) {
         return Err(Problem::new(NOT_RESTORED, "this file is the database itself")
             .in_file(target)
@@ -115,14 +115,16 @@ pub fn restore(
     match readable(database, opened.wait)? {
         State::Missing if matches!(database.url.mode(), Some(SqliteMode::ReadOnly | SqliteMode::ReadWrite)) => {
             // Its URL says that it is never made.
-            live::open_for_writing(database, false)?;
+            live::file::open_for_writing(database, false)?;
         }
         State::Missing => create(target, path)?,
         State::Unreadable => return replaced(database, app, backup),
-        State::Readable if live::is_under_way(database, opened.wait)? => return Err(live::busy(database)),
+        State::Readable if live::is_under_way(database, &opened.project.settings().version_table, opened.wait)? => {
+            return Err(live::file::busy(database));
+        }
         State::Readable => {}
     }
-    let mut connection = live::open_for_writing(database, false)?;
+    let mut connection = live::file::open_for_writing(database, false)?;
     let kept = match keep(app, opened, database, &connection) {
         Ok(kept) => kept,
         Err(failure) if failure.problems().iter().all(|problem| problem.code() == DAMAGED) => {
@@ -156,13 +158,13 @@ enum State {
 }
 
 fn readable(database: &Database, wait: Duration) -> Result<State> {
-    let failure = match live::open_for_reading(database, wait) {
+    let failure = match live::file::open_for_reading(database, wait) {
         Ok(None) => return Ok(State::Missing),
         Ok(Some(_)) => return Ok(State::Readable),
         Err(failure) => failure,
     };
     // Only a file that is no database is moved away, not one that is locked or must not be read.
-    let look = live::open_unchanging(database.url.path())
+    let look = live::file::open_unchanging(live::file::path(database)?)
         .and_then(|file| file.query_row("SELECT count(*) FROM main.sqlite_master", [], |_| Ok(())));
     match look.map_err(DatabaseError::from) {
         Err(error) if matches!(error.kind, ErrorKind::NotADatabase | ErrorKind::Corrupt) => Ok(State::Unreadable),
@@ -213,7 +215,7 @@ fn create(target: &Path, backup: &Path) -> Result<()> {
 fn replaced(database: &Database, app: App<'_>, backup: (&Path, &Connection, &Content)) -> Result<Replaced> {
     let (_, source, _) = backup;
     // What lies beside a file lies beside the end of all links to it.
-    let target = &identity(database.url.path());
+    let target = &identity(live::file::path(database)?);
     let named = |ending: &str| -> PathBuf {
         let mut name = target.as_os_str().to_owned();
         name.push(ending);
@@ -223,7 +225,7 @@ fn replaced(database: &Database, app: App<'_>, backup: (&Path, &Connection, &Con
     let partial = named(folder::PARTIAL);
     let file = create_beside(&partial)?;
     let done = (|| {
-        let mut fresh = live::open_new(&partial).map_err(|error| of_target(database, error.into()))?;
+        let mut fresh = live::file::open_new(&partial).map_err(|error| of_target(database, error.into()))?;
         copying::into(source, &mut fresh, Duration::ZERO, &mut super::watched(app, database))
             .map_err(|error| of_target(database, error))?;
         drop(fresh);
@@ -270,7 +272,7 @@ fn set_journal(connection: &Connection, mode: &str, database: &Database, wait: D
         match now.map_err(CopyError::from) {
             Ok(now) if now.eq_ignore_ascii_case(mode) => return Ok(()),
             Ok(_) | Err(CopyError::Busy) if start.elapsed() < wait => thread::sleep(BREATH),
-            Ok(_) | Err(CopyError::Busy) => return Err(live::busy(database)),
+            Ok(_) | Err(CopyError::Busy) => return Err(live::file::busy(database)),
             Err(error) => return Err(of_target(database, error)),
         }
     }
@@ -278,8 +280,8 @@ fn set_journal(connection: &Connection, mode: &str, database: &Database, wait: D
 
 fn of_target(database: &Database, error: CopyError) -> Failure {
     match error {
-        CopyError::Busy => live::busy(database),
-        CopyError::Database(error) => database_problem(&DatabaseError::from(error)).in_file(database.url.path()).into(),
+        CopyError::Busy => live::file::busy(database),
+        CopyError::Database(error) => database.blamed(database_problem(&DatabaseError::from(error))).into(),
     }
 }
 

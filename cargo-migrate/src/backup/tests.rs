@@ -30,7 +30,7 @@ impl World {
     }
 
     fn connection(&self) -> Connection {
-        let connection = live::open_file(&self.folder.path().join("app.db")).unwrap();
+        let connection = live::file::open_file(&self.folder.path().join("app.db")).unwrap();
         connection.busy_timeout(Duration::ZERO).unwrap();
         connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
         connection
@@ -48,7 +48,7 @@ impl World {
 }
 
 fn sum(path: &Path) -> i64 {
-    let backup = live::open_unchanging(path).unwrap();
+    let backup = live::file::open_unchanging(path).unwrap();
     backup.query_row("SELECT sum(x) FROM t", [], |row| row.get(0)).unwrap()
 }
 

@@ -43,7 +43,7 @@ fn back_up(app: App<'_>, args: &BackupArgs, opened: &Opened, database: &Database
         }));
         return Ok(());
     }
-    let shown = live::shown(database, &opened.project.show_path(database.url.path()));
+    let shown = live::shown(&opened.project, database);
     app.shell.status("Finished", format!("backup of {shown}: {}", told(&made)));
     app.shell.out(made.shown.display());
     Ok(())

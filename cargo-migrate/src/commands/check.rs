@@ -2,6 +2,7 @@
 
 use build_support::problem::{Code, Problem, Severity, printable};
 use build_support::target;
+use build_support::token::Dialect;
 use build_support::verify;
 use migrate_runtime::{plan, runner};
 use serde_json::json;
@@ -190,9 +191,9 @@ fn looked(app: App<'_>, opened: &Opened, database: Result<Database>) -> Result<L
         Err(failure) => return Err(failure),
     };
     let name = database.lock_name();
-    if !database.url.path().exists() {
-        let path = opened.project.show_path(database.url.path());
-        return Ok(Looked::Not(format!("no database: `{name}` ({}) is not there", path.display())));
+    if !live::is_there(&database)? {
+        let place = opened.project.show_place(&database);
+        return Ok(Looked::Not(format!("no database: `{name}` ({}) is not there", place.display())));
     }
     if database.scratch {
         return Ok(Looked::Not(format!("no database: `{name}` is a scratch one, which follows the files")));
@@ -227,7 +228,8 @@ fn in_heads(scene: &Scene<'_>) -> Result<Vec<Problem>> {
 
 /// Without models nothing says what the migrations are to make.
 fn models(scene: &Scene<'_>) -> Option<String> {
-    scene.wanted.then(|| "what the migrations make against the models".to_owned())
+    let comparable = scene.opened.all().all(|opened| opened.locks.shared.dialect() == Dialect::Sqlite);
+    (scene.wanted && comparable).then(|| "what the migrations make against the models".to_owned())
 }
 
 fn in_models(scene: &Scene<'_>) -> Result<Vec<Problem>> {
@@ -263,8 +265,10 @@ fn in_packages(scene: &Scene<'_>) -> Result<Vec<Problem>> {
 
 fn schema(scene: &Scene<'_>) -> Option<String> {
     match &scene.database {
-        Looked::At(database) => Some(format!("the schema of `{}` against its history", database.lock_name())),
-        Looked::Not(_) => None,
+        Looked::At(database) if database.server().is_none() => {
+            Some(format!("the schema of `{}` against its history", database.lock_name()))
+        }
+        Looked::At(_) | Looked::Not(_) => None,
     }
 }
 
@@ -280,8 +284,7 @@ fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
 fn database(scene: &Scene<'_>) -> Option<String> {
     Some(match &scene.database {
         Looked::At(database) => {
-            let path = scene.opened.project.show_path(database.url.path());
-            format!("the history of {}", live::shown(database, &path))
+            format!("the history of {}", live::shown(&scene.opened.project, database))
         }
         Looked::Not(why) => why.clone(),
     })

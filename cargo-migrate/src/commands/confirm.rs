@@ -50,9 +50,8 @@ pub(super) fn protected(
     help: &str,
     show: impl FnOnce(),
 ) -> Result<bool> {
-    let path = project.show_path(database.url.path());
     let word = database.name.as_deref().unwrap_or("yes");
-    let question = format!("this will write to {}: type `{word}` to go on:", live::shown(database, &path));
+    let question = format!("this will write to {}: type `{word}` to go on:", live::shown(project, database));
     let refusal = |why: &str| {
         Problem::new(NOT_CONFIRMED, format!("`{}` is protected, and {why}", database.lock_name())).help(help)
     };

@@ -6,10 +6,11 @@ use build_support::directory::{Directory, LOCK_FILE};
 use build_support::lock::Lock;
 use build_support::problem::{Code, Problem};
 use build_support::revision::RevisionId;
+use build_support::token::Dialect;
 use serde_json::json;
 
 use crate::app::App;
-use crate::args::InitArgs;
+use crate::args::{InitArgs, Template};
 use crate::commands::capture;
 use crate::failure::{Failure, Result};
 use crate::project::{Database, scaffold};
@@ -27,12 +28,19 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
     let failed = |error: std::io::Error, path: &Path| {
         Failure::from(Problem::new(Code("file-access"), format!("cannot write this: {error}")).in_file(path))
     };
+    // A database that is chosen already says more than a template that nobody has named.
+    let chosen = project.database(app.context, app.global.database.as_deref()).ok();
+    let dialect = match args.template {
+        Template::Postgres => Dialect::Postgres,
+        Template::Sqlite => chosen.map_or(Dialect::Sqlite, |database| database.dialect()),
+    };
     let mut done = Vec::new();
     std::fs::create_dir_all(project.migrations()).map_err(|error| failed(error, project.migrations()))?;
     let directory = Directory::new(project.migrations(), project.migrations_shown());
     if !directory.path().join(LOCK_FILE).exists() {
         let mut lock = Lock::default();
         lock.set_package(project.key());
+        lock.set_dialect(dialect);
         directory.replace(LOCK_FILE, &lock.to_text(false))?;
         done.push(project.migrations_shown().join(LOCK_FILE));
     }
@@ -43,6 +51,7 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
             package: project.package().unwrap_or("app").to_owned(),
             migrations: project.settings().migrations.clone(),
             databases: project.databases().next().is_none(),
+            dialect,
         };
         let mut edited = scaffold::add_configuration(&text, &answers)?;
         if args.with_runtime {
@@ -58,7 +67,7 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
     let project = app.project()?;
     let databases: Vec<Database> =
         project.databases().filter_map(|name| project.configured_database(app.context, name).ok()).collect();
-    let files = databases.iter().filter(|database| !database.shared).map(|database| database.url.path());
+    let files = databases.iter().filter(|database| !database.shared).filter_map(|database| database.url.file());
     let files: Vec<&Path> = files.collect();
     let ignore = scaffold::ignore_lines(project.root(), files.iter().copied());
     let attributes = scaffold::attribute_lines(&project.settings().migrations);

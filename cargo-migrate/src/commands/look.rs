@@ -16,9 +16,14 @@ use crate::project::Database;
 
 /// Says where a database was looked for in vain: a URL on the command line starts at the working directory.
 pub(super) fn note_missing(app: App<'_>, database: &Database) {
-    let path = database.url.path();
-    if !path.exists() {
-        app.shell.note(format!("there is no file {}: nothing is applied", path.display()));
+    match database.url.file() {
+        Some(path) if !path.exists() => {
+            app.shell.note(format!("there is no file {}: nothing is applied", path.display()));
+        }
+        None if !live::is_there(database).unwrap_or(true) => {
+            app.shell.note(format!("there is no database {}: nothing is applied", database.url));
+        }
+        Some(_) | None => {}
     }
 }
 
@@ -101,7 +106,8 @@ impl States {
         let Ok(database) = app.database(opened) else { return Ok(states) };
         let history = opened.history(&database)?;
         states.applied = Some(plan::applied(key, lineage, &history.settled()));
-        states.word = live::half_way(&history, key, &database, app.wait(opened))?;
+        states.word =
+            live::half_way(&history, key, &database, &opened.project.settings().version_table, app.wait(opened))?;
         for row in history.of(key).filter(|row| row.is_half_way()) {
             if let Some(at) = lineage.find(row.id.as_str()) {
                 states.half_way[at] = true;

@@ -1,20 +1,22 @@
-//! `--sql`: a run as a script for the `sqlite3` shell.
+//! `--sql`: a run as a script, for the `sqlite3` shell or for `psql`.
 
 use build_support::problem::Problem;
 use build_support::target::{self, Resolved};
-use migrate_runtime::driver::recording::RecordingDriver;
+use build_support::token::Dialect;
+use migrate_runtime::database::Database as _;
+use migrate_runtime::driver::recording::{RecordingDriver, StoredDown};
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::driver::{Driver, Enforcement};
 use migrate_runtime::history::{AppliedRevision, History, State};
 use migrate_runtime::plan::{self, Plan};
 use migrate_runtime::runner::{self, Options, store_problem};
-use migrate_runtime::sqlite::{Store, StoreError};
+use migrate_runtime::sqlite::{StoreError, create_table_sql};
 use rusqlite::Connection;
 
 use crate::app::{App, Group, Opened, Purpose};
 use crate::commands::run;
 use crate::failure::{Failure, Result};
-use crate::live;
+use crate::live::{self, Live};
 use crate::project::Database;
 use crate::scratch;
 
@@ -34,7 +36,50 @@ struct Start {
     /// The database that the script is for; none for a range, which opens nothing.
     database: Option<Database>,
     scratch: Option<Connection>,
-    live: Option<Connection>,
+    live: Option<Live>,
+    script: Script,
+}
+
+/// Whose shell a script is for.
+enum Script {
+    /// `sqlite3`
+    Sqlite,
+    /// `psql`, with what its session is set to first.
+    Server(Vec<String>),
+}
+
+impl Script {
+    /// The shell of a database; of a folder's dialect where no database is chosen.
+    fn of(opened: &Opened, database: Option<&Database>) -> Self {
+        match database.map_or_else(|| opened.locks.shared.dialect(), Database::dialect) {
+            Dialect::Sqlite => Self::Sqlite,
+            Dialect::Postgres => Self::Server(database.map(live::server::settings).unwrap_or_default()),
+        }
+    }
+
+    fn driver<'a, 's>(
+        &self,
+        keys: &[&str],
+        table: &str,
+        history: &History,
+        stored: StoredDown<'a>,
+        shadow: Option<SqliteDriver<'s>>,
+    ) -> RecordingDriver<'a, 's> {
+        match self {
+            Self::Sqlite => RecordingDriver::new(keys, table, history, stored, shadow),
+            Self::Server(_) => RecordingDriver::for_server(keys, table, history, stored),
+        }
+    }
+
+    fn show(&self, app: App<'_>, driver: RecordingDriver<'_, '_>) {
+        let script = driver.into_script();
+        let (shell, first) = match self {
+            Self::Sqlite => ("the `sqlite3` shell", String::new()),
+            Self::Server(settings) => ("`psql`", settings.iter().map(|sql| format!("{sql};\n")).collect()),
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        app.shell.raw(&format!("-- Written by cargo-migrate {version} for {shell}.\n{first}{script}"));
+    }
 }
 
 /// Prints the script of a run.
@@ -84,12 +129,12 @@ pub(super) fn print(
     let mut stored = stored_downs(&opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
     let keys: Vec<&str> = opened.all().map(|opened| opened.project.key()).collect();
-    let mut driver = RecordingDriver::new(&keys, &table, &start.history, &mut stored, shadow);
+    let mut driver = start.script.driver(&keys, &table, &start.history, &mut stored, shadow);
     let now = || app.now();
     let options = Options {
         per_revision: per_revision || opened.project.settings().per_revision,
         down_from,
-        ..Options::new(std::time::Duration::ZERO, &now, env!("CARGO_PKG_VERSION"))
+        ..Options::new(app.wait(&opened), &now, env!("CARGO_PKG_VERSION"))
     };
     let report = runner::run(&mut driver, &opened.files(), &planner, &options, &mut |_| {})
         .map_err(|stopped| Failure::from(stopped.problems))?;
@@ -98,14 +143,19 @@ pub(super) fn print(
         app.shell.status("Finished", "nothing to do");
         return Ok(());
     }
-    show(app, driver);
+    start.script.show(app, driver);
     Ok(())
 }
 
-fn show(app: App<'_>, driver: RecordingDriver<'_, '_>) {
-    let script = driver.into_script();
-    app.shell
-        .raw(&format!("-- Written by cargo-migrate {} for the `sqlite3` shell.\n{script}", env!("CARGO_PKG_VERSION")));
+/// Prints the statement that makes the version table.
+pub(super) fn print_table(app: App<'_>, opened: &Opened) -> Result<()> {
+    let table = &opened.project.settings().version_table;
+    let sql = match Script::of(opened, app.database(opened).ok().as_ref()) {
+        Script::Sqlite => create_table_sql(table),
+        Script::Server(_) => migrate_runtime::driver::postgres::create_table_sql(table),
+    };
+    app.shell.raw(&format!("{sql};\n"));
+    Ok(())
 }
 
 /// Prints the script of a change to the version table alone.
@@ -118,8 +168,8 @@ pub(super) fn print_change(
     let mut start = online(app, opened, app.database(opened)?, Way::Down, "")?;
     let mut stored = stored_downs(opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
-    let mut driver = RecordingDriver::new(&[opened.project.key()], &table, &start.history, &mut stored, shadow);
-    let wait = std::time::Duration::ZERO;
+    let mut driver = start.script.driver(&[opened.project.key()], &table, &start.history, &mut stored, shadow);
+    let wait = app.wait(opened);
     let store = |error: StoreError| Failure::from(store_problem(&error));
     driver.begin(Enforcement::Deferred, wait, &mut || {}).map_err(|error| store(error.into()))?;
     driver.ensure_table().map_err(store)?;
@@ -129,7 +179,7 @@ pub(super) fn print_change(
     }
     driver.finish(&[opened.project.key()]).map_err(store)?;
     driver.commit(wait).map_err(|error| store(error.into()))?;
-    show(app, driver);
+    start.script.show(app, driver);
     Ok(())
 }
 
@@ -141,10 +191,12 @@ fn online(app: App<'_>, opened: &Opened, database: Database, way: Way, target: &
     let history = opened.history(&database)?;
     let mut live = live::open_for_reading(&database, app.wait(opened))?;
     let scratch = match &mut live {
-        Some(connection) => scratch::empty_like(connection).ok(),
-        None => live::in_memory().ok(),
+        Some(Live::File(connection)) => scratch::empty_like(connection).ok(),
+        Some(Live::Server(_)) => None,
+        None => live::file::in_memory().ok(),
     };
-    Ok(Start { history, target: target.to_owned(), database: Some(database), scratch, live })
+    let script = Script::of(opened, Some(&database));
+    Ok(Start { history, target: target.to_owned(), database: Some(database), scratch, live, script })
 }
 
 /// With a range no database is opened: the history is what `from` stands on, by the files.
@@ -163,14 +215,18 @@ fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start>
         .zip(1..)
         .map(|(at, sequence)| row_of(app, opened, *at, sequence))
         .collect();
-    let mut scratch = live::in_memory().ok();
+    let script = Script::of(opened, app.database(opened).ok().as_ref());
+    let mut scratch = match script {
+        Script::Sqlite => live::file::in_memory().ok(),
+        Script::Server(_) => None,
+    };
     if let Some(connection) = &mut scratch
         && replay(app, opened, connection, &applied).is_none()
     {
         scratch = None;
     }
     let target = if to.is_empty() { "head" } else { to };
-    Ok(Start { history: History::new(rows), target: target.to_owned(), database: None, scratch, live: None })
+    Ok(Start { history: History::new(rows), target: target.to_owned(), database: None, scratch, live: None, script })
 }
 
 /// The row of a revision as it is applied now; a driver gives its own number where it records one.
@@ -210,11 +266,11 @@ fn replay(app: App<'_>, opened: &Opened, connection: &mut Connection, wanted: &[
 /// The stored down texts: the database's, or the files' where no database is opened.
 fn stored_downs<'a>(
     opened: &'a Opened,
-    live: &'a mut Option<Connection>,
+    live: &'a mut Option<Live>,
     table: &'a str,
 ) -> impl FnMut(&str, &build_support::revision::RevisionId) -> std::result::Result<Option<String>, StoreError> + 'a {
     move |package, id| match live {
-        Some(connection) => Store::new(connection, table).stored_down(package, id),
+        Some(live) => live.driver(table).stored_down(package, id),
         None => {
             let Some(of) = opened.package(package) else { return Ok(None) };
             let Some(migration) = of.graph.find(id.as_str()) else { return Ok(None) };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use build_support::problem::Problem;
 use build_support::revision::RevisionId;
 use build_support::target;
+use migrate_runtime::database::Database as _;
 use migrate_runtime::driver::Driver;
-use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan;
 use migrate_runtime::runner::{self, database_problem, store_problem};
@@ -34,16 +34,17 @@ pub(super) fn change(
 ) -> Result<usize> {
     confirm::protected(app, &opened.project, database, yes, "say `--yes` where this is meant", || ())?;
     // What the record says is data, too: where some of it may go, all of it is kept first.
-    let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never && database.url.path().exists();
-    let mut connection = live::open_for_writing(database, create)?;
-    let mut driver = SqliteDriver::new(&mut connection, &opened.project.settings().version_table);
+    let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never && live::is_there(database)?;
+    let mut live = live::open_for_writing(database, create)?;
+    let mut driver = live.driver(&opened.project.settings().version_table);
+    let driver = &mut *driver;
     let wait: Duration = app.wait(opened);
     // What is under way belongs to its run, which would end with a record that is not its own.
-    let history = runner::begin(&mut driver, wait, &mut || {
+    let history = runner::begin(driver, wait, &mut || {
         app.shell.status("Waiting", "for another process that holds the database")
     })?;
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
-    let changed = change(&mut driver, &history)?;
+    let changed = change(driver, &history)?;
     driver.finish(&[opened.project.key()]).map_err(|error| Failure::from(store_problem(&error)))?;
     let after = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
     // Another connection sees what was there before, until this one commits.
@@ -144,9 +145,7 @@ fn stands(opened: &Opened, history: &History, wanted: &[bool], applied: &[bool])
 pub(super) fn ensure_version(app: App<'_>, args: &EnsureVersionArgs) -> Result<()> {
     let opened = app.open()?;
     if args.sql {
-        let sql = migrate_runtime::sqlite::create_table_sql(&opened.project.settings().version_table);
-        app.shell.raw(&format!("{sql};\n"));
-        return Ok(());
+        return preview::print_table(app, &opened);
     }
     let database = app.database(&opened)?;
     change(app, &opened, &database, args.yes, database.may_be_created(), false, |_, _| Ok(0))?;

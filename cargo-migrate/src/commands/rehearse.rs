@@ -12,6 +12,7 @@ use crate::app::{App, Opened, Purpose};
 use crate::args::{Format, TestArgs};
 use crate::commands::{look, scratch, several};
 use crate::failure::{Failure, Result};
+use crate::live;
 use crate::project::Database;
 use crate::rehearsal::{Interrupts, NOT_SAFE, Rehearsed, Start, rehearse, report};
 use crate::report::many;
@@ -41,8 +42,8 @@ fn test_one(
         None => History::default(),
     };
     if let Some(database) = database {
-        if !database.url.path().exists() {
-            app.shell.note(format!("there is no file for {database} yet: the rehearsal starts from nothing"));
+        if !live::is_there(database)? {
+            app.shell.note(format!("{database} is not there yet: the rehearsal starts from nothing"));
         }
         opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
     }

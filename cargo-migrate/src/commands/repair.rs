@@ -15,6 +15,7 @@ use crate::args::RepairArgs;
 use crate::commands::record::{change, told};
 use crate::commands::{confirm, past};
 use crate::failure::{Failure, Result};
+use crate::live;
 
 const SAY_YES: &str = "say `--yes` where this is meant";
 
@@ -101,7 +102,7 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
 fn comments(app: App<'_>, yes: bool) -> Result<()> {
     let opened = app.open()?;
     let key = opened.project.key();
-    let database = app.database(&opened).ok().filter(|database| database.url.path().exists());
+    let database = app.database(&opened).ok().filter(|database| live::is_there(database).unwrap_or(false));
     let history = database.as_ref().map(|database| opened.history(database)).transpose()?.unwrap_or_default();
     refuse_others(&opened, &history)?;
     let amended = history.of(key).any(|row| changed_text(&opened, row).is_some());

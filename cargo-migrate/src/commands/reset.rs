@@ -45,10 +45,10 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
     if !gone.is_empty() {
         app.shell.warning(format!("other packages are emptied too, and are not applied again: {}", gone.join(", ")));
     }
-    let mut target = live::open_for_writing(database, true)?;
+    let mut target = live::file::open_for_writing(database, true)?;
     let fresh = tempfile::NamedTempFile::new()
         .map_err(|error| Problem::new(Code("file-access"), format!("no temporary file can be made: {error}")))?;
-    let mut source = live::open_file(fresh.path())?;
+    let mut source = live::file::open_file(fresh.path())?;
     // A database with a write-ahead log takes only pages of its own size.
     let page_size: i64 = target.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
     source.pragma_update(None, "page_size", page_size).map_err(failed)?;
@@ -64,7 +64,7 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
         }
     };
     copying::into(&source, &mut target, app.wait(opened), &mut watch).map_err(|error| match error {
-        CopyError::Busy => live::busy(database),
+        CopyError::Busy => live::file::busy(database),
         CopyError::Database(error) => failed(error),
     })?;
     run::told(app, opened, database, &report, "reset", false);

@@ -16,7 +16,6 @@ use crate::commands::backup::{file_name, size};
 use crate::commands::{confirm, run};
 use crate::failure::{Failure, Result};
 use crate::live;
-use crate::project::database::identity;
 use crate::project::{Database, OTHER_PACKAGE};
 
 /// `cargo migrate restore`
@@ -40,8 +39,8 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
     let before = opened.history(&database).ok();
     let restored = content.history.clone().unwrap_or_default();
     of_this_package(&opened, &restored, before.as_ref(), &path)?;
-    let place = opened.project.show_path(database.url.path());
-    let shown = live::shown(&database, &place);
+    live::file::path(&database)?;
+    let shown = live::shown(&opened.project, &database);
     let question = format!("replace what {shown} has?");
     let show = || {
         let bytes = size(content.pages * content.page_size);
@@ -80,7 +79,7 @@ fn record_others(app: App<'_>, opened: &Opened, database: &Database, history: &H
     for other in app.others(opened).unwrap_or_default() {
         let known = opened.package(other.project.key()).is_some();
         let Ok(named) = other.project.database(app.context, app.global.database.as_deref()) else { continue };
-        if !known && identity(named.url.path()) == identity(database.url.path()) {
+        if !known && named.url.identity() == database.url.identity() {
             run::record(app, &other, &named, history);
         }
     }
@@ -148,8 +147,7 @@ fn told(
         let aside = opened.project.show_path(aside);
         app.shell.status("Moved", format!("what could not be read: {}", aside.display()));
     }
-    let place = opened.project.show_path(database.url.path());
-    let shown = live::shown(database, &place);
+    let shown = live::shown(&opened.project, database);
     app.shell.status("Finished", format!("{shown} has what {} had: {}", file_name(path), at(opened, Some(history))));
     if pending > 0 {
         let them = if pending == 1 { "1 revision is".to_owned() } else { format!("{pending} revisions are") };

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use build_support::lock::URL;
 use build_support::problem::{Problem, printable};
-use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, Direction, Plan, Step};
@@ -19,7 +18,7 @@ use crate::commands::safeguard::{Asked, Safeguard};
 use crate::commands::{ground, scratch, several, tenants};
 use crate::drift;
 use crate::failure::{Failure, Result};
-use crate::live;
+use crate::live::{self, Live};
 use crate::project::Database;
 use crate::report::many;
 
@@ -182,18 +181,18 @@ pub(super) fn moved(
     }
     let per_revision = !request.dry_run && (request.per_revision || opened.project.settings().per_revision);
     let copy;
-    let existed = database.url.path().exists();
+    let existed = live::is_there(database)?;
     if !existed && !request.dry_run {
         note_lost(app, opened, database);
     }
-    let (mut connection, dry_run) = if !request.dry_run {
+    let (mut live, dry_run) = if !request.dry_run {
         (live::open_for_writing(database, request.create)?, false)
-    } else if !database.url.path().exists() {
-        (live::in_memory()?, false)
-    } else if first.is_split() {
+    } else if !existed && database.server().is_none() {
+        (Live::File(live::file::in_memory()?), false)
+    } else if first.is_split() && database.server().is_none() {
         // What commits more than once cannot be rolled back at its end, so it is tried on a copy.
-        copy = live::copy(database, app.wait(opened))?;
-        (live::open_file(copy.path())?, false)
+        copy = live::file::copy(database, app.wait(opened))?;
+        (Live::File(live::file::open_file(copy.path())?), false)
     } else {
         (live::open_for_writing(database, false)?, true)
     };
@@ -202,7 +201,7 @@ pub(super) fn moved(
         None => Ok(()),
     };
     let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: Some(&before) };
-    let result = carry_out(app, opened, &mut connection, &how, planner, &mut |event| observe(app, opened, &event));
+    let result = carry_out(app, opened, &mut live, &how, planner, &mut |event| observe(app, opened, &event));
     match result {
         Ok(report) => {
             if !request.dry_run {
@@ -219,10 +218,9 @@ pub(super) fn moved(
                 app.shell.warning(format!("what was committed before is kept: {}", ids.join(", ")));
             }
             // It is not removed: another process may have opened it in the meantime.
-            let path = database.url.path();
-            if !existed && std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
-                app.shell
-                    .note(format!("{} was made, and is empty", live::shown(database, &opened.project.show_path(path))));
+            let is_empty = |path| std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+            if !existed && database.url.file().is_none_or(is_empty) {
+                app.shell.note(format!("{} was made, and is empty", live::shown(&opened.project, database)));
             }
             Err(ground::named(app, opened, stopped.problems).into())
         }
@@ -263,7 +261,7 @@ pub(super) struct How<'a> {
 pub(super) fn carry_out(
     app: App<'_>,
     opened: &Opened,
-    connection: &mut rusqlite::Connection,
+    live: &mut dyn migrate_runtime::database::Database,
     how: &How<'_>,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
     observer: &mut dyn FnMut(Event<'_>),
@@ -277,8 +275,8 @@ pub(super) fn carry_out(
         before: how.before,
         ..Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"))
     };
-    let mut driver = SqliteDriver::new(connection, &opened.project.settings().version_table);
-    runner::run(&mut driver, &opened.files(), planner, &options, observer)
+    let mut driver = live.driver(&opened.project.settings().version_table);
+    runner::run(&mut *driver, &opened.files(), planner, &options, observer)
 }
 
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.
@@ -369,8 +367,7 @@ fn step_line(opened: &Opened, step: &Step) -> String {
 }
 
 pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &Report, what: &str, dry_run: bool) {
-    let path = opened.project.show_path(database.url.path());
-    let shown = live::shown(database, &path);
+    let shown = live::shown(&opened.project, database);
     if app.json() {
         let steps: Vec<_> = report
             .done

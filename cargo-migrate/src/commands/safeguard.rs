@@ -8,7 +8,7 @@ use crate::app::{App, Opened};
 use crate::args::SafetyArgs;
 use crate::backup::{self, Why};
 use crate::failure::Result;
-use crate::live;
+use crate::live::{self, Live};
 use crate::project::Database;
 use crate::project::settings::BackupPolicy;
 use crate::risk::{self, Risk};
@@ -61,7 +61,9 @@ impl Safeguard {
         if asked == Asked::NoBackup || database.scratch && asked != Asked::Backup {
             return Ok(nothing);
         }
-        let Some(mut connection) = live::open_for_reading(database, opened.wait)? else { return Ok(nothing) };
+        let Some(Live::File(mut connection)) = live::open_for_reading(database, opened.wait)? else {
+            return Ok(nothing);
+        };
         let by_rule = match database.backup {
             BackupPolicy::Never => false,
             BackupPolicy::Always => risk::has_rows(&connection, opened)?,

@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use build_support::problem::{Problem, printable};
 use build_support::verify::{DELETED, EDITED, EDITED_COMMENTS};
@@ -17,7 +16,7 @@ use crate::drift;
 use crate::failure::Result;
 use crate::live;
 use crate::project::Database;
-use crate::project::database::identity;
+use crate::project::database::Identity;
 use crate::report::{columns, many};
 
 /// A database as it was read once for all the packages that share it.
@@ -25,17 +24,21 @@ use crate::report::{columns, many};
 struct Seen {
     /// The rows of each package.
     packages: BTreeMap<String, History>,
+    there: bool,
     drifted: Option<bool>,
 }
 
 impl Seen {
     fn of(app: App<'_>, opened: &Opened, database: &Database) -> Result<Self> {
-        let Some(mut connection) = live::open_for_reading(database, app.wait(opened))? else {
+        let Some(mut live) = live::open_for_reading(database, app.wait(opened))? else {
             return Ok(Self::default());
         };
-        let history = live::history_on(&mut connection, database, &opened.project.settings().version_table)?;
-        let drifted = drift::on_connection(&mut connection, opened, &history)?;
-        Ok(Self { packages: history.by_package(), drifted })
+        let history = live::history_on(&mut live, database, &opened.project.settings().version_table)?;
+        let drifted = match live.file() {
+            Some(connection) => drift::on_connection(connection, opened, &history)?,
+            None => None,
+        };
+        Ok(Self { there: true, packages: history.by_package(), drifted })
     }
 
     /// The rows of all packages.
@@ -48,6 +51,7 @@ impl Seen {
 struct Standing<'a> {
     opened: &'a Opened,
     database: Database,
+    there: bool,
     /// What it has of this package.
     history: History,
     /// The other packages of the database, with how many revisions of each it has.
@@ -123,14 +127,14 @@ pub(super) fn status(app: App<'_>) -> Result<()> {
 const HEADINGS: [&str; 7] = ["package", "database", "applied", "pending", "drafts", "edited", "drift"];
 
 impl<'a> Standing<'a> {
-    fn of(app: App<'_>, opened: &'a Opened, seen: &mut HashMap<(PathBuf, String), Seen>) -> Result<Self> {
+    fn of(app: App<'_>, opened: &'a Opened, seen: &mut HashMap<(Identity, String), Seen>) -> Result<Self> {
         let database = app.database(opened)?;
-        let place = (identity(database.url.path()), opened.project.settings().version_table.clone());
+        let place = (database.url.identity(), opened.project.settings().version_table.clone());
         let seen = match seen.entry(place) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(Seen::of(app, opened, &database)?),
         };
-        let (key, drifted) = (opened.project.key(), seen.drifted);
+        let (key, there, drifted) = (opened.project.key(), seen.there, seen.drifted);
         let others = seen.packages.iter().filter(|(other, _)| *other != key);
         let others = others.map(|(other, history)| (other.clone(), history.rows().len())).collect();
         let history = seen.packages.get(key).cloned().unwrap_or_default();
@@ -154,7 +158,8 @@ impl<'a> Standing<'a> {
         let rows = counts.of(key).filter(|row| !deleted(row)).cloned().collect();
         let name = format!("`{}`", database.lock_name());
         let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
-        let mut found = live::told_apart(found, &history, key, &database, app.wait(opened))?;
+        let table = &opened.project.settings().version_table;
+        let mut found = live::told_apart(found, &history, key, &database, table, app.wait(opened))?;
         found.retain(|problem| {
             !problems
                 .iter()
@@ -170,7 +175,7 @@ impl<'a> Standing<'a> {
             problems.push(drift::noticed(&database.to_string()));
         }
         let off = off.iter().map(|row| row.id.to_string()).collect();
-        Ok(Self { opened, database, history, others, texts, pending, drifted, problems, off })
+        Ok(Self { opened, database, there, history, others, texts, pending, drifted, problems, off })
     }
 
     fn pending(&self) -> impl Iterator<Item = &build_support::migration::Migration> {
@@ -203,7 +208,7 @@ impl<'a> Standing<'a> {
     }
 
     fn row(&self) -> [String; 7] {
-        let missing = if self.database.url.path().exists() { "" } else { ", not there yet" };
+        let missing = if self.there { "" } else { ", not there yet" };
         [
             printable(self.opened.project.key()),
             format!("{}{missing}", printable(&self.database.to_string())),
@@ -222,7 +227,7 @@ impl<'a> Standing<'a> {
             "package": self.opened.project.key(),
             "database": self.database.name,
             "url": self.database.url.to_string(),
-            "exists": self.database.url.path().exists(),
+            "exists": self.there,
             "current": self.opened.current(&self.history),
             "heads": heads_of(self.opened),
             "applied": self.applied(),
@@ -241,15 +246,22 @@ impl<'a> Standing<'a> {
             return;
         }
         let Self { opened, database, history, .. } = self;
-        let path = opened.project.show_path(database.url.path());
         app.shell.out(format!("package   {}", opened.project.key()));
-        let there = if database.url.path().exists() { "" } else { ", not there yet" };
-        app.shell.out(format!("database  {}{there}", live::shown(database, &path)));
+        let there = if self.there { "" } else { ", not there yet" };
+        app.shell.out(format!("database  {}{there}", live::shown(&opened.project, database)));
         app.shell.out(format!("current   {}", or_base(&opened.current(history))));
         app.shell.out(format!("head      {}", or_base(&heads_of(opened))));
         app.shell.out(format!("applied   {}", self.applied()));
         app.shell.out(format!("pending   {}", self.pending.len()));
         note_missing(app, database);
+        if opened.locks.shared.dialect() != database.dialect() && !opened.graph.migrations().is_empty() {
+            app.shell.note(format!(
+                "the migrations are read as {}'s, and this is a database of {}: `cargo migrate lock --dialect {}` says so",
+                opened.locks.shared.dialect(),
+                database.dialect(),
+                database.dialect().word()
+            ));
+        }
         let elsewhere = sync::elsewhere(opened, &self.texts).len();
         if elsewhere > 0 && !database.scratch {
             let place = if self.pending.is_empty() { "ahead of" } else { "beside" };

@@ -36,7 +36,7 @@ fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opene
     named(database, &off, &args.revisions)?;
     let planner = planner(opened, database);
     let plan = planner(&history)?;
-    if !plan.steps.is_empty() && database.url.path().exists() {
+    if !plan.steps.is_empty() && live::is_there(database)? {
         rehearse(app, interrupts, opened, database, &planner)?;
     }
     let request = Request {
@@ -110,9 +110,8 @@ fn rehearse(
     database: &Database,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
 ) -> Result<()> {
-    let path = opened.project.show_path(database.url.path());
     if !app.json() {
-        app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(database, &path)));
+        app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(&opened.project, database)));
     }
     let copy = Copy::make(opened, Start::Of(database), interrupts)?;
     let mut connection = copy.open()?;

@@ -25,7 +25,8 @@ use crate::commands::run::{self, Request, revisions, upgrade_planner};
 use crate::commands::safeguard::Asked;
 use crate::each;
 use crate::failure::{Failure, Result};
-use crate::live::{self, NO_DATABASE_FILE};
+use crate::live;
+use crate::live::file::NO_DATABASE_FILE;
 use crate::project::Database;
 use crate::project::database::FileKey;
 use crate::project::settings::BackupPolicy;
@@ -82,7 +83,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     work.all();
     work.record();
     let tally = work.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let names: Vec<PathBuf> = tenants.iter().map(|it| opened.project.show_path(it.database.url.path())).collect();
+    let names: Vec<PathBuf> = tenants.iter().map(|it| opened.project.show_place(&it.database)).collect();
     if app.json() {
         app.shell.json(&tally.document(&opened, args, &names, &found.left_out));
     } else {
@@ -187,7 +188,7 @@ fn of_one_text(opened: &Opened, args: &UpgradeArgs, tenants: &[Tenant]) -> Resul
             |row: &&AppliedRevision| opened.file_of(row).is_some_and(|file| file.statements != row.statements);
         for row in history.rows().iter().filter(is_other) {
             let mut others = others.lock().unwrap_or_else(PoisonError::into_inner);
-            let path = tenant.database.url.path().to_owned();
+            let path = opened.project.show_place(&tenant.database);
             others.entry((row.package.clone(), row.id.clone())).or_default().push(path);
         }
     });
@@ -247,8 +248,7 @@ fn ask(app: App<'_>, opened: &Opened, target: &str, args: &UpgradeArgs, tenants:
     let help = "look at what will run with `--dry-run`, then say `--yes`";
     confirm::protected_among(app, &databases, tenants.len(), false, help, || {
         for tenant in &protected {
-            let path = opened.project.show_path(tenant.database.url.path());
-            let shown = live::shown(&tenant.database, &path);
+            let shown = live::shown(&opened.project, &tenant.database);
             app.shell.status("Upgrade", format!("{shown}, which is protected: {}", revisions(steps(tenant))));
         }
         if tenants.len() > protected.len() {
@@ -276,15 +276,15 @@ impl Work<'_> {
         let start = Instant::now();
         let result = self.upgraded(App { shell: &shell, ..self.app }, tenant);
         let elapsed = start.elapsed();
-        let path = self.opened.project.show_path(tenant.database.url.path());
+        let path = self.opened.project.show_place(&tenant.database);
         self.tally().add(self.app, (at, &path), result, shell, elapsed);
     }
 
     fn upgraded(&self, app: App<'_>, tenant: &Tenant) -> Result<Report> {
         let Tenant { database, confirmed, .. } = tenant;
-        if !database.url.path().is_file() {
+        if let Some(path) = database.url.file().filter(|path| !path.is_file()) {
             let problem = Problem::new(NO_DATABASE_FILE, "this file is gone since the pattern found it");
-            return Err(problem.in_file(database.url.path()).help("if it belongs there, put it back").into());
+            return Err(problem.in_file(path).help("if it belongs there, put it back").into());
         }
         let planner = upgrade_planner(self.opened, database, self.target);
         let planner = |history: &History| {

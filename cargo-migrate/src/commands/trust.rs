@@ -42,7 +42,8 @@ pub(super) fn differences(app: App<'_>, opened: &Opened, database: &Database) ->
         return Ok(vec![problem]);
     }
     let problems = opened.differences(&opened.with_accepted_texts(&history), &name);
-    live::told_apart(problems, &history, opened.project.key(), database, app.wait(opened))
+    let table = &opened.project.settings().version_table;
+    live::told_apart(problems, &history, opened.project.key(), database, table, app.wait(opened))
 }
 
 /// `cargo migrate lock`: settles a merge conflict, brings the draft lines up to date, and writes down the dialect.

@@ -3,7 +3,7 @@ use crate::live;
 
 /// What the statements touch on a database with a table, a view of it and a trigger that writes into a second table.
 fn footprint(sql: &str) -> Footprint {
-    let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+    let mut replay = Replay::new(live::file::in_memory().unwrap()).unwrap();
     let base = "CREATE TABLE todos (id INTEGER PRIMARY KEY, title TEXT, done INTEGER);\n\
                 CREATE TABLE audit (what);\n\
                 CREATE VIEW titles AS SELECT title FROM todos;\n\
@@ -83,7 +83,7 @@ fn a_new_row_that_may_take_the_place_of_an_old_one_is_told_from_one_that_comes_b
         ("INSERT OR REPLACE INTO numbered SELECT * FROM numbered", true),
         ("DELETE FROM plain", true),
     ] {
-        let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+        let mut replay = Replay::new(live::file::in_memory().unwrap()).unwrap();
         let tables = "CREATE TABLE plain (a UNIQUE); CREATE TABLE greedy (a UNIQUE ON CONFLICT REPLACE);
             CREATE TABLE numbered (id INTEGER PRIMARY KEY, x); CREATE TABLE watched (a); CREATE TRIGGER w AFTER INSERT ON watched BEGIN DELETE FROM plain; END;";
         assert!(replay.run(tables, 0..tables.len()).is_empty());
@@ -147,7 +147,7 @@ fn nothing_leaves_the_memory() {
     let path = folder.path().join("other.db");
     for statement in ["ATTACH '{}' AS other;", "VACUUM INTO '{}';", "EXPLAIN ATTACH '{}' AS other;"] {
         let sql = statement.replace("{}", path.to_str().unwrap());
-        let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+        let mut replay = Replay::new(live::file::in_memory().unwrap()).unwrap();
         let _ = replay.record(&sql, 0..sql.len());
         assert!(replay.connection.execute_batch(&sql).is_err(), "{sql}");
         assert!(!path.exists(), "{sql}");
@@ -161,7 +161,7 @@ fn what_only_sets_or_tidies_a_database_touches_nothing() {
 
 #[test]
 fn a_statement_that_only_a_program_can_run_is_told_with_its_place_and_passed_over() {
-    let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+    let mut replay = Replay::new(live::file::in_memory().unwrap()).unwrap();
     let sql = "CREATE TABLE t (x);\nINSERT INTO t VALUES (uuid7());\nDELETE FROM t;\n";
     let (footprint, refused) = replay.record(sql, 0..sql.len());
     let [refused] = &refused[..] else { panic!("{refused:?}") };
@@ -178,10 +178,10 @@ fn references_are_not_looked_at_statement_by_statement() {
 
 #[test]
 fn a_copy_goes_its_own_way() {
-    let mut replay = Replay::new(live::in_memory().unwrap()).unwrap();
+    let mut replay = Replay::new(live::file::in_memory().unwrap()).unwrap();
     let (one, two) = ("CREATE TABLE t (x);", "CREATE TABLE u (x);");
     assert_eq!(replay.run(one, 0..one.len()), []);
-    let mut copy = replay.copy(live::in_memory().unwrap()).unwrap();
+    let mut copy = replay.copy(live::file::in_memory().unwrap()).unwrap();
     assert_eq!(copy.run(two, 0..two.len()), []);
     assert_eq!(replay.run(two, 0..two.len()), []);
     assert!(copy.run(one, 0..one.len())[0].message.contains("already exists"));

@@ -5,12 +5,14 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use build_support::problem::{Code, Problem, nearest, printable};
+use build_support::token::Dialect;
+use migrate_runtime::server::{Environment, ServerUrl, system_user};
 
 use super::layer::INVALID;
 use super::manifest::Section;
-use super::settings::{BackupPolicy, DatabaseSetting, Settings};
+use super::settings::{BackupPolicy, DatabaseSetting, SessionSettings, Settings};
 use super::url::{self, Reference};
-pub use super::url::{DatabaseUrl, Location, SqliteMode};
+pub use super::url::{DatabaseUrl, Identity, Location, SqliteMode};
 use super::variables::Variables;
 
 /// The variable that chooses a database, by its name or as a URL.
@@ -39,6 +41,8 @@ pub struct Database {
     pub shared: bool,
     /// When a run makes a backup first.
     pub backup: BackupPolicy,
+    /// What a session on its server is set to; of no meaning for a file.
+    pub session: SessionSettings,
 }
 
 impl Database {
@@ -52,13 +56,56 @@ impl Database {
     #[must_use]
     pub fn unnamed(path: &Path, shown: &Path, backup: BackupPolicy) -> Self {
         let url = DatabaseUrl::of_file(path, shown);
-        Self { name: None, url, scratch: false, protected: false, shared: true, backup }
+        Self {
+            name: None,
+            url,
+            scratch: false,
+            protected: false,
+            shared: true,
+            backup,
+            session: SessionSettings::default(),
+        }
     }
 
-    /// Whether `upgrade` creates a missing file without `--create`.
+    /// The database's server; `None` of a file.
+    #[must_use]
+    pub fn server(&self) -> Option<&ServerUrl> {
+        match self.url.location() {
+            Location::Postgres(server) => Some(server),
+            Location::Sqlite { .. } => None,
+        }
+    }
+
+    /// What it is, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        if self.server().is_some() { "database" } else { "file" }
+    }
+
+    /// By whose rules its migrations are read.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self.url.location() {
+            Location::Postgres(_) => Dialect::Postgres,
+            Location::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+
+    /// Adds where it is to a problem that is about it.
+    #[must_use]
+    pub fn blamed(&self, problem: Problem) -> Problem {
+        match self.url.location() {
+            Location::Sqlite { path, .. } => problem.in_file(path),
+            Location::Postgres(_) => problem.note(format!("it is about {}", self.url)),
+        }
+    }
+
+    /// Whether `upgrade` creates a missing file without `--create`. A server's database is made on request alone: where it
+    /// is missing, the URL is likely to be wrong.
     #[must_use]
     pub fn may_be_created(&self) -> bool {
         self.name.is_some()
+            && self.url.file().is_some()
             && !self.protected
             && !matches!(self.url.mode(), Some(SqliteMode::ReadOnly | SqliteMode::ReadWrite))
     }
@@ -110,7 +157,7 @@ impl Databases<'_> {
         if let Some(found) = self.variables.find(URL_VARIABLE)? {
             let base = found.folder.as_deref().unwrap_or(self.root);
             return url::parse(&found.value)
-                .and_then(|reference| reference.resolve(base))
+                .and_then(|reference| self.located(reference, base))
                 .and_then(|url| self.given(url, Origin::Configuration(base)))
                 .map_err(|problem| without_value(problem, URL_VARIABLE));
         }
@@ -139,7 +186,7 @@ impl Databases<'_> {
 
     /// A URL's database, which is the configured one where both mean the same file.
     fn given(&self, url: DatabaseUrl, origin: Origin<'_>) -> Result<Database, Problem> {
-        if let Some((setting, _)) = self.of_file(&identity(url.path())).next() {
+        if let Some((setting, _)) = self.of(&url.identity()).next() {
             let same = self.database(setting)?;
             return Ok(Database { url: same.url.clone().opened_as(&url), ..same });
         }
@@ -148,7 +195,8 @@ impl Databases<'_> {
             Origin::Configuration(_) => !url.is_relative(),
         };
         let backup = self.settings.backup;
-        Ok(Database { name: None, url, scratch: false, protected: false, shared, backup })
+        let session = SessionSettings::default();
+        Ok(Database { name: None, url, scratch: false, protected: false, shared, backup, session })
     }
 
     /// The database of a file.
@@ -159,24 +207,31 @@ impl Databases<'_> {
     /// The files of the configured databases. One whose URL cannot be read has none.
     pub(super) fn files(&self) -> HashMap<FileKey, PathBuf> {
         let all = self.settings.databases.iter().filter_map(|setting| self.alone(setting).ok());
-        all.map(|database| database.url.path().to_owned()).map(|path| (FileKey::of(&path), path)).collect()
+        all.filter_map(|database| Some(database.url.file()?.to_owned()))
+            .map(|path| (FileKey::of(&path), path))
+            .collect()
     }
 
     /// A configured database. Where others of another name mean the same file, the stricter protection counts, and
     /// one that is thrown away cannot be one that is kept.
     fn database(&self, setting: &DatabaseSetting) -> Result<Database, Problem> {
         let mut database = self.alone(setting)?;
-        for (other, same) in self.of_file(&identity(database.url.path())) {
+        for (other, same) in self.of(&database.url.identity()) {
             if same.scratch != database.scratch {
                 let (scratch, kept) = if same.scratch { (other, setting) } else { (setting, other) };
                 return Err(Problem::new(
                     INVALID,
-                    format!("`{}` and `{}` are one file, and only the first is scratch", scratch.name, kept.name),
+                    format!(
+                        "`{}` and `{}` are one {}, and only the first is scratch",
+                        scratch.name,
+                        kept.name,
+                        database.kind()
+                    ),
                 )
                 .at(scratch.place())
                 .at(kept.place())
                 .note("what is applied to a scratch database may be emptied at any time")
-                .help("give one of them another file, or say `scratch = true` for both"));
+                .help("give one of them another URL, or say `scratch = true` for both"));
             }
             database.protected |= same.protected;
             database.shared |= same.shared;
@@ -184,10 +239,10 @@ impl Databases<'_> {
         Ok(database)
     }
 
-    /// The configured databases of a file. One whose URL cannot be read is none of them.
-    fn of_file<'f>(&'f self, file: &'f Path) -> impl Iterator<Item = (&'f DatabaseSetting, Database)> {
+    /// The configured databases that are this one. One whose URL cannot be read is none of them.
+    fn of<'f>(&'f self, it: &'f Identity) -> impl Iterator<Item = (&'f DatabaseSetting, Database)> {
         let all = self.settings.databases.iter().filter_map(|setting| Some((setting, self.alone(setting).ok()?)));
-        all.filter(move |(_, database)| identity(database.url.path()) == file)
+        all.filter(move |(_, database)| database.url.identity() == *it)
     }
 
     /// What a configured database's own line says.
@@ -204,6 +259,7 @@ impl Databases<'_> {
             protected: setting.protected,
             shared: setting.shared.unwrap_or(!url.is_relative()),
             backup: setting.backup.unwrap_or(self.settings.backup),
+            session: setting.session.clone(),
             url,
         })
     }
@@ -219,17 +275,25 @@ impl Databases<'_> {
             Some(setting) => problem.at(setting.place()),
             None => problem,
         };
-        let Reference::Variable(name) = reference else { return reference.resolve(base).map_err(here) };
+        let Reference::Variable(name) = reference else { return self.located(reference, base).map_err(here) };
         let Some(found) = self.variables.find(&name)? else {
             return Err(here(
-                Problem::new(MISSING_VARIABLE, format!("the environment variable `{name}` is not set"))
-                    .help(format!("set it: `{name}=sqlite:FILE`, in the environment or in a `.env` file")),
+                Problem::new(MISSING_VARIABLE, format!("the environment variable `{name}` is not set")).help(format!(
+                    "set it: `{name}=sqlite:FILE` or `{name}=postgres://…`, in the environment or in a `.env` file"
+                )),
             ));
         };
         let base = found.folder.as_deref().unwrap_or(base);
         url::parse(&found.value)
-            .and_then(|reference| reference.resolve(base))
+            .and_then(|reference| self.located(reference, base))
             .map_err(|problem| here(without_value(problem, &name)))
+    }
+
+    /// What a reference leads to. What a server's URL leaves out is looked up where its own programs look.
+    fn located(&self, reference: Reference, base: &Path) -> Result<DatabaseUrl, Problem> {
+        let variable = |name: &str| self.variables.find(name).ok().flatten().map(|found| found.value);
+        let home = variable(if cfg!(windows) { "APPDATA" } else { "HOME" }).map(PathBuf::from);
+        reference.resolve(base, &Environment { variable: &variable, home, user: system_user() })
     }
 
     fn names(&self) -> String {
@@ -282,7 +346,7 @@ fn without_value(problem: Problem, variable: &str) -> Problem {
     }
     Problem::new(url::INVALID, format!("the value of the variable `{variable}` is not a database URL"))
         .note("the value is not shown, since it may be a secret")
-        .help(format!("write `{variable}=sqlite:FILE`; another `env:` is not followed"))
+        .help(format!("write `{variable}=sqlite:FILE` or `{variable}=postgres://…`; another `env:` is not followed"))
 }
 
 /// Whether a choice is the name of a configured database, and no URL.
@@ -338,13 +402,16 @@ impl FileKey {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Project;
     use super::super::tests::{World, problem_of};
     use super::*;
 
     const MANIFEST: &str = "[package]\nname = 'todo'\nedition = '2024'\n\
         [package.metadata.migrate.databases]\ndev = 'sqlite:todo.db'\ntest = { url = 'sqlite:t.db', scratch = true }\n\
-        prod = { url = 'env:PROD_URL', protected = true, backup = 'always' }\npg = 'postgres://me:secret@h/db'\n";
+        prod = { url = 'env:PROD_URL', protected = true, backup = 'always' }\npg = { url = 'postgres://me:secret@h/db', role = 'owner', lock-timeout = 2 }\n\
+        my = 'mysql://me:secret@h/db'\n";
 
     fn todo() -> (World, Project) {
         let world = World::new();
@@ -357,7 +424,7 @@ mod tests {
     fn a_name_chooses_the_configured_database_below_the_package() {
         let (world, project) = todo();
         let dev = project.database(&world.context("src"), Some("dev")).unwrap();
-        assert_eq!(dev.url.path(), world.path("todo.db"));
+        assert_eq!(dev.url.file(), Some(world.path("todo.db").as_path()));
         assert_eq!((dev.lock_name(), dev.shared, dev.may_be_created()), ("dev", false, true));
     }
 
@@ -365,7 +432,7 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_names_there_are() {
         let (world, project) = todo();
         let shown = problem_of(project.database(&world.context(""), Some("dve")));
-        assert!(shown.contains("[unknown-database]") && shown.contains("dev, test, prod, pg"), "{shown}");
+        assert!(shown.contains("[unknown-database]") && shown.contains("dev, test, prod, pg, my"), "{shown}");
         assert!(shown.contains("write `dev`"), "{shown}");
     }
 
@@ -373,7 +440,7 @@ mod tests {
     fn a_url_on_the_command_line_is_relative_to_the_working_directory_and_shared() {
         let (world, project) = todo();
         let given = project.database(&world.context("src"), Some("sqlite:x.db")).unwrap();
-        assert_eq!(given.url.path(), world.path("src/x.db"));
+        assert_eq!(given.url.file(), Some(world.path("src/x.db").as_path()));
         assert_eq!((given.name.as_deref(), given.lock_name()), (None, "url"));
         assert!(given.shared && !given.may_be_created());
     }
@@ -420,7 +487,7 @@ mod tests {
 
         std::fs::write(world.path(".env"), "DATABASE_URL=sqlite:env.db\n").unwrap();
         let from_file = project.database(&world.context("src"), None).unwrap();
-        assert_eq!((from_file.url.path(), from_file.shared), (world.path("env.db").as_path(), false));
+        assert_eq!((from_file.url.file(), from_file.shared), (Some(world.path("env.db").as_path()), false));
 
         let context = world.context_with("", &[("DATABASE_URL", "sqlite:///srv/x.db")]);
         assert!(project.database(&context, None).unwrap().shared);
@@ -461,9 +528,26 @@ mod tests {
     #[test]
     fn an_unsupported_database_is_told_when_it_is_used() {
         let (world, project) = todo();
-        let failure = project.database(&world.context(""), Some("pg")).unwrap_err();
+        let failure = project.database(&world.context(""), Some("my")).unwrap_err();
         assert!(problem_of::<()>(Err(failure.clone())).contains("[unsupported-database]"));
         assert!(!format!("{:?}", failure.problems()[0].places()).contains("secret"));
+    }
+
+    #[test]
+    fn a_servers_database_is_shared_made_on_request_alone_and_shown_without_its_password() {
+        let (world, project) = todo();
+        let pg = project.database(&world.context(""), Some("pg")).unwrap();
+        assert!(pg.shared && !pg.may_be_created() && pg.url.file().is_none());
+        assert_eq!((pg.dialect(), pg.server().unwrap().database()), (Dialect::Postgres, "db"));
+        assert_eq!(
+            (pg.session.role.as_deref(), pg.session.lock_timeout),
+            (Some("owner"), Some(Duration::from_secs(2)))
+        );
+        assert!(!format!("{pg:?} {pg} {}", pg.url).contains("secret"), "{pg:?}");
+        let same = project.database(&world.context(""), Some("postgresql://other@h:5432/db")).unwrap();
+        assert_eq!(same.lock_name(), "pg");
+        let schema = project.database(&world.context(""), Some("postgres://h/db?schema=of_one")).unwrap();
+        assert_eq!(schema.lock_name(), "url");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use build_support::problem::{Code, Problem, nearest, printable};
 use serde_json::{Map, Value};
 
 use super::manifest::{Manifest, Part, Section};
-use super::settings::{BackupPolicy, ColumnOrder, DatabaseSetting, SqliteVersion};
+use super::settings::{BackupPolicy, ColumnOrder, DatabaseSetting, SessionSettings, SqliteVersion};
 use super::template::FileTemplate;
 use super::url::{self, Reference};
 
@@ -31,7 +31,8 @@ const KEYS: [&str; 15] = [
     "column-order",
     "libraries",
 ];
-const DATABASE_KEYS: [&str; 5] = ["url", "scratch", "protected", "shared", "backup"];
+const DATABASE_KEYS: [&str; 9] =
+    ["url", "scratch", "protected", "shared", "backup", "role", "search-path", "lock-timeout", "statement-timeout"];
 
 /// The longest wait that is accepted, a day.
 const LONGEST_WAIT: f64 = 86_400.0;
@@ -95,7 +96,7 @@ impl Layer {
                         .ok()
                 });
             }
-            "wait" => self.wait = reader.wait(at, value),
+            "wait" => self.wait = reader.seconds(at, value),
             "minimum-sqlite" => {
                 self.minimum_sqlite = reader.parsed(at, value, SqliteVersion::parse, "a version such as \"3.35\"");
             }
@@ -214,11 +215,16 @@ impl Reader<'_> {
         self.parsed(keys, value, BackupPolicy::parse, "\"destructive\", \"always\" or \"never\"")
     }
 
-    fn wait(&mut self, keys: &[&str], value: &Value) -> Option<Duration> {
+    fn seconds(&mut self, keys: &[&str], value: &Value) -> Option<Duration> {
         let seconds = value.as_f64().filter(|seconds| (0.0..=LONGEST_WAIT).contains(seconds));
         let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         if wait.is_none() {
-            self.invalid(keys, "`wait` is not a number of seconds from 0 to 86400", "write such as `wait = 30`");
+            let key = keys.last().copied().unwrap_or_default();
+            self.invalid(
+                keys,
+                &format!("`{key}` is not a number of seconds from 0 to 86400"),
+                &format!("write such as `{key} = 30`"),
+            );
         }
         wait
     }
@@ -265,6 +271,7 @@ impl Reader<'_> {
             }
         };
         let (mut scratch, mut protected, mut shared, mut backup) = (None, None, None, None);
+        let mut session = SessionSettings::default();
         for (key, value) in table {
             let at = &["databases", name, key.as_str()];
             match key.as_str() {
@@ -273,6 +280,10 @@ impl Reader<'_> {
                 "protected" => protected = self.boolean(at, value),
                 "shared" => shared = self.boolean(at, value),
                 "backup" => backup = self.backup(at, value),
+                "role" => session.role = self.checked(at, value, check_filled),
+                "search-path" => session.search_path = self.checked(at, value, check_filled),
+                "lock-timeout" => session.lock_timeout = self.seconds(at, value),
+                "statement-timeout" => session.statement_timeout = self.seconds(at, value),
                 _ => self.unknown(at, key, &DATABASE_KEYS),
             }
         }
@@ -293,6 +304,7 @@ impl Reader<'_> {
             protected: protected.unwrap_or(false),
             shared,
             backup,
+            session,
             section: self.section,
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             manifest: Arc::clone(self.manifest),
@@ -368,12 +380,17 @@ fn check_database_name(text: &str) -> Check {
     Ok(())
 }
 
+/// A table's name; on a server the name of its schema may stand before it.
 fn check_table(text: &str) -> Check {
-    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !starts || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    let (schema, table) = text.split_once('.').map_or((None, text), |(schema, table)| (Some(schema), table));
+    let plain = |name: &str| {
+        let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if !schema.into_iter().chain([table]).all(plain) {
         return Err(("is not a plain table name", "write letters, digits and `_`, such as `_cargo_migrate`"));
     }
-    if text.to_ascii_lowercase().starts_with("sqlite_") {
+    if table.to_ascii_lowercase().starts_with("sqlite_") {
         return Err(("begins with `sqlite_`, which SQLite keeps for itself", "write such as `_cargo_migrate`"));
     }
     Ok(())

@@ -300,6 +300,15 @@ impl Project {
         self.has_metadata || self.migrations.is_dir()
     }
 
+    /// Where a database is, as messages show it: its file, or its URL without the password.
+    #[must_use]
+    pub fn show_place(&self, database: &Database) -> PathBuf {
+        match database.url.file() {
+            Some(path) => self.show_path(path),
+            None => PathBuf::from(database.url.to_string()),
+        }
+    }
+
     /// A path as messages show it: relative to the working directory where it is below it.
     #[must_use]
     pub fn show_path(&self, path: &Path) -> PathBuf {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use build_support::problem::{Code, Problem, printable};
+use build_support::token::Dialect;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, value};
 
 /// What the configuration is written for.
@@ -17,6 +18,8 @@ pub struct Answers {
     pub migrations: String,
     /// Whether it gets databases of its own: the workspace has none for all of its packages.
     pub databases: bool,
+    /// What kind of databases these are.
+    pub dialect: Dialect,
 }
 
 /// Adds `[package.metadata.migrate]` to a manifest, with a development and a test database unless the workspace has some. A manifest that has
@@ -47,7 +50,7 @@ pub fn add_configuration(manifest: &str, answers: &Answers) -> Result<String, Pr
 }
 
 /// Adds `migrate-runtime` to a manifest's dependencies: from the registry, or from a checkout at `path`. On a package
-/// that uses rusqlite its feature is switched on. A dependency that is there already stays as it is.
+/// that uses rusqlite or the crate postgres its feature is switched on. A dependency that is there already stays as it is.
 ///
 /// # Errors
 /// The text is no manifest of a package.
@@ -65,8 +68,10 @@ pub fn add_runtime(manifest: &str, shown: &Path, path: Option<&str>) -> Result<S
             Some(path) => runtime.insert("path", path.into()),
             None => runtime.insert("version", env!("CARGO_PKG_VERSION").into()),
         };
-        if dependencies.contains_key("rusqlite") {
-            runtime.insert("features", toml_edit::Array::from_iter(["rusqlite"]).into());
+        let libraries = ["rusqlite", "postgres"].into_iter().filter(|library| dependencies.contains_key(library));
+        let features: toml_edit::Array = libraries.collect();
+        if !features.is_empty() {
+            runtime.insert("features", features.into());
         }
         dependencies.insert("migrate-runtime", value(runtime));
         Ok(true)
@@ -101,11 +106,25 @@ fn configuration(answers: &Answers) -> Table {
     if !answers.databases {
         return migrate;
     }
+    let package = &answers.package;
     let mut test = InlineTable::new();
-    test.insert("url", format!("sqlite:{}_test.db", answers.package).into());
+    let dev = match answers.dialect {
+        Dialect::Sqlite => {
+            test.insert("url", format!("sqlite:{package}_test.db").into());
+            value(format!("sqlite:{package}.db"))
+        }
+        // Without a host it is the developer's own server, and what is applied there is nobody else's business.
+        Dialect::Postgres => {
+            test.insert("url", format!("postgres:///{package}_test").into());
+            let mut dev = InlineTable::new();
+            dev.insert("url", format!("postgres:///{package}").into());
+            dev.insert("shared", false.into());
+            value(dev)
+        }
+    };
     test.insert("scratch", true.into());
     let mut databases = Table::new();
-    databases.insert("dev", value(format!("sqlite:{}.db", answers.package)));
+    databases.insert("dev", dev);
     databases.insert("test", value(test));
     migrate.insert("database", value("dev"));
     TableLike::insert(&mut migrate, "databases", Item::Table(databases));
@@ -249,6 +268,7 @@ mod tests {
             package: "todo".into(),
             migrations: "migrations".into(),
             databases: true,
+            dialect: Dialect::Sqlite,
         }
     }
 
@@ -263,6 +283,15 @@ mod tests {
         assert!(edited.contains(ADDED), "{edited}");
         assert_eq!(edited.replacen(&format!("\n{ADDED}"), "", 1), manifest, "{edited}");
         assert_eq!(add_configuration(&edited, &answers()).unwrap(), edited);
+    }
+
+    #[test]
+    fn on_a_server_the_databases_are_those_of_the_developers_own() {
+        let answers = Answers { dialect: Dialect::Postgres, ..answers() };
+        let edited = add_configuration("[package]\nname = \"todo\"\n", &answers).unwrap();
+        let databases = "[package.metadata.migrate.databases]\ndev = { url = \"postgres:///todo\", shared = false }\n\
+            test = { url = \"postgres:///todo_test\", scratch = true }\n";
+        assert!(edited.contains(databases), "{edited}");
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct DatabaseSetting {
     pub shared: Option<bool>,
     /// When a run on it makes a backup first; `None` leaves it to [`Settings::backup`].
     pub backup: Option<BackupPolicy>,
+    /// What a session on its server is set to.
+    pub session: SessionSettings,
     pub(super) url: Result<Reference, Problem>,
     pub(super) section: Section,
     /// The keys below the section that lead to its URL.
@@ -79,6 +81,19 @@ impl fmt::Debug for DatabaseSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseSetting").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// What a session on a server is set to before anything else is done in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// The role that owns what migrations make, as `SET ROLE` takes it.
+    pub role: Option<String>,
+    /// The schemas in which names are looked up, as `search_path` takes them; the first one is where new objects go.
+    pub search_path: Option<String>,
+    /// How long a statement waits for a lock before the run is taken back and tried again.
+    pub lock_timeout: Option<Duration>,
+    /// How long a statement may take; zero is as long as it likes.
+    pub statement_timeout: Option<Duration>,
 }
 
 /// When a run makes a backup first.

@@ -184,7 +184,10 @@ fn workspace_defaults_are_relative_to_the_workspace_for_databases_and_to_the_pac
     assert_eq!(project.migrations(), world.path("store/db"));
     assert_eq!(project.migrations_shown(), PathBuf::from("store/db"));
     assert_eq!(project.databases().collect::<Vec<_>>(), ["dev"]);
-    assert_eq!(project.database(&world.context("store"), None).unwrap().url.path(), world.path("shop.db"));
+    assert_eq!(
+        project.database(&world.context("store"), None).unwrap().url.file(),
+        Some(world.path("shop.db").as_path())
+    );
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn the_env_file_of_the_workspace_stands_behind_the_packages_own() {
     world.member("store", METADATA);
     world.write(".env", "DATABASE_URL=sqlite:outer.db\n");
     let project = world.open("store").unwrap();
-    let chosen = || project.database(&world.context("store"), None).unwrap().url.path().to_owned();
+    let chosen = || project.database(&world.context("store"), None).unwrap().url.file().unwrap().to_owned();
     assert_eq!(chosen(), world.path("outer.db"));
     world.write("store/.env", "DATABASE_URL=sqlite:inner.db\n");
     assert_eq!(chosen(), world.path("store/inner.db"));

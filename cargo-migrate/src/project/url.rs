@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use build_support::problem::{Code, Problem, nearest, printable};
+use migrate_runtime::server::{Environment, ServerUrl};
+
+use super::database::identity;
 
 /// A database URL that has been read: where the database is, and the URL in a form that may be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +26,17 @@ pub enum Location {
         /// How the URL says to open it; `None` where it doesn't say.
         mode: Option<SqliteMode>,
     },
+    /// A database of a PostgreSQL server.
+    Postgres(Box<ServerUrl>),
+}
+
+/// What all URLs of one database have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identity {
+    /// A file's path without links, as far as it is there.
+    File(PathBuf),
+    /// A server's address with the database and the schema.
+    Server(String),
 }
 
 /// `?mode=` as sqlx and SQLite write it.
@@ -55,18 +69,34 @@ impl DatabaseUrl {
         &self.location
     }
 
-    /// The SQLite file.
+    /// The SQLite file; `None` of a server.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        let Location::Sqlite { path, .. } = &self.location;
-        path
+    pub fn file(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Sqlite { path, .. } => Some(path),
+            Location::Postgres(_) => None,
+        }
     }
 
     /// How the URL says to open the SQLite file; `None` where it doesn't say.
     #[must_use]
     pub fn mode(&self) -> Option<SqliteMode> {
-        let Location::Sqlite { mode, .. } = &self.location;
-        *mode
+        match &self.location {
+            Location::Sqlite { mode, .. } => *mode,
+            Location::Postgres(_) => None,
+        }
+    }
+
+    /// What tells this database from others.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        match &self.location {
+            Location::Sqlite { path, .. } => Identity::File(identity(path)),
+            Location::Postgres(server) => {
+                let schema = server.schema().map(|schema| format!("?schema={schema}")).unwrap_or_default();
+                Identity::Server(server.identity() + &schema)
+            }
+        }
     }
 
     /// Whether the URL gave the file by a relative path.
@@ -77,8 +107,9 @@ impl DatabaseUrl {
 
     /// The same database opened in the mode that another URL of it asks for, where that one asks for one.
     pub(super) fn opened_as(mut self, other: &Self) -> Self {
-        let Location::Sqlite { mode, .. } = &mut self.location;
-        *mode = other.mode().or(*mode);
+        if let Location::Sqlite { mode, .. } = &mut self.location {
+            *mode = other.mode().or(*mode);
+        }
         self
     }
 }
@@ -102,12 +133,22 @@ pub(super) enum Reference {
     Variable(String),
     /// A SQLite file.
     Sqlite { shown: String, path: PathBuf, mode: Option<SqliteMode> },
+    /// The text of a server's URL, which is read where it is known what stands in for what it leaves out.
+    Postgres(String),
 }
 
 impl Reference {
-    /// Joins a relative path to a folder; a reference to a variable is a problem here.
-    pub(super) fn resolve(self, base: &Path) -> Result<DatabaseUrl, Problem> {
+    /// Joins a relative path to a folder, and reads a server's URL; a reference to a variable is a problem here.
+    pub(super) fn resolve(self, base: &Path, environment: &Environment<'_>) -> Result<DatabaseUrl, Problem> {
         match self {
+            Self::Postgres(text) => {
+                let server = ServerUrl::parse(&text, environment)?;
+                Ok(DatabaseUrl {
+                    shown: server.shown().to_owned(),
+                    relative: false,
+                    location: Location::Postgres(Box::new(server)),
+                })
+            }
             Self::Sqlite { shown, path, mode } => Ok(DatabaseUrl {
                 shown,
                 relative: path.is_relative(),
@@ -141,6 +182,7 @@ pub(super) fn parse(text: &str) -> Result<Reference, Problem> {
     };
     match scheme.to_ascii_lowercase().as_str() {
         "sqlite" => sqlite(text, rest),
+        "postgres" | "postgresql" => Ok(Reference::Postgres(text.to_owned())),
         "env" => variable(rest),
         "file" => Err(Problem::new(INVALID, "`file:` is not a database URL")
             .help(format!("write `sqlite:{}`", printable(rest.trim_start_matches("//"))))),
@@ -148,7 +190,7 @@ pub(super) fn parse(text: &str) -> Result<Reference, Problem> {
             UNSUPPORTED,
             format!("`{known}:` databases are not supported by this version of cargo migrate"),
         )
-        .help("use a SQLite database: `sqlite:FILE`")),
+        .help("use a SQLite or a PostgreSQL database: `sqlite:FILE`, `postgres://…`")),
         _ => Err(unknown_scheme(scheme, rest)),
     }
 }

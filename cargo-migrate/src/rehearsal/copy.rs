@@ -58,7 +58,7 @@ impl Copy {
         let file = copy.path();
         new_file(&file).map_err(|error| unwritable(&file, &error))?;
         if let Start::Of(database) = start {
-            live::copy_into(database, &file, opened.wait)?;
+            live::file::copy_into(database, &file, opened.wait)?;
         }
         Ok(copy)
     }
@@ -75,7 +75,7 @@ impl Copy {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(&self) -> Result<Connection> {
-        let connection = live::open_file(&self.path())?;
+        let connection = live::file::open_file(&self.path())?;
         connection.pragma_update(None, "synchronous", "OFF").map_err(crate::introspect::failed)?;
         Ok(connection)
     }
