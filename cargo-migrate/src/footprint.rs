@@ -3,7 +3,9 @@
 //!
 //! SQLite is asked, not the words of the text: the statements run on a database in memory whose authorizer
 //! (<https://www.sqlite.org/c3ref/set_authorizer.html>) tells of everything that a statement is about to do, by whatever
-//! trigger or view. `ALTER TABLE` says there only which table it changes, so the columns are compared before and after.
+//! trigger or view. (What is for a server cannot run here; of it [`words`] knows what they say.) `ALTER TABLE` says there only which table it changes, so the columns are compared before and after.
+
+pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

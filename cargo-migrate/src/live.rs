@@ -12,7 +12,7 @@ use migrate_runtime::driver::sqlite as sqlite_driver;
 use migrate_runtime::driver::{Driver, sqlite::SqliteDriver};
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
-use migrate_runtime::runner::{self, database_problem, store_problem};
+use migrate_runtime::runner::{self, database_problem, store_problem, with_left_behind};
 use rusqlite::Connection;
 
 use crate::failure::Result;
@@ -150,9 +150,16 @@ pub fn told_apart(
     wait: Duration,
 ) -> Result<Vec<Problem>> {
     let interrupted = |problem: &Problem| problem.code() == plan::INTERRUPTED;
-    if problems.iter().any(interrupted) && is_under_way(database, table, wait)? {
+    if !problems.iter().any(interrupted) {
+        return Ok(problems);
+    }
+    if is_under_way(database, table, wait)? {
         problems.retain(|problem| !interrupted(problem));
         problems.extend(history.of(package).filter(|row| row.is_half_way()).map(runner::under_way));
+    } else if let Some(mut live @ Live::Server(_)) = open_for_reading(database, wait)? {
+        let mut driver = live.driver(table);
+        let mut told = |problem| if interrupted(&problem) { with_left_behind(&mut *driver, problem) } else { problem };
+        problems = problems.into_iter().map(&mut told).collect();
     }
     Ok(problems)
 }

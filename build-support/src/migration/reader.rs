@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
             statements: StatementsHash::of(self.text, up_tokens, directives.no_transaction, directives.foreign_keys_on),
             directives,
             controls: controls(self.dialect, self.text, up_tokens),
-            tables: tables::of(self.text, up_tokens),
+            tables: tables::of(self.dialect, self.text, up_tokens),
             up,
             down,
             verify,

@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use crate::token::{Token, TokenKind, unquoted};
+use crate::token::{Dialect, Token, TokenKind, unquoted};
 
-/// What a statement of an up section does to the name of a table or a view, which share their names. Names are in lower
-/// case, without quotes and without the schema's name before them; temporary ones are left out.
+/// What a statement of an up section does to the name of a table or a view, which share their names. Names are without
+/// quotes and in lower case, on PostgreSQL only where they had no quotes; there a schema other than `public` stands before
+/// them. Temporary ones are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableChange {
     /// `CREATE TABLE`, `CREATE VIRTUAL TABLE`, `CREATE VIEW`, with the name's span in the normalised text.
@@ -40,13 +41,13 @@ impl TableChange {
 }
 
 /// The changes of a section, in their order.
-pub(super) fn of(text: &str, tokens: &[Token]) -> Vec<TableChange> {
+pub(super) fn of(dialect: Dialect, text: &str, tokens: &[Token]) -> Vec<TableChange> {
     let mut changes = Vec::new();
     let mut words = tokens.iter().filter(|token| token.kind.counts());
     let mut ended = false;
     while !ended {
         // No statement that matters needs more than its first words.
-        let mut statement = Statement { text, tokens: [const { None }; LONGEST], at: 0 };
+        let mut statement = Statement { dialect, text, tokens: [const { None }; LONGEST], at: 0 };
         let mut length = 0;
         ended = true;
         for token in words.by_ref() {
@@ -68,6 +69,7 @@ pub(super) fn of(text: &str, tokens: &[Token]) -> Vec<TableChange> {
 const LONGEST: usize = 12;
 
 struct Statement<'a> {
+    dialect: Dialect,
     text: &'a str,
     tokens: [Option<&'a Token>; LONGEST],
     at: usize,
@@ -104,8 +106,12 @@ impl<'a> Statement<'a> {
             return Some(first);
         }
         self.at += 1;
-        let second = self.identifier()?;
-        (&*first.0 != "temp").then_some(second)
+        let (name, span) = self.identifier()?;
+        match (self.dialect, &*first.0) {
+            (Dialect::Sqlite, "temp") | (Dialect::Postgres, "pg_temp") => None,
+            (Dialect::Sqlite, _) | (Dialect::Postgres, "public") => Some((name, span)),
+            (Dialect::Postgres, schema) => Some((format!("{schema}.{name}").into(), span)),
+        }
     }
 
     fn identifier(&mut self) -> Option<(Box<str>, Range<usize>)> {
@@ -114,7 +120,10 @@ impl<'a> Statement<'a> {
             return None;
         }
         self.at += 1;
-        Some((unquoted(&self.text[token.span.clone()]).to_ascii_lowercase().into(), token.span.clone()))
+        let name = unquoted(&self.text[token.span.clone()]);
+        let exact = self.dialect == Dialect::Postgres && token.kind == TokenKind::Quoted;
+        let name = if exact { name } else { name.to_ascii_lowercase() };
+        Some((name.into(), token.span.clone()))
     }
 
     fn change(&mut self) -> Option<TableChange> {
@@ -122,8 +131,9 @@ impl<'a> Statement<'a> {
             if self.word("TEMP") || self.word("TEMPORARY") {
                 return None;
             }
-            self.word("VIRTUAL");
             self.words(&["OR", "REPLACE"]);
+            // Whichever of these stands here, in whichever database, it makes a name of the same kind.
+            let _ = self.word("VIRTUAL") || self.word("UNLOGGED") || self.word("MATERIALIZED") || self.word("FOREIGN");
             if !self.word("TABLE") && !self.word("VIEW") {
                 return None;
             }
@@ -132,6 +142,7 @@ impl<'a> Statement<'a> {
             return Some(TableChange::Made(name, span));
         }
         if self.word("DROP") {
+            let _ = self.word("MATERIALIZED") || self.word("FOREIGN");
             if !self.word("TABLE") && !self.word("VIEW") {
                 return None;
             }
@@ -145,6 +156,11 @@ impl<'a> Statement<'a> {
                 return None;
             }
             let (new, span) = self.identifier()?;
+            // It stays in its schema.
+            let new = match old.rsplit_once('.') {
+                Some((schema, _)) if self.dialect == Dialect::Postgres => format!("{schema}.{new}").into(),
+                _ => new,
+            };
             return Some(TableChange::Renamed(old, new, span));
         }
         None
@@ -154,16 +170,20 @@ impl<'a> Statement<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::tokens;
+    use crate::token::tokens_of;
 
     fn changes(text: &str) -> Vec<String> {
-        let all: Vec<Token> = tokens(text).collect();
+        changes_of(Dialect::Sqlite, text)
+    }
+
+    fn changes_of(dialect: Dialect, text: &str) -> Vec<String> {
+        let all: Vec<Token> = tokens_of(dialect, text).collect();
         let told = |change: TableChange| match change {
             TableChange::Made(name, span) => format!("+{name} {}", &text[span]),
             TableChange::Dropped(name) => format!("-{name}"),
             TableChange::Renamed(old, new, _) => format!("{old}>{new}"),
         };
-        of(text, &all).into_iter().map(told).collect()
+        of(dialect, text, &all).into_iter().map(told).collect()
     }
 
     #[test]
@@ -175,6 +195,14 @@ mod tests {
                     CREATE TRIGGER g AFTER INSERT ON a BEGIN DELETE FROM a; END; DROP VIEW v";
         let found = changes(text);
         assert_eq!(found, ["+users Users", "+so \"it\" is \"so \"\"it\"\" is\"", "-old", "new>users", "-v"]);
+    }
+
+    #[test]
+    fn on_a_server_a_name_is_one_of_its_schema() {
+        let text = "CREATE UNLOGGED TABLE Shop.Users (a int); CREATE TABLE public.users (a int); CREATE TABLE \"Users\" (a int);\n\
+                    ALTER TABLE shop.users RENAME TO people; DROP MATERIALIZED VIEW m; CREATE TABLE pg_temp.t (a int);";
+        let found = changes_of(Dialect::Postgres, text);
+        assert_eq!(found, ["+shop.users Users", "+users users", "+Users \"Users\"", "shop.users>shop.people", "-m"]);
     }
 
     #[test]

@@ -11,13 +11,14 @@ use build_support::graph::RevisionGraph;
 use build_support::migration::Migration;
 use build_support::problem::{Code, Place, Problem, Severity};
 use build_support::revision::{RevisionId, listed};
+use build_support::token::Dialect;
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::runner::database_problem;
 
 use super::Against;
 use crate::app::Opened;
 use crate::failure::{Failure, Result};
-use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay, Touch, Unplayable};
+use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay, Touch, Unplayable, words};
 use crate::live;
 
 /// New revisions of both sides touch the same table.
@@ -83,6 +84,11 @@ impl Against {
         if ours.is_empty() || theirs.is_empty() {
             return Ok(Vec::new());
         }
+        if opened.locks.shared.dialect() == Dialect::Postgres {
+            let (mine, other) =
+                (self.by_words(graphs.ours, &ours, opened)?, self.by_words(graphs.theirs, &theirs, opened)?);
+            return Ok(self.clashes(&mine, &other));
+        }
         let start = self.start(graphs, opened)?;
         let (mine, refused) = self.replay(&start, graphs.ours, &ours, opened)?;
         let (other, again) = self.replay(&start, graphs.theirs, &theirs, opened)?;
@@ -97,6 +103,19 @@ impl Against {
             problems.extend(refused.map(|refused| self.fails(&refused)));
         }
         Ok(problems)
+    }
+
+    /// What new revisions for a server touch, which cannot be replayed in memory.
+    fn by_words(&self, graph: &RevisionGraph, new: &BTreeSet<&RevisionId>, opened: &Opened) -> Result<Vec<Step>> {
+        let migrations = graph.migrations().iter().filter(|migration| new.contains(&migration.id));
+        let step = |migration: &Migration| {
+            let text = self.text(migration, opened)?;
+            let up = words::of(&text, migration.up.clone());
+            let mut all = up.clone();
+            all.extend(words::of(&text, migration.down.clone().unwrap_or_default()));
+            Ok(Step { id: migration.id.clone(), path: migration.path.clone(), up, all })
+        };
+        migrations.map(step).collect()
     }
 
     /// Replays what all histories start with, which is most of a long one, once.

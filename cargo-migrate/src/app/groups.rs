@@ -316,6 +316,9 @@ pub fn joined((first, common): (&Opened, &mut Database), (second, named): (&Open
     if one.settings().version_table != other.settings().version_table {
         return Err(problem("they keep their histories in tables of different names (`version-table`)").into());
     }
+    if common.session != named.session {
+        return Err(problem("they set its sessions differently (`role`, `search-path`, the timeouts)").into());
+    }
     common.protected |= named.protected;
     common.backup = stricter(common.backup, named.backup);
     Ok(())
