@@ -1,4 +1,8 @@
 //! The files that a pattern of `--each` means: the databases of one kind, and nothing of what lies beside them.
+//!
+//! [`server`] has the same of the databases and schemas of a server.
+
+pub mod server;
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -13,7 +17,7 @@ use glob::{MatchOptions, Pattern};
 use crate::backup::Name;
 use crate::failure::{Failure, Result};
 use crate::live::file::NO_DATABASE_FILE;
-use crate::project::database::FileKey;
+use crate::project::database::DatabaseKey;
 
 /// The folder below a package that is this tool's own.
 const OURS: &str = ".migrate";
@@ -56,7 +60,7 @@ pub fn files(here: &Path, patterns: &[String]) -> Result<Each> {
         left_out.append(&mut found.left_out);
     }
     let mut known = HashSet::new();
-    let files = files.into_iter().filter(|path| known.insert(FileKey::of(path))).collect();
+    let files = files.into_iter().filter(|path| known.insert(DatabaseKey::of_file(path))).collect();
     Ok(Each { files, left_out: left_out.into_iter().collect() })
 }
 

@@ -1,12 +1,14 @@
 //! `upgrade --each`: the same migrations on many databases of one kind.
 //!
 //! What each database has been through stands in its own version table and nowhere else, so a run that was interrupted
-//! goes on where it stopped, and a database that was put back from a backup is behind. `tally` counts and tells.
+//! goes on where it stopped, and a database that was put back from a backup is behind. `found` are the databases that
+//! are meant, `tally` counts and tells.
 
+mod found;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -18,8 +20,8 @@ use migrate_runtime::plan::Plan;
 use migrate_runtime::runner::{self, HISTORY_MOVED, Report};
 
 use self::tally::Tally;
-use crate::app::{App, Opened, Purpose, joined, stricter};
-use crate::args::{GlobalArgs, UpgradeArgs};
+use crate::app::{App, Opened};
+use crate::args::UpgradeArgs;
 use crate::commands::confirm;
 use crate::commands::run::{self, Request, revisions, upgrade_planner};
 use crate::commands::safeguard::Asked;
@@ -27,9 +29,8 @@ use crate::each;
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::live::file::NO_DATABASE_FILE;
+use crate::live::server::MISSING;
 use crate::project::Database;
-use crate::project::database::FileKey;
-use crate::project::settings::BackupPolicy;
 use crate::report::many;
 use crate::side_by_side;
 
@@ -39,7 +40,7 @@ const LISTED: usize = 3;
 /// One of many databases.
 struct Tenant {
     database: Database,
-    /// The database as each package's configuration names it, by the package's key; empty where none knows the file.
+    /// The database as each package's configuration names it, by the package's key; empty where none knows it.
     named: HashMap<String, Database>,
     /// What a person has agreed to, where it is protected.
     confirmed: Option<Plan>,
@@ -53,7 +54,7 @@ struct Work<'a> {
     args: &'a UpgradeArgs,
     tenants: &'a [Tenant],
     tally: Mutex<Tally>,
-    /// The rows of those databases that are known by their files alone: the lock has one name for all of them.
+    /// The rows of those databases that no configuration knows: the lock has one name for all of them.
     rows: Mutex<HashMap<(String, RevisionId), AppliedRevision>>,
     /// Held while the lock files are written.
     locks: Mutex<()>,
@@ -62,11 +63,10 @@ struct Work<'a> {
 /// `cargo migrate upgrade --each`
 pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     possible(app, args)?;
-    let found = each::files(app.context.working_directory(), &args.each.each)?;
-    let (opened, target) = together(app, &args.target, &found.files)?;
+    let (opened, target, found) = found::find(app, args)?;
     opened.verified()?;
-    tell_left_out(app, &opened, &found.left_out);
-    let mut tenants = tenants(app, &opened, found.files)?;
+    found.tell_left_out(app);
+    let mut tenants = found::tenants(app, &opened, &found.urls)?;
     of_one_text(&opened, args, &tenants)?;
     ask(app, &opened, target, args, &mut tenants)?;
     let start = Instant::now();
@@ -85,7 +85,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     let tally = work.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let names: Vec<PathBuf> = tenants.iter().map(|it| opened.project.show_place(&it.database)).collect();
     if app.json() {
-        app.shell.json(&tally.document(&opened, args, &names, &found.left_out));
+        app.shell.json(&tally.document(&opened, args, &names, &found));
     } else {
         tally.summary(app, args, &names, start.elapsed());
     }
@@ -107,64 +107,6 @@ fn possible(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
             .help("put the pattern between quotes: `--each 'tenants/*.db'`"));
     }
     Ok(())
-}
-
-/// The packages that are chosen, together, as they are for one database that `-d` gives by its URL.
-fn together<'t>(app: App<'_>, target: &'t str, files: &[PathBuf]) -> Result<(Opened, &'t str)> {
-    let shown = files.first().map(|first| Database::unnamed(first, first, BackupPolicy::Never).url.to_string());
-    let global = GlobalArgs { database: shown, ..app.global.clone() };
-    let (groups, target) = App { global: &global, ..app }.groups_for(target, Purpose::Change)?;
-    let Some(group) = groups.into_iter().next() else { return Err(Failure::misused("no package is chosen")) };
-    group.database?;
-    Ok((group.opened?, target))
-}
-
-fn tell_left_out(app: App<'_>, opened: &Opened, left_out: &[PathBuf]) {
-    if left_out.is_empty() || app.json() {
-        return;
-    }
-    let names: Vec<String> =
-        left_out.iter().take(LISTED).map(|path| opened.project.show_path(path).display().to_string()).collect();
-    let more = if left_out.len() > LISTED { ", …" } else { "" };
-    app.shell.note(format!(
-        "{} left out, as copies and what lies beside a database are: {}{more}",
-        many(left_out.len(), "file"),
-        names.join(", ")
-    ));
-}
-
-/// What the packages say of each file. One that is configured has its name, its protection and its policy; another one is
-/// as if it was given by its URL.
-fn tenants(app: App<'_>, opened: &Opened, files: Vec<PathBuf>) -> Result<Vec<Tenant>> {
-    let packages: Vec<(&Opened, HashMap<FileKey, PathBuf>)> = opened
-        .all()
-        .filter(|opened| !opened.project.is_library())
-        .map(|opened| (opened, opened.project.configured_files(app.context)))
-        .collect();
-    let backup = packages.iter().map(|(opened, _)| opened.project.settings().backup);
-    let backup = backup.reduce(stricter).unwrap_or_default();
-    let tenant = |path: &Path| -> Result<Tenant> {
-        let key = FileKey::of(path);
-        let mut tenant = Tenant {
-            database: Database::unnamed(path, &opened.project.show_path(path), backup),
-            named: HashMap::new(),
-            confirmed: None,
-        };
-        if !packages.iter().any(|(_, known)| known.contains_key(&key)) {
-            return Ok(tenant);
-        }
-        for (at, (package, known)) in packages.iter().enumerate() {
-            let database =
-                package.project.database_of_file(app.context, known.get(&key).map_or(path, PathBuf::as_path))?;
-            match at {
-                0 => tenant.database = database.clone(),
-                _ => joined((opened, &mut tenant.database), (package, &database))?,
-            }
-            tenant.named.insert(package.project.key().to_owned(), database);
-        }
-        Ok(tenant)
-    };
-    files.iter().map(|path| tenant(path)).collect()
 }
 
 /// Refuses to give databases a text of which others of them have another one: there would be two kinds of them, both under
@@ -218,7 +160,7 @@ fn of_one_text(opened: &Opened, args: &UpgradeArgs, tenants: &[Tenant]) -> Resul
             .note(format!("they are {}{more}", shown.join(", ")))
             .note("nothing was done: there would be two kinds of databases under one id")
             .help("put the file back as those databases had it (`git checkout` of it), and write the change as a new revision")
-            .help("or take it off those databases first, each by its URL: `cargo migrate downgrade -d sqlite:FILE TARGET`");
+            .help("or take it off those databases first, each by its URL: `cargo migrate downgrade -d URL TARGET`");
             match place {
                 Some(place) => problem.in_file(place),
                 None => problem,
@@ -304,6 +246,7 @@ impl Work<'_> {
             backup: Asked::of(self.args.safety),
         };
         run::moved(app, self.opened, database, &request, &planner, &|history| self.keep(app, tenant, history))
+            .map_err(|failure| gone(database).unwrap_or(failure))
     }
 
     /// Takes what a database has for the lock files. They are written at once where it is something new; what a thousand
@@ -330,7 +273,7 @@ impl Work<'_> {
         run::recorded(app, self.opened.record_as(history, &named));
     }
 
-    /// Writes the lock files for the databases that are known by their files alone.
+    /// Writes the lock files for the databases that no configuration knows.
     fn record(&self) {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let unnamed = self.tenants.iter().find(|tenant| tenant.named.is_empty()).map(|tenant| tenant.database.clone());
@@ -348,6 +291,18 @@ impl Work<'_> {
 /// How many are worked on at once.
 fn jobs(args: &UpgradeArgs) -> usize {
     args.each.jobs.map_or_else(side_by_side::processors, usize::from)
+}
+
+/// Why an upgrade has failed, where a server's database or schema is not there any more.
+fn gone(database: &Database) -> Option<Failure> {
+    let server = database.server()?;
+    // Who cannot be asked is not known to be gone.
+    if each::server::is_there(server).unwrap_or(true) {
+        return None;
+    }
+    let what = if server.schema().is_some() { "schema" } else { "database" };
+    let problem = Problem::new(MISSING, format!("this {what} is gone since the pattern found it"));
+    Some(database.blamed(problem).help("if it belongs there, put it back").into())
 }
 
 fn moved() -> Problem {

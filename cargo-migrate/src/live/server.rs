@@ -9,6 +9,8 @@ use postgres::Client;
 
 use crate::failure::{Failure, Result};
 use crate::project::Database;
+use crate::project::database::DatabaseUrl;
+use crate::project::settings::BackupPolicy;
 
 /// The server has no database of that name.
 pub const MISSING: Code = Code("missing-database");
@@ -16,8 +18,11 @@ pub const MISSING: Code = Code("missing-database");
 /// What sessions are told by in the server's own lists.
 pub const NAME: &str = "cargo-migrate";
 
-/// The database that each server has, to make others from.
-const MAINTENANCE: &str = "postgres";
+/// The database that each server has, to make others from and to look at all of them.
+pub const MAINTENANCE: &str = "postgres";
+
+/// The one that new ones are copied from, which is there where somebody has removed the other.
+const TEMPLATE: &str = "template1";
 
 /// Opens a session that can write nothing. `None` where the server has no such database.
 ///
@@ -49,6 +54,38 @@ pub fn open_for_writing(database: &Database, server: &ServerUrl, create: bool) -
     .map_err(|error| refused(database, &error))?;
     set(database, &mut client, "")?;
     Ok(client)
+}
+
+/// Opens a session on what a URL names, to look at it as a database that no configuration knows. `None` where the server
+/// has no such database.
+///
+/// # Errors
+/// As [`open_for_reading`].
+pub fn look(server: &ServerUrl) -> Result<Option<Client>> {
+    open_for_reading(&unnamed(server), server)
+}
+
+/// Opens a session from which all databases of a URL's server can be seen, whether the URL's own is there or not.
+///
+/// # Errors
+/// A server that cannot be reached or refuses.
+pub fn maintenance(server: &ServerUrl) -> Result<Client> {
+    let server = server.with_database(MAINTENANCE);
+    let client = server.connect(NAME).or_else(|error| match state(&error) {
+        // It was removed, or is shut for this role.
+        "3D000" | "42501" | "28000" => server.with_database(TEMPLATE).connect(NAME).map_err(|_| error),
+        _ => Err(error),
+    });
+    client.map_err(|error| refused(&unnamed(&server), &error))
+}
+
+/// Why the names could not be listed that a server has.
+pub fn unlisted(server: &ServerUrl, error: &postgres::Error, sql: &str) -> Failure {
+    refused(&unnamed(server), &failed(error, sql))
+}
+
+fn unnamed(server: &ServerUrl) -> Database {
+    Database::unnamed(DatabaseUrl::of_server(server.clone()), BackupPolicy::Never)
 }
 
 fn missing(database: &Database, server: &ServerUrl) -> Failure {
@@ -91,9 +128,19 @@ pub fn settings(database: &Database) -> Vec<String> {
 }
 
 fn is_missing(error: &DatabaseError) -> bool {
-    error.server.as_ref().is_some_and(|server| server.sqlstate == "3D000")
+    state(error) == "3D000"
+}
+
+fn state(error: &DatabaseError) -> &str {
+    error.server.as_ref().map_or("", |server| &server.sqlstate)
 }
 
 fn refused(database: &Database, error: &DatabaseError) -> Failure {
-    database.blamed(database_problem(error)).into()
+    let problem = database.blamed(database_problem(error));
+    match state(error) {
+        "53300" => problem
+            .help("wait until others have let go, and run it again; of many databases take fewer at once: `--jobs 1`")
+            .into(),
+        _ => problem.into(),
+    }
 }

@@ -52,10 +52,9 @@ impl Database {
         self.name.as_deref().unwrap_or("url")
     }
 
-    /// The database of a file that no configuration knows, as if it was given by its URL on the command line.
+    /// A database that no configuration knows, as if it was given by its URL on the command line.
     #[must_use]
-    pub fn unnamed(path: &Path, shown: &Path, backup: BackupPolicy) -> Self {
-        let url = DatabaseUrl::of_file(path, shown);
+    pub fn unnamed(url: DatabaseUrl, backup: BackupPolicy) -> Self {
         Self {
             name: None,
             url,
@@ -194,22 +193,23 @@ impl Databases<'_> {
             Origin::CommandLine(_) => true,
             Origin::Configuration(_) => !url.is_relative(),
         };
-        let backup = self.settings.backup;
-        let session = SessionSettings::default();
-        Ok(Database { name: None, url, scratch: false, protected: false, shared, backup, session })
+        Ok(Database { shared, ..Database::unnamed(url, self.settings.backup) })
     }
 
-    /// The database of a file.
-    pub(super) fn of_path(&self, path: &Path, shown: &Path) -> Result<Database, Problem> {
-        self.given(DatabaseUrl::of_file(path, shown), Origin::CommandLine(self.working_directory))
+    /// The database of a URL that was found from the command line.
+    pub(super) fn of_url(&self, url: DatabaseUrl) -> Result<Database, Problem> {
+        self.given(url, Origin::CommandLine(self.working_directory))
     }
 
-    /// The files of the configured databases. One whose URL cannot be read has none.
-    pub(super) fn files(&self) -> HashMap<FileKey, PathBuf> {
+    /// What a URL on the command line, or the one in a variable that it names, leads to.
+    pub(super) fn url(&self, text: &str) -> Result<DatabaseUrl, Problem> {
+        self.resolve(url::parse(text)?, self.working_directory, None)
+    }
+
+    /// Where the configured databases are. One whose URL cannot be read is nowhere.
+    pub(super) fn places(&self) -> HashMap<DatabaseKey, DatabaseUrl> {
         let all = self.settings.databases.iter().filter_map(|setting| self.alone(setting).ok());
-        all.filter_map(|database| Some(database.url.file()?.to_owned()))
-            .map(|path| (FileKey::of(&path), path))
-            .collect()
+        all.map(|database| (DatabaseKey::of(&database.url), database.url)).collect()
     }
 
     /// A configured database. Where others of another name mean the same file, the stricter protection counts, and
@@ -378,25 +378,31 @@ pub(crate) fn identity(path: &Path) -> PathBuf {
     plain
 }
 
-/// What all names of one file have in common, those of links among them.
+/// What all URLs of one database have in common, those by links to its file among them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum FileKey {
+pub enum DatabaseKey {
     /// The device and the number of a file that is there.
     Node(u64, u64),
-    /// Its path without `..` and links, where it is not there or the system gives no numbers.
-    Path(PathBuf),
+    /// What its URL says: of a file that is not there, where the system gives no numbers, and of a server.
+    Named(Identity),
 }
 
-impl FileKey {
+impl DatabaseKey {
+    /// The key of a URL's database.
+    #[must_use]
+    pub fn of(url: &DatabaseUrl) -> Self {
+        url.file().map_or_else(|| Self::Named(url.identity()), Self::of_file)
+    }
+
     /// The key of a file.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
+    pub fn of_file(path: &Path) -> Self {
         #[cfg(unix)]
         if let Ok(found) = std::fs::metadata(path) {
             use std::os::unix::fs::MetadataExt as _;
             return Self::Node(found.dev(), found.ino());
         }
-        Self::Path(identity(path))
+        Self::Named(Identity::File(identity(path)))
     }
 }
 

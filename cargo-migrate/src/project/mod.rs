@@ -39,7 +39,7 @@ pub use self::selected::Selected;
 pub use self::selection::Selection;
 pub use self::settings::Settings;
 
-use self::database::{CHOICE_VARIABLE, Databases, FileKey};
+use self::database::{CHOICE_VARIABLE, DatabaseKey, DatabaseUrl, Databases};
 use self::manifest::Manifest;
 pub(crate) use self::selection::is_glob;
 use self::variables::Variables;
@@ -341,19 +341,26 @@ impl Project {
         Ok(self.chooser(context).configured(name)?)
     }
 
-    /// The files of the configured databases, as far as they are there.
+    /// Where the configured databases are, as far as their URLs can be read.
     #[must_use]
-    pub fn configured_files(&self, context: &Context) -> HashMap<FileKey, PathBuf> {
-        self.chooser(context).files()
+    pub fn configured_places(&self, context: &Context) -> HashMap<DatabaseKey, DatabaseUrl> {
+        self.chooser(context).places()
     }
 
-    /// The database of a file, as if it was given by its URL on the command line: the configured one where both are the
-    /// same file.
+    /// The database of a URL, as if it was given on the command line: the configured one where both are the same.
     ///
     /// # Errors
-    /// Configured databases of this file that contradict each other.
-    pub fn database_of_file(&self, context: &Context, path: &Path) -> Result<Database> {
-        Ok(self.chooser(context).of_path(path, &self.show_path(path))?)
+    /// Configured databases of this place that contradict each other.
+    pub fn database_at(&self, context: &Context, url: DatabaseUrl) -> Result<Database> {
+        Ok(self.chooser(context).of_url(url)?)
+    }
+
+    /// What a URL on the command line, or the one in a variable that it names, leads to.
+    ///
+    /// # Errors
+    /// A text that is no URL, a variable that is not set.
+    pub fn url(&self, context: &Context, text: &str) -> Result<DatabaseUrl> {
+        Ok(self.chooser(context).url(text)?)
     }
 
     fn chooser<'a>(&'a self, context: &'a Context) -> Databases<'a> {

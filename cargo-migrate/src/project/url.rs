@@ -52,7 +52,8 @@ pub enum SqliteMode {
 
 impl DatabaseUrl {
     /// The URL of a file, `shown` as it would be typed.
-    pub(super) fn of_file(path: &Path, shown: &Path) -> Self {
+    #[must_use]
+    pub fn of_file(path: &Path, shown: &Path) -> Self {
         let mut text = "sqlite:".to_owned();
         for c in printable(&shown.to_string_lossy()).chars() {
             match c {
@@ -61,6 +62,12 @@ impl DatabaseUrl {
             }
         }
         Self { shown: text, location: Location::Sqlite { path: path.to_owned(), mode: None }, relative: false }
+    }
+
+    /// The URL of a server's database.
+    #[must_use]
+    pub fn of_server(server: ServerUrl) -> Self {
+        Self { shown: server.shown().to_owned(), relative: false, location: Location::Postgres(Box::new(server)) }
     }
 
     /// Where the database is.
@@ -141,14 +148,7 @@ impl Reference {
     /// Joins a relative path to a folder, and reads a server's URL; a reference to a variable is a problem here.
     pub(super) fn resolve(self, base: &Path, environment: &Environment<'_>) -> Result<DatabaseUrl, Problem> {
         match self {
-            Self::Postgres(text) => {
-                let server = ServerUrl::parse(&text, environment)?;
-                Ok(DatabaseUrl {
-                    shown: server.shown().to_owned(),
-                    relative: false,
-                    location: Location::Postgres(Box::new(server)),
-                })
-            }
+            Self::Postgres(text) => Ok(DatabaseUrl::of_server(ServerUrl::parse(&text, environment)?)),
             Self::Sqlite { shown, path, mode } => Ok(DatabaseUrl {
                 shown,
                 relative: path.is_relative(),

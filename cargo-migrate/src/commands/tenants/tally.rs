@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use migrate_runtime::runner::Report;
 use serde_json::{Value, json};
 
+use super::found::Found;
 use crate::app::{App, Opened};
 use crate::args::UpgradeArgs;
 use crate::commands::run::{millis, revisions};
@@ -158,13 +159,7 @@ impl Tally {
     }
 
     /// One document of all of them.
-    pub(super) fn document(
-        &self,
-        opened: &Opened,
-        args: &UpgradeArgs,
-        names: &[PathBuf],
-        left_out: &[PathBuf],
-    ) -> Value {
+    pub(super) fn document(&self, opened: &Opened, args: &UpgradeArgs, names: &[PathBuf], found: &Found) -> Value {
         let ended = |at: usize| match self.outcomes[at].ended {
             Ended::Done => "done",
             Ended::Nothing => "nothing",
@@ -193,7 +188,7 @@ impl Tally {
         json!({
             "command": "upgrade",
             "packages": opened.asked().map(|opened| opened.project.key()).collect::<Vec<_>>(),
-            "each": args.each.each,
+            "each": found.patterns,
             "dry_run": args.dry_run,
             "counts": {
                 "databases": names.len(),
@@ -203,10 +198,7 @@ impl Tally {
                 "untried": self.count(Ended::Untried),
             },
             "slowest": self.slowest().iter().map(slowest).collect::<Vec<_>>(),
-            "left_out": left_out
-                .iter()
-                .map(|path| opened.project.show_path(path).to_string_lossy().into_owned())
-                .collect::<Vec<_>>(),
+            "left_out": found.left_out,
             "databases": databases,
         })
     }
