@@ -267,7 +267,11 @@ pub fn a_run_that_is_killed_goes_on_where_it_stopped(server: &Server) {
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success(), "it was done before it was killed");
         // What the server had not heard the end of it takes back as soon as it sees that nobody is there.
-        while ask(&mut tenants.open("postgres"), SESSIONS) != "0" {
+        let sessions = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cargo-migrate' AND datname ~ '^{}_'",
+            tenants.own
+        );
+        while ask(&mut tenants.open("postgres"), &sessions) != "0" {
             assert!(Instant::now() < deadline);
         }
     }
@@ -278,8 +282,6 @@ pub fn a_run_that_is_killed_goes_on_where_it_stopped(server: &Server) {
     assert_eq!((&counts["done"], &counts["nothing"]), (&(MANY - before).into(), &before.into()));
     (0..MANY).for_each(|number| tenants.is_upgraded(number));
 }
-
-const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cargo-migrate'";
 
 pub fn what_is_dropped_meanwhile_fails_alone(server: &Server) {
     for (tenants, what) in [(Tenants::databases(server, 4), "database"), (Tenants::schemas(server, 4), "schema")] {
@@ -292,7 +294,9 @@ pub fn what_is_dropped_meanwhile_fails_alone(server: &Server) {
         let ran = std::thread::scope(|scope| {
             let run = scope.spawn(|| tenants.each(&["--jobs", "1"]));
             let start = Instant::now();
-            while ask(&mut tenants.open(&tenants.own), "SELECT count(*) FROM pg_locks WHERE NOT granted") == "0" {
+            while ask(&mut holder, "SELECT count(*) FROM pg_locks WHERE relation = 'log'::regclass AND NOT granted")
+                == "0"
+            {
                 assert!(start.elapsed() < Duration::from_secs(60));
             }
             // When another one is dropped, after it was found.
