@@ -1,14 +1,19 @@
 //! A project in a temporary folder, and the command run in it.
 
+#![allow(dead_code, reason = "the tests on SQLite and those on a server share it, and not each uses all of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A cargo project in a folder of its own, outside the repository.
+use crate::pages::ground::{Databases, Ground, Sqlite};
+
+/// A cargo project in a folder of its own, outside the repository, with its databases.
 pub struct Project {
     folder: tempfile::TempDir,
+    databases: Box<dyn Databases>,
 }
 
 /// What a run of the command printed and how it ended.
@@ -73,12 +78,21 @@ impl Ran {
 impl Project {
     /// An empty project with `dev` and `test` databases.
     pub fn new() -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        Self::on(&Sqlite)
+    }
+
+    /// The same with its databases on a ground.
+    pub fn on(ground: &dyn Ground) -> Self {
+        let project = Self::empty_on(ground);
         project.write(
             "Cargo.toml",
-            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
-             [package.metadata.migrate]\ndatabase = \"dev\"\n\n[package.metadata.migrate.databases]\n\
-             dev = \"sqlite:app.db\"\ntest = { url = \"sqlite:database_test.db\", scratch = true }\n",
+            &format!(
+                "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
+                 [package.metadata.migrate]\ndatabase = \"dev\"\n\n[package.metadata.migrate.databases]\n\
+                 dev = {}\ntest = {{ url = \"{}\", scratch = true }}\n",
+                project.databases.own("dev"),
+                project.url("test"),
+            ),
         );
         project.write("src/lib.rs", "");
         fs::create_dir(project.path("migrations")).unwrap();
@@ -87,7 +101,14 @@ impl Project {
 
     /// A folder with nothing in it.
     pub fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self::empty_on(&Sqlite)
+    }
+
+    /// The same, whose databases will be on a ground.
+    pub fn empty_on(ground: &dyn Ground) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let databases = ground.databases(folder.path());
+        Self { folder, databases }
     }
 
     /// A copy of the to-do example.
@@ -107,6 +128,15 @@ impl Project {
         let copied = Command::new(script).arg(name).arg(project.folder.path()).status().unwrap();
         assert!(copied.success());
         project
+    }
+
+    /// Has a database's line in the manifest say more of it than its URL.
+    #[track_caller]
+    pub fn configure(&self, database: &str, more: &str) {
+        let (manifest, start) = (self.read("Cargo.toml"), format!("{database} = "));
+        let line = manifest.lines().find(|line| line.starts_with(&start)).unwrap();
+        let said = format!("{database} = {{ url = \"{}\", {more} }}", self.url(database));
+        self.write("Cargo.toml", &manifest.replace(line, &said));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -181,10 +211,15 @@ impl Project {
     /// The same where the place of the mistake is all the help that can be given.
     #[track_caller]
     pub fn refuses_without_help(&self, arguments: &[&str], words: &[&str]) -> Ran {
-        let before = self.contents();
+        let before = (self.contents(), self.databases.all());
         let ran = self.run_bounded(arguments).refused(words);
         ran.is_printable();
-        assert_eq!(self.contents(), before, "something was changed by {arguments:?}\n{}", ran.err);
+        assert_eq!(
+            (self.contents(), self.databases.all()),
+            before,
+            "something was changed by {arguments:?}\n{}",
+            ran.err
+        );
         ran
     }
 
@@ -224,16 +259,55 @@ impl Project {
         rusqlite::Connection::open(self.path("app.db")).unwrap()
     }
 
+    /// The databases, each asked by its name in the configuration.
+    pub fn databases(&self) -> &dyn Databases {
+        &*self.databases
+    }
+
+    /// The URL of a database, as the configuration has it.
+    pub fn url(&self, database: &str) -> String {
+        self.databases.url(database)
+    }
+
     /// One value of the project's database, as text.
+    #[track_caller]
     pub fn ask(&self, query: &str) -> String {
-        let value: rusqlite::types::Value = self.database().query_row(query, [], |row| row.get(0)).unwrap();
-        match value {
-            rusqlite::types::Value::Null => "NULL".to_owned(),
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            rusqlite::types::Value::Real(number) => number.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            rusqlite::types::Value::Blob(_) => "a blob".to_owned(),
-        }
+        self.ask_of("dev", query)
+    }
+
+    /// The same of another database.
+    #[track_caller]
+    pub fn ask_of(&self, database: &str, query: &str) -> String {
+        self.list_of(database, query).into_iter().next().unwrap_or_else(|| panic!("no row: {query}"))
+    }
+
+    /// The first value of each row that the project's database gives.
+    #[track_caller]
+    pub fn list(&self, query: &str) -> Vec<String> {
+        self.list_of("dev", query)
+    }
+
+    /// The same of another database.
+    #[track_caller]
+    pub fn list_of(&self, database: &str, query: &str) -> Vec<String> {
+        self.databases.list(database, query).unwrap_or_else(|error| panic!("{error}: {query}"))
+    }
+
+    /// Runs statements on the project's database, past the command.
+    #[track_caller]
+    pub fn execute(&self, statements: &str) {
+        self.execute_on("dev", statements);
+    }
+
+    /// The same on another database.
+    #[track_caller]
+    pub fn execute_on(&self, database: &str, statements: &str) {
+        self.databases.execute(database, statements).unwrap_or_else(|error| panic!("{error}: {statements}"));
+    }
+
+    /// The tables of the project's database in the order of their names, without the version table.
+    pub fn tables(&self) -> Vec<String> {
+        self.databases.tables("dev")
     }
 }
 

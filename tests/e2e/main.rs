@@ -5,9 +5,20 @@
 #![allow(clippy::disallowed_methods, reason = "tests ask the world that they run in")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
+/// Pages that are run on SQLite here, and on a server by the test target beside this one.
+macro_rules! pages {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $name() {
+                super::$name(&crate::pages::ground::Sqlite);
+            })*
+        }
+    };
+}
+
 mod autogenerate_guide;
 mod autogenerating;
-mod branches;
 mod checking;
 mod checking_merges;
 mod choosing;
@@ -38,6 +49,8 @@ mod kept_rows;
 mod killed_runs;
 mod layering;
 mod offending_rows;
+#[path = "../pages/mod.rs"]
+mod pages;
 mod preview;
 #[path = "../random_schema/mod.rs"]
 mod random_schema;

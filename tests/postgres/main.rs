@@ -1,4 +1,5 @@
-//! End to end on a PostgreSQL server, which these tests start themselves.
+//! The command on a PostgreSQL server, which these tests start themselves: the pages that are run on SQLite too, and what
+//! only a server can do to a run.
 //!
 //! Where no server is installed, the tests are told as ignored.
 
@@ -8,18 +9,44 @@
 #![allow(clippy::disallowed_macros, reason = "a test target without a harness prints its own results")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not linked")]
 
+/// Pages that are run on a server here, and on SQLite by the test target beside this one.
+#[cfg(unix)]
+macro_rules! pages {
+    ($($name:ident),* $(,)?) => {
+        pub const PAGES: &[(&str, fn(&dyn crate::pages::ground::Ground))] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+/// A table of tests under their own names.
+#[cfg(unix)]
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub const TESTS: crate::trials::Tests = &[$((stringify!($name), $name)),*];
+    };
+}
+
+#[cfg(unix)]
+mod faults;
+#[cfg(unix)]
+mod ground;
 #[cfg(unix)]
 #[path = "../e2e/harness.rs"]
-#[allow(dead_code, reason = "it serves the tests on files, too")]
 mod harness;
 #[cfg(unix)]
+#[path = "../pages/mod.rs"]
+mod pages;
+#[cfg(unix)]
+mod passwords;
+#[cfg(unix)]
 #[path = "../../migrate-runtime/tests/postgres/server.rs"]
-#[allow(dead_code, reason = "it serves the tests of embedded migrations, too")]
 mod server;
 #[cfg(unix)]
 mod tenants;
 #[cfg(unix)]
 mod tenants_refused;
+#[cfg(unix)]
+#[path = "../../migrate-runtime/tests/postgres/trials.rs"]
+mod trials;
 
 use std::process::ExitCode;
 
@@ -29,49 +56,48 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What waits for the command to do on a server what it does on SQLite's files. It is not run.
+#[cfg(unix)]
+const WAITING: &[&str] = &[
+    // What commits more than once is tried on a copy.
+    "pages::faults::a_dry_run_of_several_commits_is_made_on_a_copy",
+    // Backups before what can lose something.
+    "pages::half_way::the_row_of_a_living_run_is_left_to_it",
+    "pages::half_way::to_look_whether_a_run_lives_leaves_no_trace",
+    "pages::half_way::whoever_follows_the_advice_ends_with_a_record_that_is_true",
+    "pages::faults::a_revision_outside_a_transaction_that_fails_half_way_is_found_and_repaired",
+    "pages::writing::a_scratch_database_follows_an_edited_draft_by_itself",
+    "pages::writing::a_renamed_package_gets_its_rows_back",
+    "pages::writing::a_change_of_comments_is_accepted_on_purpose_and_a_change_of_statements_is_not",
+    "pages::writing::where_git_knows_the_old_text_repair_shows_what_changed",
+    "pages::writing::of_several_interrupted_revisions_one_is_settled_by_its_whole_name",
+];
+
 #[cfg(unix)]
 fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen: Vec<Test> = [tenants::TESTS, tenants_refused::TESTS]
-        .concat()
-        .into_iter()
-        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))
-        .collect();
-    if std::env::args().any(|argument| argument == "--list") {
-        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    println!("running {} tests", chosen.len());
-    let Some(programs) = server::programs() else {
-        for (name, _) in &chosen {
-            println!("test {name} ... ignored, no PostgreSQL server is installed here (`initdb` and `postgres`)");
+    let mut tests: Vec<_> = [
+        ("faults", faults::TESTS),
+        ("passwords", passwords::TESTS),
+        ("tenants", tenants::TESTS),
+        ("tenants_refused", tenants_refused::TESTS),
+    ]
+    .into_iter()
+    .flat_map(|(subject, tests)| trials::about(subject, tests))
+    .collect();
+    for (subject, pages) in [
+        ("branches", pages::branches::PAGES),
+        ("faults", pages::faults::PAGES),
+        ("half_way", pages::half_way::PAGES),
+        ("scenarios", pages::scenarios::PAGES),
+        ("writing", pages::writing::PAGES),
+    ] {
+        for &(name, page) in pages {
+            let test: trials::Trial = Box::new(move |server| page(&ground::OnServer::of(server)));
+            tests.push((format!("pages::{subject}::{name}"), test));
         }
-        println!("\ntest result: ok. 0 passed; 0 failed; {} ignored", chosen.len());
-        return ExitCode::SUCCESS;
-    };
-    let server = server::Server::start(&programs);
-    let mut failed = 0;
-    for (name, test) in &chosen {
-        // A thread of its own, so that a panic ends the test and not the others.
-        let ok = std::thread::scope(|own| own.spawn(|| test(&server)).join().is_ok());
-        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-        failed += usize::from(!ok);
     }
-    let told = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {told}. {} passed; {failed} failed; 0 ignored", chosen.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let all = tests.len();
+    tests.retain(|(name, _)| !WAITING.contains(&name.as_str()));
+    assert_eq!(tests.len() + WAITING.len(), all, "what waits is not there any more");
+    trials::run(vec![(server::Server::start, tests)])
 }
-
-/// A test with its name, and the server that it makes a database on.
-#[cfg(unix)]
-type Test = (&'static str, fn(&server::Server));
-
-/// A table of tests under their own names.
-#[cfg(unix)]
-macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
-        pub const TESTS: &[crate::Test] = &[$((stringify!($name), $name)),*];
-    };
-}
-#[cfg(unix)]
-use tests;

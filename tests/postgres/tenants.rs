@@ -9,7 +9,7 @@ use postgres::{Client, NoTls, SimpleQueryMessage};
 use crate::harness::{Project, Ran};
 use crate::server::{Server, config};
 
-crate::tests![
+tests![
     all_databases_of_a_pattern_are_upgraded_exactly_once,
     all_schemas_of_a_pattern_are_upgraded_each_in_itself,
     schemas_of_several_databases_are_upgraded,

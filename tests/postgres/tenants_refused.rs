@@ -4,7 +4,7 @@ use crate::harness::ended;
 use crate::server::Server;
 use crate::tenants::{Tenants, ask};
 
-crate::tests![
+tests![
     what_is_no_tenant_is_left_out_and_named,
     what_is_left_out_of_a_pattern_is_taken_where_it_is_named,
     a_pattern_that_finds_nothing_is_an_error,

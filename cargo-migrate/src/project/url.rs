@@ -112,10 +112,12 @@ impl DatabaseUrl {
         self.relative
     }
 
-    /// The same database opened in the mode that another URL of it asks for, where that one asks for one.
+    /// The same database opened as another URL of it says: in the mode that it asks for, where it asks for one, or as the
+    /// user that it names to the server.
     pub(super) fn opened_as(mut self, other: &Self) -> Self {
-        if let Location::Sqlite { mode, .. } = &mut self.location {
-            *mode = other.mode().or(*mode);
+        match &mut self.location {
+            Location::Sqlite { mode, .. } => *mode = other.mode().or(*mode),
+            Location::Postgres(_) => return other.clone(),
         }
         self
     }

@@ -63,7 +63,7 @@ fn kill(process: &str) {
 // A server ends all its sessions when one process is killed, so these have servers of their own.
 
 fn a_server_process_that_is_killed_takes_back_what_it_was_doing(_: &Server) {
-    let server = Server::start(&programs().unwrap(), false);
+    let server = Server::start(&programs().unwrap());
     let database = server.database();
     let error = interrupted(&mut database.connect(), || {
         kill(&database.ask("SELECT pid FROM pg_locks WHERE locktype = 'advisory'"));
@@ -84,7 +84,7 @@ impl Drop for Again {
 }
 
 fn a_whole_server_that_is_killed_takes_back_what_it_was_doing_when_it_is_started_again(_: &Server) {
-    let server = Server::start(&programs().unwrap(), false);
+    let server = Server::start(&programs().unwrap());
     let (folder, database) = (server.socket(), server.database());
     let error = interrupted(&mut database.connect(), || {
         let file = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();

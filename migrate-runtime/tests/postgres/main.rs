@@ -30,8 +30,13 @@ mod server;
 mod sessions;
 #[cfg(unix)]
 mod statements;
+#[cfg(unix)]
+mod trials;
 
 use std::process::ExitCode;
+
+#[cfg(unix)]
+use server::Server;
 
 #[cfg(not(unix))]
 fn main() -> ExitCode {
@@ -41,76 +46,32 @@ fn main() -> ExitCode {
 
 #[cfg(unix)]
 fn main() -> ExitCode {
-    use std::sync::Mutex;
-
     if let Some(database) = std::env::var_os(sessions::CHILD) {
         return sessions::child(&database.to_string_lossy());
     }
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let plain = [
-        dialects::TESTS,
-        engines::TESTS,
-        faults::TESTS,
-        locks::TESTS,
-        places::TESTS,
-        running::TESTS,
-        scripts::TESTS,
-        sessions::TESTS,
-        statements::TESTS,
-    ]
-    .concat();
-    let all = plain.iter().map(|test| (false, *test)).chain(connecting::TESTS.iter().map(|test| (true, *test)));
-    let chosen: Vec<(bool, Test)> = all
-        .filter(|(_, (name, _))| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())))
-        .collect();
-    if std::env::args().any(|argument| argument == "--list") {
-        chosen.iter().for_each(|(_, (name, _))| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    println!("running {} tests", chosen.len());
-    let Some(programs) = server::programs() else {
-        for (_, (name, _)) in &chosen {
-            println!("test {name} ... ignored, no PostgreSQL server is installed here (`initdb` and `postgres`)");
-        }
-        println!("\ntest result: ok. 0 passed; 0 failed; {} ignored", chosen.len());
-        return ExitCode::SUCCESS;
-    };
-    // Of the two servers, one with passwords and TLS, those that are needed.
-    let servers = [false, true].map(|secured| {
-        let needed = chosen.iter().any(|(of, _)| *of == secured);
-        needed.then(|| server::Server::start(&programs, secured))
-    });
-    let (todo, failed) = (Mutex::new(chosen.iter()), Mutex::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                loop {
-                    let next = todo.lock().unwrap().next();
-                    let Some((secured, (name, test))) = next else { return };
-                    let server = servers[usize::from(*secured)].as_ref().unwrap();
-                    // A thread of its own, so that a panic ends the test and not the others.
-                    let ok = std::thread::scope(|own| own.spawn(|| test(server)).join().is_ok());
-                    println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-                    *failed.lock().unwrap() += usize::from(!ok);
-                }
-            });
-        }
-    });
-    let failed = *failed.lock().unwrap();
-    let told = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {told}. {} passed; {failed} failed; 0 ignored", chosen.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let trusting = [
+        ("dialects", dialects::TESTS),
+        ("engines", engines::TESTS),
+        ("faults", faults::TESTS),
+        ("locks", locks::TESTS),
+        ("places", places::TESTS),
+        ("running", running::TESTS),
+        ("scripts", scripts::TESTS),
+        ("sessions", sessions::TESTS),
+        ("statements", statements::TESTS),
+    ];
+    trials::run(vec![
+        (Server::start, trusting.iter().flat_map(|(subject, tests)| trials::about(subject, tests)).collect()),
+        // One with passwords and TLS.
+        (|programs| Server::start_with(programs, &connecting::files()), trials::about("connecting", connecting::TESTS)),
+    ])
 }
-
-/// A test with its name, and the server that it makes a database on.
-#[cfg(unix)]
-type Test = (&'static str, fn(&server::Server));
 
 /// A table of tests under their own names.
 #[cfg(unix)]
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
-        pub const TESTS: &[crate::Test] = &[$((stringify!($name), $name)),*];
+        pub const TESTS: crate::trials::Tests = &[$((stringify!($name), $name)),*];
     };
 }
 #[cfg(unix)]

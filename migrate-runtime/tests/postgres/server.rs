@@ -1,5 +1,7 @@
 //! A PostgreSQL server of this test run's own: in a temporary folder, on a socket in it, gone at the end.
 
+#![allow(dead_code, reason = "the tests of the driver and those of the command share it, and not each uses all of it")]
+
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,17 @@ use postgres::{Client, Config, NoTls};
 /// A running server; dropping it stops it and removes its folder.
 pub struct Server {
     process: Child,
+    user: Option<User>,
+    settings: Vec<String>,
     folder: tempfile::TempDir,
     pub programs: PathBuf,
-    /// Of the socket, and of 127.0.0.1 where there are passwords and TLS.
+    /// Of the socket, and of 127.0.0.1 where it listens there.
     pub port: u16,
     databases: AtomicUsize,
 }
+
+/// A file of a server's folder of data, with its text.
+pub type DataFile<'a> = (&'a str, &'a str);
 
 /// A user who may run a server, where this one is root and may not.
 #[derive(Clone, Copy)]
@@ -42,61 +49,66 @@ pub fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    /// A server that trusts all who find its socket; one that is `secured` also listens on 127.0.0.1, with the certificate
-    /// and the rules of [`crate::connecting`].
-    pub fn start(programs: &Path, secured: bool) -> Self {
+    /// A server that trusts all who find its socket.
+    pub fn start(programs: &Path) -> Self {
+        Self::start_with(programs, &[])
+    }
+
+    /// One with these files in its folder. Where a certificate is among them it also listens on 127.0.0.1.
+    pub fn start_with(programs: &Path, files: &[DataFile<'_>]) -> Self {
         // The names of sockets are short, and `TMPDIR` may be long.
         let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
         let user = (std::fs::metadata(folder.path()).unwrap().uid() == 0).then(unprivileged);
         if let Some(User { uid, gid }) = user {
             chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
-        let command = |program: &str| {
-            let mut command = Command::new(programs.join(program));
-            if let Some(User { uid, gid }) = user {
-                command.gid(gid).uid(uid);
-            }
-            command.current_dir(folder.path()).env("LC_ALL", "C").stdin(Stdio::null());
-            command
-        };
-        let made = command("initdb")
+        let made = command(programs, "initdb", folder.path(), user)
             .args(["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"])
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        for (name, text) in files {
+            let path = folder.path().join("data").join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            user.inspect(|user| chown(&path, Some(user.uid), Some(user.gid)).unwrap());
+        }
         let mut port = 5432;
         let mut settings = vec!["listen_addresses=".to_owned()];
-        if secured {
+        if files.iter().any(|(name, _)| *name == "server.crt") {
             // It is free again when the listener is gone.
             port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            settings = vec!["listen_addresses=127.0.0.1".to_owned(), format!("port={port}"), "ssl=on".to_owned()];
-            for (name, text) in crate::connecting::files() {
-                let path = folder.path().join("data").join(name);
-                std::fs::write(&path, text).unwrap();
-                std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-                user.inspect(|user| chown(&path, Some(user.uid), Some(user.gid)).unwrap());
-            }
-            settings.push("ssl_ca_file=root.crt".to_owned());
+            settings = vec!["listen_addresses=127.0.0.1".to_owned(), format!("port={port}")];
+            settings.extend(["ssl=on", "ssl_ca_file=root.crt"].map(str::to_owned));
         }
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = command("postgres")
-            .args(["-D", "data", "-k"])
-            .arg(folder.path())
-            .args(["-c", "fsync=off", "-c", "max_connections=60"])
-            .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut server = Self { process, folder, programs: programs.to_owned(), port, databases: AtomicUsize::new(0) };
+        let process = spawn(programs, folder.path(), user, &settings);
+        let (programs, databases) = (programs.to_owned(), AtomicUsize::new(0));
+        let mut server = Self { process, user, settings, folder, programs, port, databases };
+        server.answers();
+        server
+    }
+
+    /// Waits until it answers.
+    fn answers(&mut self) {
         let start = Instant::now();
-        while server.config("postgres").connect(NoTls).is_err() {
-            let log = || std::fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
-            assert!(server.process.try_wait().unwrap().is_none(), "the server has ended: {}", log());
+        while self.config("postgres").connect(NoTls).is_err() {
+            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(self.process.try_wait().unwrap().is_none(), "the server has ended: {}", log());
             assert!(start.elapsed() < Duration::from_secs(60), "the server does not answer: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        server
+    }
+
+    /// Ends it as `pg_ctl stop -m immediate` does: without a word to anybody, as if it had crashed.
+    pub fn crash(&mut self) {
+        assert!(Command::new("kill").args(["-QUIT", &self.process.id().to_string()]).status().unwrap().success());
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it after a crash, from which it recovers.
+    pub fn start_again(&mut self) {
+        self.process = spawn(&self.programs, self.folder.path(), self.user, &self.settings);
+        self.answers();
     }
 
     pub fn socket(&self) -> &Path {
@@ -116,6 +128,29 @@ impl Server {
         client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
         Database { server: self, name }
     }
+}
+
+/// One of the server's programs, as the user and in the folder of a server.
+fn command(programs: &Path, program: &str, folder: &Path, user: Option<User>) -> Command {
+    let mut command = Command::new(programs.join(program));
+    if let Some(User { uid, gid }) = user {
+        command.gid(gid).uid(uid);
+    }
+    command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null());
+    command
+}
+
+fn spawn(programs: &Path, folder: &Path, user: Option<User>, settings: &[String]) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    command(programs, "postgres", folder, user)
+        .args(["-D", "data", "-k"])
+        .arg(folder)
+        .args(["-c", "fsync=off", "-c", "max_connections=60"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Server {

@@ -1,0 +1,189 @@
+//! Where the databases of a page's projects are, and the few words in which dialects differ.
+
+#![allow(dead_code, reason = "the tests on SQLite and those on a server share it, and not each uses all of it")]
+
+use std::any::Any;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::Value;
+
+/// What a page is run over.
+pub trait Ground: Sync {
+    /// The databases of a new project in this folder.
+    fn databases(&self, folder: &Path) -> Box<dyn Databases>;
+}
+
+/// The databases of a project, by their names in its configuration. Those on a server are there, and empty, as soon as
+/// they are named.
+pub trait Databases: Send + Sync {
+    /// The URL as the configuration has it.
+    fn url(&self, database: &str) -> String;
+
+    /// What stands for a database of one's own in the configuration.
+    fn own(&self, database: &str) -> String;
+
+    /// The URL as anybody can use it, whichever folder he is in.
+    fn absolute(&self, database: &str) -> String;
+
+    /// The place as messages show it.
+    fn shown(&self, database: &str) -> String;
+
+    /// The first value of each row, as text.
+    fn list(&self, database: &str, query: &str) -> Result<Vec<String>, String>;
+
+    /// Statements, past the command.
+    fn execute(&self, database: &str, statements: &str) -> Result<(), String>;
+
+    /// The tables in the order of their names, without the version table.
+    fn tables(&self, database: &str) -> Vec<String>;
+
+    /// A table's columns in their order.
+    fn columns(&self, database: &str, table: &str) -> Vec<String>;
+
+    /// Whether nobody has ever put anything there.
+    fn is_untouched(&self, database: &str) -> bool;
+
+    /// All that is there, rows and version table included, to be compared with itself.
+    fn state(&self, database: &str) -> String;
+
+    /// The same of all databases that are not files of the project's folder.
+    fn all(&self) -> Vec<String>;
+
+    /// The schema as text, without the version table.
+    fn schema(&self, database: &str) -> String;
+
+    /// Another session, which keeps runs out until it is dropped.
+    fn occupied(&self, database: &str) -> Box<dyn Any>;
+
+    /// What a run that commits more than once holds while it lives, until it is dropped.
+    fn as_a_living_run(&self, database: &str) -> Box<dyn Any>;
+
+    /// How it is told that a run of `a2` lives, which a server knows by its session alone.
+    fn under_way(&self) -> &'static str;
+
+    /// What a query gives that does not hold.
+    fn no(&self) -> &'static str;
+}
+
+/// Files in the project's folder.
+pub struct Sqlite;
+
+impl Ground for Sqlite {
+    fn databases(&self, folder: &Path) -> Box<dyn Databases> {
+        Box::new(Files { folder: folder.to_owned() })
+    }
+}
+
+struct Files {
+    folder: PathBuf,
+}
+
+/// The names of the files are what messages of tests on SQLite show.
+fn file(database: &str) -> String {
+    match database {
+        "dev" => "app.db".to_owned(),
+        "test" => "database_test.db".to_owned(),
+        other => format!("{other}.db"),
+    }
+}
+
+impl Files {
+    fn path(&self, database: &str) -> PathBuf {
+        self.folder.join(file(database))
+    }
+
+    fn open(&self, database: &str) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.path(database)).unwrap();
+        connection.busy_timeout(Duration::from_secs(60)).unwrap();
+        connection
+    }
+}
+
+impl Databases for Files {
+    fn url(&self, database: &str) -> String {
+        format!("sqlite:{}", file(database))
+    }
+
+    fn own(&self, database: &str) -> String {
+        format!("\"{}\"", self.url(database))
+    }
+
+    fn absolute(&self, database: &str) -> String {
+        format!("sqlite:{}", self.path(database).display())
+    }
+
+    fn shown(&self, database: &str) -> String {
+        file(database)
+    }
+
+    fn list(&self, database: &str, query: &str) -> Result<Vec<String>, String> {
+        let connection = self.open(database);
+        let mut statement = connection.prepare(query).map_err(|error| error.to_string())?;
+        let rows = statement.query_map([], |row| {
+            Ok(match row.get(0)? {
+                Value::Null => "NULL".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Real(number) => number.to_string(),
+                Value::Text(text) => text,
+                Value::Blob(_) => "a blob".to_owned(),
+            })
+        });
+        rows.and_then(Iterator::collect).map_err(|error| error.to_string())
+    }
+
+    fn execute(&self, database: &str, statements: &str) -> Result<(), String> {
+        self.open(database).execute_batch(statements).map_err(|error| error.to_string())
+    }
+
+    fn tables(&self, database: &str) -> Vec<String> {
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '_cargo_migrate' \
+                      AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+        self.list(database, tables).unwrap()
+    }
+
+    fn columns(&self, database: &str, table: &str) -> Vec<String> {
+        self.list(database, &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid")).unwrap()
+    }
+
+    fn is_untouched(&self, database: &str) -> bool {
+        !self.path(database).exists()
+    }
+
+    fn state(&self, database: &str) -> String {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hash = DefaultHasher::new();
+        fs::read(self.path(database)).ok().hash(&mut hash);
+        format!("{:x}", hash.finish())
+    }
+
+    fn all(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn schema(&self, database: &str) -> String {
+        let texts = "SELECT sql FROM sqlite_schema WHERE name <> '_cargo_migrate' AND sql IS NOT NULL ORDER BY name";
+        self.list(database, texts).unwrap().join("\n")
+    }
+
+    fn occupied(&self, database: &str) -> Box<dyn Any> {
+        let other = self.open(database);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Box::new(other)
+    }
+
+    fn as_a_living_run(&self, database: &str) -> Box<dyn Any> {
+        let file = fs::File::create(self.folder.join(format!("{}-migrate", file(database)))).unwrap();
+        file.lock().unwrap();
+        Box::new(file)
+    }
+
+    fn under_way(&self) -> &'static str {
+        "a run of `a2` is under way"
+    }
+
+    fn no(&self) -> &'static str {
+        "0"
+    }
+}

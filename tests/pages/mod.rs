@@ -1,0 +1,30 @@
+//! Tests whose words hold on each kind of database: written once, and run over SQLite's files and over a PostgreSQL server.
+//!
+//! A page is a function of the ground that its projects' databases stand on, named in its module's list. What the list
+//! becomes is for the test target to say, in the macro `pages!`.
+
+pub mod branches;
+pub mod faults;
+pub mod ground;
+pub mod half_way;
+pub mod scenarios;
+pub mod writing;
+
+use crate::harness::Project;
+use ground::Ground;
+
+/// A revision that makes a table with a key and takes it away.
+pub fn table(parent: &str, name: &str) -> String {
+    format!(
+        "-- migrate:parent {parent}\n-- migrate:up\nCREATE TABLE {name} (id INTEGER PRIMARY KEY);\n-- migrate:down\nDROP TABLE {name};\n"
+    )
+}
+
+/// `a1 <- b1 <- c1 <- d1`, all drafts.
+pub fn chain(ground: &dyn Ground) -> Project {
+    let project = Project::on(ground);
+    for (id, parent) in [("a1", "base"), ("b1", "a1"), ("c1", "b1"), ("d1", "c1")] {
+        project.migration(id, &table(parent, &format!("t_{id}")));
+    }
+    project
+}

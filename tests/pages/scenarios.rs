@@ -1,0 +1,130 @@
+//! The days of a careful developer.
+
+use crate::harness::Project;
+use crate::pages::ground::Ground;
+
+const USERS: &str = "-- migrate:parent base\n-- migrate:up\nCREATE TABLE users (id INTEGER PRIMARY KEY);\n-- migrate:down\nDROP TABLE users;\n";
+
+pages! {
+    a_mistaken_revision_that_was_never_applied_is_deleted_and_the_database_is_left_alone,
+    a_draft_may_be_removed_with_plain_rm,
+    an_applied_revision_is_not_deleted_until_it_is_rolled_back,
+    a_column_is_added_looked_at_and_taken_back,
+    the_test_database_is_touched_alone,
+    looking_creates_nothing,
+    a_dry_run_runs_everything_and_keeps_nothing,
+    the_lock_knows_whose_history_it_is,
+}
+
+fn a_mistaken_revision_that_was_never_applied_is_deleted_and_the_database_is_left_alone(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("2025_01_01_001_users", USERS);
+    project.run(&["upgrade", "head"]).done();
+    let before = project.databases().state("dev");
+    project.run(&["revision", "-m", "wrong migration"]).done().says("_001_wrong_migration.sql");
+    project.run(&["history"]).done().says("pending  wrong migration");
+    project.run(&["delete", "wrong_migration"]).done();
+    assert_eq!(project.databases().state("dev"), before);
+    assert!(!project.read("migrations/migrate.lock").contains("wrong"));
+    project.run(&["status"]).done().says("pending   0");
+}
+
+fn a_draft_may_be_removed_with_plain_rm(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("001_users", USERS);
+    project.run(&["revision", "-m", "wrong migration", "--rev-id", "wrong"]).done();
+    std::fs::remove_file(project.path("migrations/wrong.sql")).unwrap();
+    project.run(&["upgrade"]).done();
+    assert!(!project.read("migrations/migrate.lock").contains("wrong"));
+}
+
+fn an_applied_revision_is_not_deleted_until_it_is_rolled_back(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("2025_01_01_001_users", USERS);
+    project.run(&["upgrade"]).done();
+    project.run(&["delete", "users"]).refused(&["still-applied", "`dev`", "delete 2025_01_01_001_users --downgrade"]);
+    assert!(project.path("migrations/2025_01_01_001_users.sql").exists());
+    project.run(&["delete", "users", "--downgrade"]).done();
+    project.run(&["current"]).done().says("base");
+    project.run(&["history"]).done();
+    assert!(!project.read("migrations/migrate.lock").contains("users"));
+    assert_eq!(project.tables(), [""; 0]);
+}
+
+fn a_column_is_added_looked_at_and_taken_back(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("001_users", USERS);
+    project.migration("002_name", "-- migrate:parent 001_users\n-- migrate:up\nALTER TABLE users ADD COLUMN name TEXT;\n-- migrate:down\nALTER TABLE users DROP COLUMN name;\n");
+    project.run(&["upgrade", "head"]).done().says("Running upgrade 001_users -> 002_name");
+    assert_eq!(project.databases().columns("dev", "users"), ["id", "name"]);
+    project.run(&["downgrade", "-1"]).done().says("Running downgrade 002_name -> 001_users");
+    assert_eq!(project.databases().columns("dev", "users"), ["id"]);
+    project.run(&["current"]).done().says("001_users");
+}
+
+fn the_test_database_is_touched_alone(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("001_users", USERS);
+    project.run(&["-d", "test", "upgrade", "head"]).done();
+    assert_eq!(project.databases().tables("test"), ["users"]);
+    assert!(project.databases().is_untouched("dev"));
+    assert!(!project.path("migrations/migrate.local").exists());
+}
+
+fn looking_creates_nothing(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("001_users", USERS);
+    for verb in
+        [&["status"][..], &["current"], &["history"], &["heads"], &["branches"], &["show", "users"], &["verify"]]
+    {
+        project.run(verb).done();
+    }
+    assert!(project.databases().is_untouched("dev"));
+    assert!(!project.path("migrations/migrate.lock").exists());
+}
+
+fn a_dry_run_runs_everything_and_keeps_nothing(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("001_users", USERS);
+    project.run(&["upgrade", "--dry-run"]).done().says("rolled back");
+    assert!(project.databases().is_untouched("dev"));
+    project.run(&["upgrade"]).done();
+    project.migration("002_rows", "-- migrate:parent 001_users\n-- migrate:up\nINSERT INTO users VALUES (1);\n");
+    project.run(&["upgrade", "--dry-run"]).done();
+    assert_eq!(project.ask("SELECT count(*) FROM users"), "0");
+}
+
+fn the_lock_knows_whose_history_it_is(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("001_users", USERS);
+    project.run(&["upgrade"]).done();
+    assert!(project.read("migrations/migrate.lock").contains("\npackage app\n"));
+
+    // A server that has only the folder and the database finds the rows.
+    let server = tempfile::tempdir().unwrap();
+    let folder = project.path("migrations");
+    let there = |arguments: &[&str]| {
+        let url = project.databases().absolute("dev");
+        let mut all = vec!["--migrations", folder.to_str().unwrap(), "-d", &url];
+        all.extend(arguments);
+        let output = project.command(&all).current_dir(server.path()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    assert_eq!(there(&["current"]), (Some(0), "001_users (head)\n".to_owned()));
+    assert!(there(&["--name", "other", "current"]).1.contains("other-package"));
+
+    // A package that was renamed would look for its rows under the new name.
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("name = \"app\"", "name = \"renamed\""));
+    project.run(&["upgrade"]).refused(&["other-package", "`app`", "name = \"app\""]);
+    project.write(
+        "Cargo.toml",
+        &manifest
+            .replace("name = \"app\"", "name = \"renamed\"")
+            .replace("database = \"dev\"", "database = \"dev\"\nname = \"app\""),
+    );
+    project.run(&["upgrade"]).done().says("nothing to do");
+}

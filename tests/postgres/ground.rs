@@ -1,0 +1,229 @@
+//! The ground of pages that are run on a server: each project has databases of its own there, which are emptied with it.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use build_support::checksum::Digest;
+use postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::pages::ground::{Databases, Ground};
+use crate::server::{self, Server};
+
+/// A server as a ground.
+#[derive(Clone)]
+pub struct OnServer {
+    socket: PathBuf,
+    programs: PathBuf,
+}
+
+impl OnServer {
+    pub fn of(server: &Server) -> Self {
+        Self { socket: server.socket().to_owned(), programs: server.programs.clone() }
+    }
+
+    /// A session in a database of the server.
+    pub fn session(&self, name: &str) -> Client {
+        server::config(&self.socket, name).connect(NoTls).unwrap()
+    }
+
+    /// The URL of a database of the server, whether it is there or not.
+    pub fn url_of(&self, name: &str) -> String {
+        format!("postgres://postgres@{}/{name}", self.socket.display().to_string().replace('/', "%2F"))
+    }
+}
+
+/// Databases that were emptied, by the socket of their server: to make one takes hundreds of files, to empty it a few.
+static EMPTIED: Mutex<BTreeMap<PathBuf, Vec<String>>> = Mutex::new(BTreeMap::new());
+
+impl OnServer {
+    /// The name of a database with nothing in it.
+    fn empty_database(&self) -> String {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let emptied = EMPTIED.lock().unwrap().get_mut(&self.socket).and_then(Vec::pop);
+        emptied.unwrap_or_else(|| {
+            let name = format!("p{}", MADE.fetch_add(1, Ordering::Relaxed));
+            self.session("postgres").batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+            name
+        })
+    }
+
+    /// Empties a database for the next project. What its test may have done to it beyond its schemas, it has to undo.
+    fn give_back(&self, name: String) -> Result<(), postgres::Error> {
+        server::config(&self.socket, &name).connect(NoTls)?.batch_execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid();
+             SET client_min_messages = warning;
+             DO $$ DECLARE it name; BEGIN
+                 FOR it IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+                 LOOP EXECUTE format('DROP SCHEMA %I CASCADE', it); END LOOP;
+             END $$;
+             CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;",
+        )?;
+        EMPTIED.lock().unwrap().entry(self.socket.clone()).or_default().push(name);
+        Ok(())
+    }
+}
+
+impl Ground for OnServer {
+    fn databases(&self, _: &Path) -> Box<dyn Databases> {
+        Box::new(OfServer { server: self.clone(), names: Mutex::default() })
+    }
+}
+
+/// The databases of one project.
+struct OfServer {
+    server: OnServer,
+    names: Mutex<BTreeMap<String, String>>,
+}
+
+impl OfServer {
+    /// The name on the server of what the configuration knows by another one. It is taken when it is first asked for.
+    fn name(&self, database: &str) -> String {
+        let mut names = self.names.lock().unwrap();
+        names.entry(database.to_owned()).or_insert_with(|| self.server.empty_database()).clone()
+    }
+
+    fn open(&self, database: &str) -> Client {
+        self.server.session(&self.name(database))
+    }
+
+    /// All rows as lines.
+    fn lines(client: &mut Client, query: &str) -> Result<Vec<Vec<String>>, postgres::Error> {
+        let told = client.simple_query(query)?.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|at| row.get(at).unwrap_or("NULL").to_owned()).collect())
+            }
+            _ => None,
+        });
+        Ok(told.collect())
+    }
+}
+
+impl Drop for OfServer {
+    fn drop(&mut self) {
+        // One that cannot be emptied, on a server that a test has stopped, is left to end with its server.
+        for name in
+            std::mem::take(self.names.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)).into_values()
+        {
+            let _ = self.server.give_back(name);
+        }
+    }
+}
+
+const OWN: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+
+impl Databases for OfServer {
+    fn url(&self, database: &str) -> String {
+        self.server.url_of(&self.name(database))
+    }
+
+    fn own(&self, database: &str) -> String {
+        format!("{{ url = \"{}\", shared = false }}", self.url(database))
+    }
+
+    fn absolute(&self, database: &str) -> String {
+        self.url(database)
+    }
+
+    fn shown(&self, database: &str) -> String {
+        self.url(database)
+    }
+
+    fn list(&self, database: &str, query: &str) -> Result<Vec<String>, String> {
+        let rows = Self::lines(&mut self.open(database), query).map_err(|error| format!("{error:?}"))?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    }
+
+    fn execute(&self, database: &str, statements: &str) -> Result<(), String> {
+        self.open(database).batch_execute(statements).map_err(|error| format!("{error:?}"))
+    }
+
+    fn tables(&self, database: &str) -> Vec<String> {
+        let tables = format!(
+            "SELECT relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace \
+             WHERE relkind = 'r' AND {OWN} AND relname <> '_cargo_migrate' ORDER BY relname COLLATE \"C\""
+        );
+        self.list(database, &tables).unwrap()
+    }
+
+    fn columns(&self, database: &str, table: &str) -> Vec<String> {
+        let columns = format!(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped \
+             ORDER BY attnum"
+        );
+        self.list(database, &columns).unwrap()
+    }
+
+    fn is_untouched(&self, database: &str) -> bool {
+        let things =
+            format!("SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace WHERE {OWN}");
+        self.list(database, &things).unwrap() == ["0"]
+    }
+
+    fn state(&self, database: &str) -> String {
+        let mut client = self.open(database);
+        let columns = format!(
+            "SELECT n.nspname, relname, relkind, attname, format_type(atttypid, atttypmod), attnotnull \
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 \
+             WHERE {OWN} ORDER BY 1, 2, attnum"
+        );
+        let constraints =
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid <> 0 ORDER BY 1, 2";
+        let mut state = Self::lines(&mut client, &columns).unwrap();
+        state.extend(Self::lines(&mut client, constraints).unwrap());
+        let mut tables: Vec<(String, String)> = state
+            .iter()
+            .filter(|row| row[2..].first().is_some_and(|kind| kind == "r"))
+            .map(|row| (row[0].clone(), row[1].clone()))
+            .collect();
+        tables.dedup();
+        for (schema, table) in tables {
+            let rows = format!("SELECT t::text FROM \"{schema}\".\"{table}\" AS t ORDER BY 1");
+            state.extend(Self::lines(&mut client, &rows).unwrap());
+        }
+        state.iter().map(|row| row.join("|")).collect::<Vec<_>>().join("\n")
+    }
+
+    fn all(&self) -> Vec<String> {
+        let known: Vec<String> = self.names.lock().unwrap().keys().cloned().collect();
+        known.iter().map(|database| self.state(database)).collect()
+    }
+
+    fn schema(&self, database: &str) -> String {
+        let mut dump = Command::new(self.server.programs.join("pg_dump"));
+        dump.arg("--schema-only").arg("--exclude-table=_cargo_migrate").arg("-h").arg(&self.server.socket);
+        let output = dump.args(["-U", "postgres", &self.name(database)]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Newer versions put a word of chance around what they print.
+        text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+    }
+
+    fn occupied(&self, database: &str) -> Box<dyn Any> {
+        let mut digest = Digest::new("cargo-migrate lock 1");
+        for part in [self.name(database).as_str(), "public", "_cargo_migrate"] {
+            digest.part(part.as_bytes());
+        }
+        let key = u64::from_str_radix(&digest.finish()[..16], 16).unwrap().cast_signed();
+        let mut other = self.open(database);
+        let taken = Self::lines(&mut other, &format!("SELECT pg_try_advisory_lock({key})")).unwrap();
+        assert_eq!(taken, [["t"]]);
+        Box::new(other)
+    }
+
+    fn as_a_living_run(&self, database: &str) -> Box<dyn Any> {
+        self.occupied(database)
+    }
+
+    fn under_way(&self) -> &'static str {
+        "`the tests`) migrates this database"
+    }
+
+    fn no(&self) -> &'static str {
+        "false"
+    }
+}
