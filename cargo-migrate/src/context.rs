@@ -56,6 +56,13 @@ impl Context {
         self.environment.get(std::ffi::OsStr::new(name))?.to_str().filter(|value| !value.is_empty())
     }
 
+    /// The folders in which programs are looked for.
+    #[must_use]
+    pub fn search_path(&self) -> Vec<PathBuf> {
+        let folders = self.environment.get(std::ffi::OsStr::new("PATH"));
+        folders.map(|folders| std::env::split_paths(folders).collect()).unwrap_or_default()
+    }
+
     /// When the command started, in UTC.
     #[must_use]
     pub fn started(&self) -> Timestamp {

@@ -7,6 +7,7 @@
 //! - [`project`]: the configuration: packages, databases, settings.
 //! - [`app`]: what every command starts from.
 //! - [`live`]: databases as they are.
+//! - [`pg_tools`]: PostgreSQL's own programs.
 //! - [`copying`], [`backup`]: copies of databases, and those that are kept.
 //! - [`each`]: the databases that a pattern means.
 //! - [`footprint`]: what statements touch.
@@ -43,6 +44,7 @@ pub mod fingerprint;
 pub mod footprint;
 pub mod introspect;
 pub mod live;
+pub mod pg_tools;
 pub mod project;
 pub mod proof;
 pub mod rehearsal;
