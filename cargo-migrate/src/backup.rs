@@ -1,18 +1,24 @@
 //! Backups: whole, checked copies of a database, kept in `.migrate/backups` below the package.
 //!
-//! In reading order: `name` is what a backup's file is called, `folder` where they lie, `check` what makes one good,
-//! [`make`] makes one and [`restore`] puts one in the place of a database's content.
+//! In reading order: `name` is what a backup's file is called, `folder` where they lie, `place` a file on its way to being
+//! one, `check` what makes a copy of a file good, [`make`] makes one and [`restore`] puts one in the place of a database's
+//! content. Of a server's database `dump` makes one, `emptied` knows what is dropped before another takes its place, and
+//! `load` does that.
 //!
-//! It writes `.migrate/.gitignore`, `.migrate/backups/*.db` (as `*.db.partial` until it counts) and the lock
+//! It writes `.migrate/.gitignore`, `.migrate/backups/*.db` and `*.dump` (with `.partial` behind until it counts) and the lock
 //! `.migrate/backups/.lock`, which the kernel lets go when a process dies.
 
 mod check;
+mod dump;
+pub mod emptied;
 mod folder;
+mod load;
 mod name;
+mod place;
 pub mod restore;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,15 +29,17 @@ use migrate_runtime::runner::{database_problem, store_problem};
 use migrate_runtime::sqlite::StoreError;
 use rusqlite::Connection;
 
-pub use self::check::{Content, DAMAGED, history_of, inspect};
+pub use self::check::{Content, DAMAGED};
 pub use self::folder::{Entry, Folder};
-pub use self::name::{Name, database as database_part};
+pub use self::load::refuse_others;
+pub use self::name::{Form, Name, database as database_part};
 
-use self::check::Soundness;
+use self::place::Place;
 use crate::app::{App, Opened};
 use crate::copying::{self, CopyError, Step};
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::pg_tools::PgTools;
 use crate::project::Database;
 
 /// A backup could not be made.
@@ -60,8 +68,8 @@ pub struct Made {
     pub shown: PathBuf,
     /// How large it is.
     pub bytes: u64,
-    /// How many pages it has.
-    pub pages: u64,
+    /// How many pages it has, where it is a SQLite database.
+    pub pages: Option<u64>,
     /// What the database was at: the package's revisions that no applied one follows.
     pub revisions: Vec<String>,
     /// How long the copy took, without what follows.
@@ -80,6 +88,9 @@ pub struct Made {
 /// # Errors
 /// A database that is not there, locked or damaged, a folder that cannot be written, a full disk. Nothing is left behind.
 pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Option<&Path>) -> Result<Made> {
+    if let Some(server) = database.server() {
+        return dump::make(app, opened, (database, server), why, to);
+    }
     let Some(mut source) = live::file::open_for_reading(database, opened.wait)? else {
         let problem = Problem::new(live::file::NO_DATABASE_FILE, format!("there is no database file for {database}"))
             .in_file(live::file::path(database)?)
@@ -117,7 +128,7 @@ pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Op
     let bytes = place.finish(database)?;
     let shown = opened.project.show_path(&place.path);
     let path = place.path.clone();
-    Ok(Made { path, shown, bytes, pages, revisions, copied_in, checked_in })
+    Ok(Made { path, shown, bytes, pages: Some(pages), revisions, copied_in, checked_in })
 }
 
 /// All backups that lie in the project's folder and in its workspace's, the newest first. What is not named as one, or is no file, is passed
@@ -141,16 +152,17 @@ pub fn list(opened: &Opened) -> Result<Vec<Entry>> {
 ///
 /// # Errors
 /// A folder that cannot be read, or a file that cannot be removed.
-pub fn prune(opened: &Opened, database: &Database, spared: &[&Path]) -> Result<Vec<PathBuf>> {
+pub fn prune(app: App<'_>, opened: &Opened, database: &Database, spared: &[&Path]) -> Result<Vec<PathBuf>> {
     let keep = usize::try_from(opened.project.settings().keep).unwrap_or(usize::MAX);
     let of = name::database(database);
     let mut removed = Vec::new();
-    let automatic = |entry: &Entry| entry.name.automatic && entry.name.database == of;
+    let form = Form::of(database);
+    let automatic = |entry: &Entry| entry.name.automatic && entry.name.database == of && entry.name.form == form;
     let mut entries: Vec<Entry> = list(opened)?.into_iter().filter(automatic).collect();
     let mut gone = Vec::new();
     if let [newest, before, ..] = &entries[..]
         && newest.bytes == before.bytes
-        && is_same(&newest.path, &before.path)
+        && is_same(app, form, &newest.path, &before.path)
     {
         gone.push(entries.remove(1));
     }
@@ -170,11 +182,18 @@ pub fn prune(opened: &Opened, database: &Database, spared: &[&Path]) -> Result<V
     Ok(removed)
 }
 
-/// Whether two files hold the same. What cannot be read is not the same as anything.
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Whether two backups hold the same. What cannot be read is not the same as anything.
+fn is_same(app: App<'_>, form: Form, one: &Path, other: &Path) -> bool {
     const AT_ONCE: usize = 1 << 16;
-    let open = |path: &Path| std::fs::File::open(path).map(|file| BufReader::with_capacity(AT_ONCE, file));
-    let (Ok(mut one), Ok(mut other)) = (open(one), open(other)) else { return false };
+    if form == Form::Dump {
+        return dump::is_same(app, one, other);
+    }
+    let open = |path: &Path| File::open(path).map(|file| BufReader::with_capacity(AT_ONCE, file));
+    let (Ok(one), Ok(other)) = (open(one), open(other)) else { return false };
+    are_same(one, other)
+}
+
+fn are_same(mut one: impl BufRead, mut other: impl BufRead) -> bool {
     loop {
         let (Ok(left), Ok(right)) = (one.fill_buf(), other.fill_buf()) else { return false };
         let length = left.len().min(right.len());
@@ -186,6 +205,18 @@ fn is_same(one: &Path, other: &Path) -> bool {
         }
         one.consume(length);
         other.consume(length);
+    }
+}
+
+/// The history that a backup holds; `None` where it cannot be read.
+#[must_use]
+pub fn history_of(app: App<'_>, path: &Path, form: Form, table: &str) -> Option<History> {
+    match form {
+        Form::File => check::history_of(path, table),
+        Form::Dump => {
+            let tools = PgTools::find(app.context, None).ok()?;
+            dump::history(&tools, path, table, None).ok().flatten()
+        }
     }
 }
 
@@ -237,168 +268,6 @@ fn of_database(database: &Database, error: &DatabaseError) -> Failure {
         ErrorKind::Corrupt | ErrorKind::NotADatabase => damaged(&error.message, database).into(),
         _ => database.blamed(database_problem(error)).into(),
     }
-}
-
-/// A file that is being made; it is removed unless it was finished.
-struct Place {
-    path: PathBuf,
-    partial: PathBuf,
-    /// Open until the end, so that what was written can be put on the disk.
-    file: File,
-    /// Shared with all who make backups here; see [`Folder::prepare`].
-    _folder: Option<Folder>,
-    finished: std::cell::Cell<bool>,
-}
-
-impl Place {
-    /// The first name of these that nobody has.
-    fn free(folder: Folder, mut name: Name, database: &Database) -> Result<Self> {
-        loop {
-            let path = folder.path().join(name.file());
-            if let Some((partial, file)) = claim(&path, database)? {
-                return Ok(Self { path, partial, file, _folder: Some(folder), finished: false.into() });
-            }
-            name.counter += 1;
-        }
-    }
-
-    /// A file that a person has named.
-    fn given(path: &Path, database: &Database) -> Result<Self> {
-        if let Some((partial, file)) = claim(path, database)? {
-            return Ok(Self { path: path.to_owned(), partial, file, _folder: None, finished: false.into() });
-        }
-        let (taken, help) = match path.symlink_metadata() {
-            Ok(_) => (path.to_owned(), "name a file that is not there yet; nothing is written over"),
-            Err(_) => (partial(path), "another backup is being made there; where none is, remove this file"),
-        };
-        Err(Problem::new(EXISTS, "there is a file of this name already").in_file(taken).help(help).into())
-    }
-
-    /// Refuses a copy that is not what was copied.
-    fn check(
-        &self,
-        app: App<'_>,
-        database: &Database,
-        history: Option<&History>,
-        pages: u64,
-        table: &str,
-    ) -> Result<()> {
-        let content = check::read_back(&self.partial, table).map_err(|problem| self.failed(problem.message()))?;
-        if let Soundness::Damaged(what) = &content.soundness {
-            let problem = damaged(what, database);
-            return Err(problem.into());
-        }
-        if content.history.as_ref() != history || content.pages != pages {
-            return Err(self.failed("what was read back is not what was copied"));
-        }
-        if let Some(why) = content.unchecked() {
-            app.shell.warning(format!("the backup could not be checked as a whole: {why}"));
-        }
-        Ok(())
-    }
-
-    /// Puts it on the disk and gives it its name; gives its size.
-    fn finish(&self, database: &Database) -> Result<u64> {
-        let finish = || -> io::Result<u64> {
-            let bytes = self.file.metadata()?.len();
-            narrow(&self.file, database)?;
-            self.file.sync_all()?;
-            std::fs::rename(&self.partial, &self.path)?;
-            self.finished.set(true);
-            folder::sync(&self.path);
-            Ok(bytes)
-        };
-        finish().map_err(|error| self.failed(&error.to_string()))
-    }
-
-    /// An error of SQLite's while it copied: of the database that it read, or of the file that it wrote.
-    fn refused(&self, error: rusqlite::Error, database: &Database) -> Failure {
-        let error = DatabaseError::from(error);
-        match error.kind {
-            ErrorKind::Corrupt | ErrorKind::NotADatabase => of_database(database, &error),
-            _ => self.failed(&error.message),
-        }
-    }
-
-    fn failed(&self, why: &str) -> Failure {
-        Problem::new(FAILED, format!("the backup cannot be made: {}", build_support::problem::printable(why)))
-            .in_file(&self.path)
-            .note("nothing is left of it, and the database is as it was")
-            .help("see that there is room on the disk, and who may write the folder")
-            .help("or make it elsewhere: `cargo migrate backup --to FILE`")
-            .into()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.finished.get() {
-            // What cannot be removed now is removed by the next backup.
-            let _ = std::fs::remove_file(&self.partial);
-        }
-    }
-}
-
-/// The name of a file until it counts.
-fn partial(path: &Path) -> PathBuf {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(folder::PARTIAL);
-    partial.into()
-}
-
-/// Makes the file that is to become this one; nothing where either is there. Whoever holds the first may make the second.
-fn claim(path: &Path, database: &Database) -> Result<Option<(PathBuf, File)>> {
-    let partial = partial(path);
-    let refused = |error: io::Error| {
-        Problem::new(FAILED, format!("no backup can be written here: {error}")).in_file(path).help(
-            "see that its folder is there, and who may write it; `cargo migrate backup --to FILE` makes it elsewhere",
-        )
-    };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let source = permissions_of(database).map_err(refused)?;
-        // SQLite opens it by its name, and so this process has to be allowed to.
-        options.mode(source | 0o600);
-    }
-    let file = match options.open(&partial) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        Err(error) => return Err(refused(error).into()),
-    };
-    if path.symlink_metadata().is_ok() {
-        drop(file);
-        std::fs::remove_file(&partial).map_err(refused)?;
-        return Ok(None);
-    }
-    Ok(Some((partial, file)))
-}
-
-/// Who may do what with a database's own file; what comes from a server is its owner's alone.
-#[cfg(unix)]
-fn permissions_of(database: &Database) -> io::Result<u32> {
-    use std::os::unix::fs::PermissionsExt as _;
-    match database.url.file() {
-        Some(path) => Ok(std::fs::metadata(path)?.permissions().mode() & 0o777),
-        None => Ok(0o600),
-    }
-}
-
-/// Takes away what the database's own file does not allow.
-fn narrow(file: &File, database: &Database) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let source = permissions_of(database)?;
-        let mut permissions = file.metadata()?.permissions();
-        permissions.set_mode(permissions.mode() & source);
-        file.set_permissions(permissions)?;
-    }
-    #[cfg(not(unix))]
-    let _ = (file, database);
-    Ok(())
 }
 
 #[cfg(test)]

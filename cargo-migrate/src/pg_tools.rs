@@ -124,6 +124,24 @@ impl Version {
     }
 }
 
+impl Version {
+    /// The argument by which `pg_restore` writes the same script each time, where it would put a key of its own in it:
+    /// since the versions that mend CVE-2025-8714.
+    #[must_use]
+    pub fn fixed_key(self) -> Option<&'static str> {
+        let since = match self.major {
+            0..=12 => return None,
+            13 => 22,
+            14 => 19,
+            15 => 14,
+            16 => 10,
+            17 => 6,
+            _ => 0,
+        };
+        (self.minor >= since).then_some("--restrict-key=same")
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -295,16 +313,24 @@ impl Drop for Running {
     }
 }
 
-/// The first line of what a program said, or how it has ended.
+/// What a program said first that is an error, or how it has ended.
 fn first(program: Program, said: &str, why: &str) -> String {
-    let Some(line) = said.lines().find(|line| !line.trim().is_empty()) else { return why.to_owned() };
+    let Some(line) = error_in(said) else { return why.to_owned() };
     let own = [format!("{program}: error: "), format!("{program}: ")];
     shown(own.iter().find_map(|own| line.strip_prefix(own.as_str())).unwrap_or(line))
 }
 
-/// Adds the lines that follow the first.
+/// The first line that says that it is an error, or the first of all.
+fn error_in(said: &str) -> Option<&str> {
+    let lines = || said.lines().filter(|line| !line.trim().is_empty());
+    let is_error = |line: &&str| ["error:", "ERROR:", "FATAL:"].iter().any(|word| line.contains(word));
+    lines().find(is_error).or_else(|| lines().next())
+}
+
+/// Adds the other lines.
 fn told(problem: Problem, said: &str) -> Problem {
-    let lines = said.lines().filter(|line| !line.trim().is_empty()).skip(1).take(MOST_LINES);
+    let first = error_in(said);
+    let lines = said.lines().filter(|line| !line.trim().is_empty() && first != Some(line)).take(MOST_LINES);
     lines.fold(problem, |problem, line| problem.note(shown(line)))
 }
 

@@ -121,7 +121,14 @@ fn what_has_one_room_stays_in_it() {
     only_in(
         "cargo-migrate",
         "remove_file",
-        &["commands/delete.rs", "backup.rs", "backup/folder.rs", "backup/restore.rs", "rehearsal/copy.rs"],
+        &[
+            "commands/delete.rs",
+            "backup.rs",
+            "backup/folder.rs",
+            "backup/place.rs",
+            "backup/restore.rs",
+            "rehearsal/copy.rs",
+        ],
     );
     only_in("cargo-migrate", "Command::new(\"git\")", &["against/git.rs", "commands/past.rs"]);
     // A handler stays until the process ends: only what the command's process asks for may set one.

@@ -92,9 +92,16 @@ pub(super) fn history(connection: &mut Connection, table: &str) -> std::result::
     }
 }
 
+/// Whether a file starts as a SQLite database does (<https://www.sqlite.org/fileformat.html>, 1.3).
+pub(super) fn is_sqlite(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut first = [0; 16];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && &first == b"SQLite format 3\0"
+}
+
 /// The history that a backup holds; `None` where it cannot be read.
-#[must_use]
-pub fn history_of(path: &Path, table: &str) -> Option<History> {
+pub(super) fn history_of(path: &Path, table: &str) -> Option<History> {
     let mut connection = live::file::open_unchanging(path).ok()?;
     Store::new(&mut connection, table).read_history().ok()
 }
@@ -135,7 +142,7 @@ fn findings(connection: &Connection) -> rusqlite::Result<Option<String>> {
 ///
 /// # Errors
 /// [`DAMAGED`]
-pub fn inspect(path: &Path, table: &str) -> Result<(Connection, Content)> {
+pub(super) fn inspect(path: &Path, table: &str) -> Result<(Connection, Content)> {
     let refused = |why: String| {
         Problem::new(DAMAGED, format!("this is no backup that could be restored: {}", printable(&why)))
             .in_file(path)

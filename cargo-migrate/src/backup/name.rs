@@ -1,4 +1,4 @@
-//! What a backup's file is called: `DATABASE-TIME-REVISIONS[-auto][-N].db`.
+//! What a backup's file is called: `DATABASE-TIME-REVISIONS[-auto][-N].db`, or `.dump` of a server's database.
 //!
 //! The name says whose it is and whether it may be removed by itself, so it is read back exactly: between the time and
 //! the ending no part but the last two has a hyphen in it.
@@ -10,8 +10,6 @@ use super::Why;
 use crate::project::Database;
 use crate::project::database::Identity;
 
-/// The ending of a backup.
-const ENDING: &str = ".db";
 const AUTOMATIC: &str = "-auto";
 /// What stands where nothing is applied.
 const BASE: &str = "base";
@@ -19,6 +17,30 @@ const BASE: &str = "base";
 const UNKNOWN: &str = "unknown";
 /// The longest part of a name that is taken from a database's file, and from revisions, in bytes.
 const LONGEST: usize = 90;
+
+/// What a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A SQLite database.
+    File,
+    /// An archive of `pg_dump`'s.
+    Dump,
+}
+
+impl Form {
+    /// What the backups of a database are.
+    #[must_use]
+    pub fn of(database: &Database) -> Self {
+        if database.server().is_some() { Self::Dump } else { Self::File }
+    }
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::File => ".db",
+            Self::Dump => ".dump",
+        }
+    }
+}
 
 /// A backup's name, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +55,8 @@ pub struct Name {
     pub automatic: bool,
     /// Which one it is of those that would have the same name, from 1.
     pub counter: u32,
+    /// What the file is.
+    pub form: Form,
 }
 
 impl Name {
@@ -49,6 +73,7 @@ impl Name {
             revisions: cut(&joined).to_owned(),
             automatic: why == Why::Automatic,
             counter: 1,
+            form: Form::of(database),
         }
     }
 
@@ -57,13 +82,14 @@ impl Name {
     pub fn file(&self) -> String {
         let automatic = if self.automatic { AUTOMATIC } else { "" };
         let counter = if self.counter > 1 { format!("-{}", self.counter) } else { String::new() };
-        format!("{}-{}-{}{automatic}{counter}{ENDING}", self.database, self.time, self.revisions)
+        format!("{}-{}-{}{automatic}{counter}{}", self.database, self.time, self.revisions, self.form.ending())
     }
 
     /// Reads a file's name; nothing where it is not exactly as this tool writes one.
     #[must_use]
     pub fn parse(file: &str) -> Option<Self> {
-        let stem = file.strip_suffix(ENDING)?;
+        let form = [Form::File, Form::Dump].into_iter().find(|form| file.ends_with(form.ending()))?;
+        let stem = file.strip_suffix(form.ending())?;
         let (at, _) = stem.match_indices('-').find(|(at, _)| time_at(stem, at + 1).is_some())?;
         let (time, rest) = time_at(stem, at + 1)?;
         let mut parts = rest.split('-');
@@ -74,7 +100,7 @@ impl Name {
             next = parts.next();
         }
         let counter = next.map_or(Some(1), |counter| counter.parse().ok())?;
-        let name = Self { database: stem[..at].to_owned(), time: time.to_owned(), revisions, automatic, counter };
+        let name = Self { database: stem[..at].to_owned(), time: time.to_owned(), revisions, automatic, counter, form };
         let parts = [(&name.database, "_-.~"), (&name.revisions, "_+")];
         let clean = parts.iter().all(|(part, more)| !part.is_empty() && plain(part, more) == **part);
         (clean && name.file() == file).then_some(name)
@@ -149,6 +175,7 @@ mod tests {
             revisions: revisions.to_owned(),
             automatic,
             counter,
+            form: Form::File,
         }
     }
 
@@ -165,6 +192,9 @@ mod tests {
             assert_eq!(name.file(), file);
             assert_eq!(Name::parse(file), Some(name));
         }
+        let dump = Name { form: Form::Dump, ..name("prod", "a1", true, 2) };
+        assert_eq!(dump.file(), "prod-2026-11-23T170301Z-a1-auto-2.dump");
+        assert_eq!(Name::parse(&dump.file()), Some(dump));
         assert_eq!(name("dev", "a1", false, 1).made_at(), "2026-11-23T17:03:01Z");
     }
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 use rusqlite::Connection;
 
-use super::{Content, DAMAGED, Entry, Made, Why, folder, name};
+use super::{Content, DAMAGED, Entry, Form, Made, Why, check, dump, folder, load, name};
 use crate::app::{App, Opened};
 use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
@@ -25,6 +26,8 @@ pub const NO_BACKUP: Code = Code("no-backup");
 pub const AMBIGUOUS: Code = Code("ambiguous-backup");
 /// A backup could not be put in a database's place.
 pub const NOT_RESTORED: Code = Code("not-restored");
+/// A backup is of another kind of database.
+pub const OTHER_KIND: Code = Code("backup-of-another-kind");
 
 /// How often what is replaced is kept anew because somebody has written to it since.
 const MOST_BACKUPS: u32 = 5;
@@ -51,7 +54,8 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
     let entries = super::list(opened)?;
     let Some(wanted) = wanted else {
         let of = name::database(database);
-        let mut own = entries.into_iter().filter(|entry| entry.name.database == of);
+        let form = Form::of(database);
+        let mut own = entries.into_iter().filter(|entry| entry.name.database == of && entry.name.form == form);
         return own.next().map(|entry| entry.path).ok_or_else(|| {
             Problem::new(NO_BACKUP, format!("there is no backup of {database}"))
                 .in_file(folder::Folder::of(&opened.project, database).path())
@@ -90,15 +94,87 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
     }
 }
 
+/// A backup that was read as a whole.
+#[derive(Debug)]
+pub enum Source {
+    /// A SQLite database.
+    File(Connection, Content),
+    /// An archive of a server's database.
+    Dump(dump::Content),
+}
+
+impl Source {
+    /// Looks into all of a backup that is to be restored to this database. Nothing is made beside it.
+    ///
+    /// # Errors
+    /// [`DAMAGED`], [`OTHER_KIND`]
+    pub fn open(app: App<'_>, opened: &Opened, database: &Database, path: &Path) -> Result<Self> {
+        let table = &opened.project.settings().version_table;
+        let other = |is: &str, wanted: &str| {
+            Problem::new(OTHER_KIND, format!("this backup is {is}, and {database} takes {wanted}"))
+                .in_file(path)
+                .note("the database is as it was")
+                .help("choose another one: `cargo migrate backups` lists them; or another database: `-d NAME`")
+        };
+        match (database.server(), dump::is_archive(path)) {
+            (None, true) => Err(other("of a PostgreSQL server's database", "that of a SQLite file").into()),
+            (Some(_), false) if check::is_sqlite(path) => {
+                Err(other("a SQLite database", "what `pg_dump` has made of a server's database").into())
+            }
+            (Some(server), _) => Ok(Self::Dump(dump::inspect(app, path, table, server.schema())?)),
+            (None, false) => {
+                let (connection, content) = check::inspect(path, table)?;
+                Ok(Self::File(connection, content))
+            }
+        }
+    }
+
+    /// Its version table; `None` where it is not one that this tool reads.
+    #[must_use]
+    pub fn history(&self) -> Option<&History> {
+        match self {
+            Self::File(_, content) => content.history.as_ref(),
+            Self::Dump(content) => content.history.as_ref(),
+        }
+    }
+
+    /// How large it is.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::File(_, content) => content.pages * content.page_size,
+            Self::Dump(content) => content.bytes,
+        }
+    }
+
+    /// Why not all of it could be checked, where that is so.
+    #[must_use]
+    pub fn unchecked(&self) -> Option<&str> {
+        match self {
+            Self::File(_, content) => content.unchecked(),
+            Self::Dump(_) => None,
+        }
+    }
+}
+
 /// Puts a backup in the place of a database's content, and keeps what is replaced.
+///
+/// # Errors
+/// A database that is locked for longer than there was time to wait, or that cannot be written or kept.
+pub fn restore(app: App<'_>, opened: &Opened, database: &Database, path: &Path, source: &Source) -> Result<Replaced> {
+    match (source, database.server()) {
+        (Source::Dump(content), Some(server)) => load::load(app, opened, (database, server), path, content),
+        (Source::File(connection, content), _) => file(app, opened, database, (path, connection, content)),
+        (Source::Dump(_), None) => live::file::path(database).map(|_| Replaced::default()),
+    }
+}
+
+/// The same of a file.
 ///
 /// It goes into the file that is there, in one transaction of SQLite's own: another process that has it open sees the
 /// restored content, and one that is killed here leaves the old content whole. A file that SQLite cannot read is moved
 /// out of the way with its journals, since nothing can be written into it.
-///
-/// # Errors
-/// A database that is locked for longer than there was time to wait, or that cannot be written or kept.
-pub fn restore(
+fn file(
     app: App<'_>,
     opened: &Opened,
     database: &Database,

@@ -82,7 +82,7 @@ fn the_newest_that_were_made_by_themselves_stay_and_all_that_were_made_by_hand()
         // One of another database is none of this one's.
         let other = by_hand.path.with_file_name("other-1970-01-01T000000Z-base-auto.db");
         fs::copy(&by_hand.path, &other).unwrap();
-        let removed = prune(opened, database, &[&made[0].path]).unwrap();
+        let removed = prune(app, opened, database, &[&made[0].path]).unwrap();
         let expected: Vec<PathBuf> = made[1..3].iter().rev().map(|made| made.path.clone()).collect();
         assert_eq!(removed, expected, "five stay, and the one that is spared");
         let left: Vec<PathBuf> = list(opened).unwrap().into_iter().map(|entry| entry.path).collect();

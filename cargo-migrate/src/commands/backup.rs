@@ -64,8 +64,10 @@ pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
     }
     let table = &opened.project.settings().version_table;
     let current = |history: &History| opened.current(history);
-    let revisions: Vec<Option<Vec<String>>> =
-        entries.iter().map(|entry| backup::history_of(&entry.path, table).as_ref().map(current)).collect();
+    let revisions: Vec<Option<Vec<String>>> = entries
+        .iter()
+        .map(|entry| backup::history_of(app, &entry.path, entry.name.form, table).as_ref().map(current))
+        .collect();
     if app.json() {
         let backups: Vec<_> = entries
             .iter()

@@ -2,11 +2,16 @@
 
 use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::DatabaseError;
+use migrate_runtime::database::Database as _;
+use migrate_runtime::driver::Enforcement;
 use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
+use migrate_runtime::server::ServerUrl;
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::ResetArgs;
+use crate::backup;
+use crate::backup::emptied::{self, Scope};
 use crate::commands::run::{self, How};
 use crate::commands::{confirm, several};
 use crate::copying::{self, CopyError};
@@ -22,7 +27,8 @@ pub const NOT_SCRATCH: Code = Code("not-scratch");
 ///
 /// Everything is applied to a new file beside; only then does its content replace the database's, in one step of
 /// SQLite's backup. So a revision that fails leaves the database as it was, and no file is removed that another
-/// process may have open.
+/// process may have open. A server's database is emptied first, in one transaction: where a revision fails then, or
+/// somebody ends the command, it is given again.
 pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
     let groups = app.groups(Purpose::Change)?;
     several::on_databases(app, "reset", groups, &|app, opened, database| empty(app, args, opened, database?))
@@ -44,6 +50,9 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
         .collect();
     if !gone.is_empty() {
         app.shell.warning(format!("other packages are emptied too, and are not applied again: {}", gone.join(", ")));
+    }
+    if let Some(server) = database.server() {
+        return on_server(app, opened, database, server);
     }
     let mut target = live::file::open_for_writing(database, true)?;
     let fresh = tempfile::NamedTempFile::new()
@@ -67,6 +76,34 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
         CopyError::Busy => live::file::busy(database),
         CopyError::Database(error) => failed(error),
     })?;
+    run::told(app, opened, database, &report, "reset", false);
+    Ok(())
+}
+
+/// Drops all that a server's database has, and applies everything; each of the two under the run's lock.
+fn on_server(app: App<'_>, opened: &Opened, database: &Database, server: &ServerUrl) -> Result<()> {
+    let blamed = |error: DatabaseError| Failure::from(database.blamed(database_problem(&error)));
+    let scope = Scope { schema: server.schema().map(str::to_owned), extensions: Vec::new() };
+    let mut live = live::open_for_writing(database, true)?;
+    let mut looking =
+        live::server::open_for_reading(database, server)?.ok_or_else(|| live::server::missing(database, server))?;
+    {
+        let mut driver = live.driver(&opened.project.settings().version_table);
+        let mut waiting = || app.shell.status("Waiting", "for another process that holds the database");
+        driver.begin(Enforcement::Immediate, opened.wait, &mut waiting).map_err(blamed)?;
+        backup::refuse_others(&scope, &mut looking, database)?;
+        for statement in emptied::rows(&mut looking, &scope.statements()).map_err(blamed)? {
+            driver.execute(&statement).map_err(blamed)?;
+        }
+        driver.commit(opened.wait).map_err(blamed)?;
+    }
+    drop(looking);
+    let name = format!("`{}`", database.lock_name());
+    let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
+    let report = run::carry_out(app, opened, &mut live, &How::default(), &planner, &mut |event| {
+        run::observe(app, opened, &event)
+    })
+    .map_err(|stopped| Failure::from(stopped.problems))?;
     run::told(app, opened, database, &report, "reset", false);
     Ok(())
 }

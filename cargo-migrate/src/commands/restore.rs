@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::{App, Group, Opened, Purpose};
 use crate::args::RestoreArgs;
 use crate::backup;
-use crate::backup::restore::{self, Replaced};
+use crate::backup::restore::{self, Replaced, Source};
 use crate::commands::backup::{file_name, size};
 use crate::commands::{confirm, run};
 use crate::failure::{Failure, Result};
@@ -30,20 +30,19 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
     };
     let (opened, database) = (opened?, database?);
     let path = restore::find(app, &opened, &database, args.backup.as_deref())?;
-    let (connection, content) = backup::inspect(&path, &opened.project.settings().version_table)?;
+    let source = Source::open(app, &opened, &database, &path)?;
     let name = file_name(&path);
-    if let Some(why) = content.unchecked() {
+    if let Some(why) = source.unchecked() {
         app.shell.warning(format!("{} could not be checked as a whole: {why}", printable(&name)));
     }
     // What is there may be the reason why this is done: where it cannot be read, that stops nothing.
     let before = opened.history(&database).ok();
-    let restored = content.history.clone().unwrap_or_default();
+    let restored = source.history().cloned().unwrap_or_default();
     of_this_package(&opened, &restored, before.as_ref(), &path)?;
-    live::file::path(&database)?;
     let shown = live::shown(&opened.project, &database);
     let question = format!("replace what {shown} has?");
     let show = || {
-        let bytes = size(content.pages * content.page_size);
+        let bytes = size(source.bytes());
         app.shell.status("Restore", format!("{name}, {bytes}, with {}", at(&opened, Some(&restored))));
         app.shell.status("Replace", format!("{shown} with {}", at(&opened, before.as_ref())));
     };
@@ -51,9 +50,8 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         Problem::new(confirm::NOT_CONFIRMED, format!("all that {shown} has is to be replaced, and {why}"))
             .help("say `--yes` where that is meant; what is replaced is kept as a backup")
     })?;
-    let replaced = restore::restore(app, &opened, &database, (&path, &connection, &content))?;
-    drop(connection);
-    let history = match &content.history {
+    let replaced = restore::restore(app, &opened, &database, &path, &source)?;
+    let history = match source.history() {
         Some(_) => {
             let history = opened.history(&database)?;
             run::record(app, &opened, &database, &history);
@@ -66,7 +64,7 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         }
     };
     let spared: Vec<&Path> = replaced.kept.iter().map(|made| made.path.as_path()).chain([path.as_path()]).collect();
-    if let Err(failure) = backup::prune(&opened, &database, &spared) {
+    if let Err(failure) = backup::prune(app, &opened, &database, &spared) {
         for problem in failure.problems() {
             app.shell.problem(&problem.clone().as_warning());
         }

@@ -117,6 +117,6 @@ pub(super) fn backup_now(app: App<'_>, opened: &Opened, database: &Database) -> 
         app.shell.status("Backup", printable(&made.shown.to_string_lossy()));
     }
     // One that cannot be removed is in nobody's way.
-    let _ = backup::prune(opened, database, &[&made.path]);
+    let _ = backup::prune(app, opened, database, &[&made.path]);
     Ok(())
 }

@@ -88,7 +88,9 @@ fn unnamed(server: &ServerUrl) -> Database {
     Database::unnamed(DatabaseUrl::of_server(server.clone()), BackupPolicy::Never)
 }
 
-fn missing(database: &Database, server: &ServerUrl) -> Failure {
+/// That the server has no such database.
+#[must_use]
+pub fn missing(database: &Database, server: &ServerUrl) -> Failure {
     Problem::new(MISSING, format!("the server has no database `{}`", server.database()))
         .note(format!("it is about {}", database.url))
         .help("see that the URL names the right one; `upgrade --create` makes a new one")

@@ -1,0 +1,286 @@
+//! The backup of a server's database: an archive that `pg_dump` has made of one moment, and that was read back.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use build_support::problem::{Problem, printable};
+use build_support::token::unquoted;
+use migrate_runtime::connection::{DatabaseError, ErrorKind};
+use migrate_runtime::driver::Driver as _;
+use migrate_runtime::driver::postgres::{PostgresDriver, failed, quoted};
+use migrate_runtime::history::History;
+use migrate_runtime::runner::database_problem;
+use migrate_runtime::server::ServerUrl;
+use migrate_runtime::sqlite::{Store, StoreError, create_table_sql};
+use postgres::{Client, SimpleQueryMessage};
+use rusqlite::Connection;
+
+use super::place::Place;
+use super::{DAMAGED, Folder, Made, Name, Why};
+use crate::app::{App, Opened};
+use crate::failure::{Failure, Result};
+use crate::live;
+use crate::pg_tools::{FAILED, PgTools, Program, Version};
+use crate::project::Database;
+
+/// The transaction whose view of the database the archive is of, for as long as it stays open.
+const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_export_snapshot(), current_schema()";
+
+/// What an archive holds.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Its version table; `None` where it is not one that this tool reads.
+    pub history: Option<History>,
+    /// How large the file is.
+    pub bytes: u64,
+    /// What `pg_restore --list` says, a line for each thing.
+    pub(super) listing: Vec<String>,
+}
+
+/// Makes a backup as [`super::make`] does.
+pub(super) fn make(
+    app: App<'_>,
+    opened: &Opened,
+    (database, server): (&Database, &ServerUrl),
+    why: Why,
+    to: Option<&Path>,
+) -> Result<Made> {
+    let table = &opened.project.settings().version_table;
+    let blamed = |error: DatabaseError| Failure::from(database.blamed(database_problem(&error)));
+    let Some(mut client) = live::server::open_for_reading(database, server)? else {
+        return Err(live::server::missing(database, server));
+    };
+    let tools = PgTools::find(app.context, Some(Version::of_server(&mut client).map_err(blamed)?))?;
+    let (snapshot, schema) = moment(&mut client).map_err(blamed)?;
+    let history = seen(&mut client, table).map_err(blamed)?;
+    let revisions = history.as_ref().map(|history| opened.current(history));
+    let place = match to {
+        Some(path) => Place::given(path, database)?,
+        None => {
+            let mut folder = Folder::of(&opened.project, database);
+            folder.prepare()?;
+            Place::free(folder, Name::new(database, app.context.started(), revisions.as_deref(), why), database)?
+        }
+    };
+    let start = Instant::now();
+    let mut command = tools.command(Program::Dump, Some(server));
+    command.args(["--format=custom", "--no-subscriptions"]).arg(format!("--snapshot={snapshot}"));
+    command.arg(format!("--lock-wait-timeout={}", opened.wait.as_millis().max(1)));
+    command.args(database.session.role.as_deref().map(|role| format!("--role={role}")));
+    // A pattern in quotes means what stands in them.
+    command.args(server.schema().map(|schema| format!("--schema={}", quoted(schema))));
+    command.arg("--file").arg(&place.partial);
+    PgTools::run(Program::Dump, command).map_err(|problem| place.failed_by(&problem))?;
+    drop(client);
+    let copied_in = start.elapsed();
+    let start = Instant::now();
+    let content =
+        read(&tools, &place.partial, table, schema.as_deref()).map_err(|problem| place.failed_by(&problem))?;
+    if content.history != history {
+        return Err(place.failed("what was read back is not what was copied"));
+    }
+    let checked_in = start.elapsed();
+    let bytes = place.finish(database)?;
+    let shown = opened.project.show_path(&place.path);
+    let (path, revisions) = (place.path.clone(), revisions.unwrap_or_default());
+    Ok(Made { path, shown, bytes, pages: None, revisions, copied_in, checked_in })
+}
+
+/// Begins the transaction that the archive is of; gives the name of what it sees, and the schema of the version table.
+fn moment(client: &mut Client) -> Result<(String, Option<String>), DatabaseError> {
+    let messages = client.simple_query(MOMENT).map_err(|error| failed(&error, MOMENT))?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0)?.to_owned(), row.get(1).map(str::to_owned))),
+        _ => None,
+    });
+    row.ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no name for what the transaction sees"))
+}
+
+/// The history of that moment; `None` where the version table holds what this tool does not write.
+fn seen(client: &mut Client, table: &str) -> Result<Option<History>, DatabaseError> {
+    const SAVEPOINT: &str = "SAVEPOINT cargo_migrate_history";
+    const BACK: &str = "ROLLBACK TO SAVEPOINT cargo_migrate_history";
+    client.batch_execute(SAVEPOINT).map_err(|error| failed(&error, SAVEPOINT))?;
+    match PostgresDriver::new(client, table).history() {
+        Ok(history) => return Ok(Some(history)),
+        Err(StoreError::Database(error)) if error.kind != ErrorKind::Other => return Err(error),
+        Err(_) => {}
+    }
+    client.batch_execute(BACK).map_err(|error| failed(&error, BACK))?;
+    Ok(None)
+}
+
+/// Reads all of an archive, and its version table; the one of this schema, where it is known.
+pub(super) fn read(
+    tools: &PgTools,
+    path: &Path,
+    table: &str,
+    schema: Option<&str>,
+) -> std::result::Result<Content, Problem> {
+    let bytes = std::fs::metadata(path).map_err(|error| Problem::new(DAMAGED, error.to_string()))?.len();
+    let mut listing = Vec::new();
+    let mut command = tools.command(Program::Restore, None);
+    command.arg("--list").arg(path);
+    reading(command, |line| {
+        if !line.starts_with(';') {
+            listing.push(line.trim_end_matches(['\n', '\r']).to_owned());
+        }
+        Ok(())
+    })?;
+    // What it writes is dropped: to write it, it has to read everything.
+    let mut command = tools.command(Program::Restore, None);
+    command.arg("--file=-").arg(path);
+    PgTools::run(Program::Restore, command)?;
+    Ok(Content { history: history(tools, path, table, schema)?, bytes, listing })
+}
+
+/// Runs a command and hands over each line of what it writes.
+fn reading(
+    mut command: std::process::Command,
+    mut line: impl FnMut(&str) -> std::result::Result<(), Problem>,
+) -> std::result::Result<(), Problem> {
+    command.stdout(Stdio::piped());
+    let mut running = PgTools::start(Program::Restore, command)?;
+    let unread = |error: std::io::Error| Problem::new(FAILED, format!("`pg_restore` cannot be read: {error}"));
+    if let Some(output) = running.output() {
+        let mut output = BufReader::new(output);
+        let mut read = Vec::new();
+        while output.read_until(b'\n', &mut read).map_err(unread)? > 0 {
+            line(&String::from_utf8_lossy(&read))?;
+            read.clear();
+        }
+    }
+    running.finish()
+}
+
+/// The version table that an archive holds, without a server: its rows are put into a SQLite table of the same columns.
+/// `None` where it is not one that this tool reads.
+pub(super) fn history(
+    tools: &PgTools,
+    path: &Path,
+    table: &str,
+    schema: Option<&str>,
+) -> std::result::Result<Option<History>, Problem> {
+    let mut command = tools.command(Program::Restore, None);
+    command.args(["--data-only", "--file=-"]).arg(format!("--table={table}"));
+    command.args(schema.map(|schema| format!("--schema={schema}"))).arg(path);
+    let Ok(mut scratch) = live::file::in_memory() else { return Ok(None) };
+    let mut rows: Option<String> = None;
+    let (mut sound, mut blocks) = (scratch.execute_batch(&create_table_sql(table)).is_ok(), 0);
+    reading(command, |line| {
+        let line = line.trim_end_matches(['\n', '\r']);
+        if line == "\\." {
+            rows = None;
+        } else if let Some(insert) = &rows {
+            sound &= put(&scratch, insert, line).is_some();
+        } else if let Some(columns) = line.strip_prefix("COPY ").and_then(|line| line.strip_suffix(") FROM stdin;")) {
+            blocks += 1;
+            // Of several schemas' tables the first is as good as any, where nobody says which one is meant.
+            rows = (blocks == 1).then(|| insert_into(table, columns)).or(Some(String::new()));
+        }
+        Ok(())
+    })?;
+    if !sound {
+        return Ok(None);
+    }
+    Ok(Store::new(&mut scratch, table).read_history().ok())
+}
+
+/// The statement that takes a row of `schema.table (a, b`.
+fn insert_into(table: &str, copied: &str) -> String {
+    let columns = copied.rsplit_once('(').map_or("", |(_, columns)| columns);
+    let names: Vec<String> = columns.split(", ").map(|name| quoted(&unquoted(name))).collect();
+    let values = vec!["?"; names.len()].join(", ");
+    format!("INSERT INTO {} ({}) VALUES ({values})", quoted(table), names.join(", "))
+}
+
+/// Puts a line of COPY's into a table (<https://www.postgresql.org/docs/current/sql-copy.html>, "Text Format").
+fn put(scratch: &Connection, insert: &str, line: &str) -> Option<()> {
+    if insert.is_empty() {
+        return Some(());
+    }
+    let values: Vec<Option<String>> = line.split('\t').map(|value| (value != "\\N").then(|| plain(value))).collect();
+    scratch.execute(insert, rusqlite::params_from_iter(values)).ok().map(drop)
+}
+
+/// A value without COPY's escapes.
+fn plain(value: &str) -> String {
+    let mut plain = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(c) = characters.next() {
+        plain.push(match (c, if c == '\\' { characters.next() } else { None }) {
+            (_, Some('b')) => '\u{8}',
+            (_, Some('f')) => '\u{c}',
+            (_, Some('n')) => '\n',
+            (_, Some('r')) => '\r',
+            (_, Some('t')) => '\t',
+            (_, Some('v')) => '\u{b}',
+            (_, Some(other)) => other,
+            (c, None) => c,
+        });
+    }
+    plain
+}
+
+/// Looks into all of an archive that is to be restored.
+pub(super) fn inspect(app: App<'_>, path: &Path, table: &str, schema: Option<&str>) -> Result<Content> {
+    let tools = PgTools::find(app.context, None)?;
+    read(&tools, path, table, schema).map_err(|problem| {
+        let mut refused =
+            Problem::new(DAMAGED, format!("this is no backup that could be restored: {}", problem.message()))
+                .in_file(path)
+                .note("the database is as it was")
+                .help("choose another one: `cargo migrate backups` lists them");
+        for note in problem.notes() {
+            refused = refused.note(note);
+        }
+        refused.into()
+    })
+}
+
+/// Whether two archives make the same database. Their bytes never are the same, since they hold when they were made.
+pub(super) fn is_same(app: App<'_>, one: &Path, other: &Path) -> bool {
+    let Ok(tools) = PgTools::find(app.context, None) else { return false };
+    let script = |path: &Path| {
+        let mut command = tools.command(Program::Restore, None);
+        command.arg("--file=-").args(tools.version().fixed_key()).arg(path).stdout(Stdio::piped());
+        PgTools::start(Program::Restore, command).ok()
+    };
+    let (Some(mut left), Some(mut right)) = (script(one), script(other)) else { return false };
+    let (Some(one), Some(other)) = (left.output(), right.output()) else { return false };
+    let same = super::are_same(BufReader::new(one), BufReader::new(other));
+    same && left.finish().is_ok() && right.finish().is_ok()
+}
+
+/// What a file is shown as, where it is no archive.
+pub(super) fn is_archive(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut first = [0; 5];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && &first == b"PGDMP"
+}
+
+/// A name as messages show it.
+pub(super) fn names(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{}`", printable(name))).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_copys_is_read_as_the_values_that_were_written() {
+        assert_eq!(plain("a\\tb\\\\n\\nc"), "a\tb\\n\nc");
+        assert_eq!(insert_into("m", "public.m (a, \"b\""), "INSERT INTO \"m\" (\"a\", \"b\") VALUES (?, ?)");
+        let scratch = live::file::in_memory().unwrap();
+        scratch.execute_batch("CREATE TABLE m (a TEXT, b INTEGER)").unwrap();
+        put(&scratch, &insert_into("m", "m (a, b"), "\\N\t7").unwrap();
+        let row: (Option<String>, i64) =
+            scratch.query_row("SELECT a, b FROM m", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(row, (None, 7));
+        assert!(put(&scratch, &insert_into("m", "m (a, b"), "1\t2\t3").is_none());
+    }
+}
