@@ -1,7 +1,11 @@
 //! What a run can lose of the rows that are there, known before it starts.
 //!
 //! SQLite is asked: the statements are replayed on a scratch database with the live schema, whose authorizer tells what
-//! each of them is about to do ([`crate::footprint`]). What it cannot tell counts as able to lose something.
+//! each of them is about to do ([`crate::footprint`]). What it cannot tell counts as able to lose something. `server` goes
+//! by the `words` of the statements, since a server cannot be asked.
+
+mod server;
+mod words;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use build_support::problem::printable;
 use migrate_runtime::plan::{Direction, Step};
 use migrate_runtime::runner::{DownFrom, store_problem};
-use migrate_runtime::sqlite::Store;
 use rusqlite::Connection;
 
 use crate::app::Opened;
 use crate::failure::{Failure, Result};
 use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay};
 use crate::introspect::failed;
+use crate::live::Live;
 use crate::report::many;
 use crate::schema::text::{fold, identifier};
 use crate::scratch;
@@ -78,12 +82,26 @@ impl Replayed {
 ///
 /// # Errors
 /// A database or a file that cannot be read.
-pub fn of(opened: &Opened, connection: &mut Connection, steps: &[Step], down_from: Option<DownFrom>) -> Result<Risk> {
-    let populated = populated(connection, &opened.project.settings().version_table)?;
-    // Where there is no row there is nothing to lose, and nothing has to be replayed.
-    if populated.is_empty() {
+pub fn of(opened: &Opened, live: &mut Live, steps: &[Step], down_from: Option<DownFrom>) -> Result<Risk> {
+    if !has_rows(live, opened)? {
+        // Where there is no row there is nothing to lose, and nothing has to be looked at.
         return Ok(Risk::default());
     }
+    match live {
+        Live::File(connection) => of_file(opened, connection, steps, down_from),
+        Live::Server(_) => {
+            let mut texts = Vec::new();
+            for step in steps {
+                texts.extend(text(opened, live, step, down_from)?);
+            }
+            let Live::Server(client) = live else { return Ok(Risk::default()) };
+            Ok(Risk { dangers: server::dangers(client, &texts) })
+        }
+    }
+}
+
+fn of_file(opened: &Opened, connection: &mut Connection, steps: &[Step], down_from: Option<DownFrom>) -> Result<Risk> {
+    let populated = populated(connection, &opened.project.settings().version_table)?;
     let told = opened.replayed.told(alike(connection, steps)?, || {
         let mut replay = Replay::new(scratch::empty_like(connection)?).map_err(failed)?;
         let mut told = Told::default();
@@ -141,8 +159,12 @@ fn alike(connection: &Connection, steps: &[Step]) -> Result<Option<Alike>> {
 ///
 /// # Errors
 /// A database that cannot be read.
-pub fn has_rows(connection: &Connection, opened: &Opened) -> Result<bool> {
-    Ok(!populated(connection, &opened.project.settings().version_table)?.is_empty())
+pub fn has_rows(live: &mut Live, opened: &Opened) -> Result<bool> {
+    let table = &opened.project.settings().version_table;
+    match live {
+        Live::File(connection) => Ok(!populated(connection, table)?.is_empty()),
+        Live::Server(client) => Ok(server::has_any_rows(client, table)),
+    }
 }
 
 /// The tables with rows, by their folded names.
@@ -166,7 +188,7 @@ fn populated(connection: &Connection, version_table: &str) -> Result<BTreeSet<St
 /// The text that a step runs.
 fn text(
     opened: &Opened,
-    connection: &mut Connection,
+    database: &mut dyn migrate_runtime::database::Database,
     step: &Step,
     down_from: Option<DownFrom>,
 ) -> Result<Option<String>> {
@@ -180,6 +202,6 @@ fn text(
         let down = file.down.clone();
         return down.map(|down| Ok(package.directory.text(file)?[down].to_owned())).transpose();
     }
-    let mut store = Store::new(connection, opened.project.settings().version_table.as_str());
-    store.stored_down(&step.package, &step.id).map_err(|error| Failure::from(store_problem(&error)))
+    let mut driver = database.driver(&opened.project.settings().version_table);
+    driver.stored_down(&step.package, &step.id).map_err(|error| Failure::from(store_problem(&error)))
 }

@@ -8,7 +8,7 @@ use crate::app::{App, Opened};
 use crate::args::SafetyArgs;
 use crate::backup::{self, Why};
 use crate::failure::Result;
-use crate::live::{self, Live};
+use crate::live;
 use crate::project::Database;
 use crate::project::settings::BackupPolicy;
 use crate::risk::{self, Risk};
@@ -61,17 +61,17 @@ impl Safeguard {
         if asked == Asked::NoBackup || database.scratch && asked != Asked::Backup {
             return Ok(nothing);
         }
-        let Some(Live::File(mut connection)) = live::open_for_reading(database, opened.wait)? else {
+        let Some(mut live) = live::open_for_reading(database, opened.wait)? else {
             return Ok(nothing);
         };
         let by_rule = match database.backup {
             BackupPolicy::Never => false,
-            BackupPolicy::Always => risk::has_rows(&connection, opened)?,
+            BackupPolicy::Always => risk::has_rows(&mut live, opened)?,
             BackupPolicy::Destructive => true,
         };
         let risk = match database.backup {
             BackupPolicy::Never if asked == Asked::Nothing => Risk::default(),
-            _ => risk::of(opened, &mut connection, steps, down_from)?,
+            _ => risk::of(opened, &mut live, steps, down_from)?,
         };
         let makes = asked == Asked::Backup || by_rule && (database.backup == BackupPolicy::Always || !risk.is_none());
         Ok(Self { makes, risk, allowed: by_rule || asked == Asked::Backup, ..nothing })

@@ -1,0 +1,85 @@
+//! What a run can lose on a server: what its statements say that they do, and whether there are rows that it is done to.
+
+use build_support::problem::printable;
+use build_support::token::Dialect;
+use migrate_runtime::driver::postgres::text;
+use migrate_runtime::statement::split_as;
+use postgres::{Client, SimpleQueryMessage};
+
+use super::words::{Verdict, moves_names, of};
+
+/// What these texts, which are run one after another, can lose of what is there, in words.
+pub(super) fn dangers(client: &mut Client, texts: &[String]) -> Vec<String> {
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut moved = false;
+    for text in texts {
+        for statement in split_as(Dialect::Postgres, text, 0..text.len()) {
+            moved |= moves_names(statement.text);
+            for verdict in of(statement.text) {
+                if verdict != Verdict::Harmless && !verdicts.contains(&verdict) {
+                    verdicts.push(verdict);
+                }
+            }
+        }
+    }
+    let told = |verdict: Verdict| match verdict {
+        Verdict::Harmless => None,
+        // Behind a new name there may be a table that has another one now.
+        Verdict::Table { name, what } => (moved || has_rows(client, &name)).then(|| what.replace("{}", &shown(&name))),
+        Verdict::Filled(name) => {
+            has_triggers(client, &name).then(|| format!("triggers or rules of `{}` may do anything", shown(&name)))
+        }
+        Verdict::Anything(what) => Some(what),
+    };
+    verdicts.into_iter().filter_map(told).collect()
+}
+
+/// A name as messages show it.
+fn shown(name: &str) -> String {
+    printable(&name.replace('"', ""))
+}
+
+/// Whether a table has rows; one that is not there has none, and one that cannot be read may have some.
+fn has_rows(client: &mut Client, name: &str) -> bool {
+    let ask = |client: &mut Client, sql: &str| -> Option<bool> {
+        let messages = client.simple_query(sql).ok()?;
+        messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(|value| value == "t"),
+            _ => None,
+        })
+    };
+    match ask(client, &format!("SELECT to_regclass({}) IS NOT NULL", text(name))) {
+        Some(false) => false,
+        _ => ask(client, &format!("SELECT EXISTS (SELECT 1 FROM {name})")).unwrap_or(true),
+    }
+}
+
+/// Whether a table has triggers of somebody's or rules.
+fn has_triggers(client: &mut Client, name: &str) -> bool {
+    let sql = format!(
+        "SELECT 1 FROM (SELECT to_regclass({}) AS o) AS t WHERE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = o \
+         AND NOT tgisinternal) OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = o AND rulename <> '_RETURN')",
+        text(name)
+    );
+    client
+        .simple_query(&sql)
+        .map_or(true, |messages| messages.iter().any(|it| matches!(it, SimpleQueryMessage::Row(_))))
+}
+
+/// Whether any table but the version table has rows.
+pub(super) fn has_any_rows(client: &mut Client, version_table: &str) -> bool {
+    let sql = format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> {}",
+        text(version_table)
+    );
+    let Ok(messages) = client.simple_query(&sql) else { return true };
+    let names: Vec<String> = messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    names.iter().any(|name| has_rows(client, name))
+}
