@@ -161,7 +161,7 @@ pub fn prune(app: App<'_>, opened: &Opened, database: &Database, spared: &[&Path
     let mut entries: Vec<Entry> = list(opened)?.into_iter().filter(automatic).collect();
     let mut gone = Vec::new();
     if let [newest, before, ..] = &entries[..]
-        && newest.bytes == before.bytes
+        && newest.bytes.abs_diff(before.bytes) <= differing(form)
         && is_same(app, form, &newest.path, &before.path)
     {
         gone.push(entries.remove(1));
@@ -180,6 +180,15 @@ pub fn prune(app: App<'_>, opened: &Opened, database: &Database, spared: &[&Path
         }
     }
     Ok(removed)
+}
+
+/// By how many bytes two backups may differ that hold the same: an archive also has the numbers that a server gives to
+/// things, and some have more digits.
+fn differing(form: Form) -> u64 {
+    match form {
+        Form::File => 0,
+        Form::Dump => 4096,
+    }
 }
 
 /// Whether two backups hold the same. What cannot be read is not the same as anything.

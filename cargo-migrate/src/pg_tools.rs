@@ -162,12 +162,15 @@ impl PgTools {
     /// # Errors
     /// [`MISSING`]
     pub fn find(context: &Context, server: Option<Version>) -> Result<Self, Problem> {
+        let whole = |folder: &PathBuf| Program::ALL.iter().all(|program| folder.join(program.file()).is_file());
+        let found = folders(context).filter(whole).filter_map(|folder| Some((version_in(&folder)?, folder)));
+        Self::chosen(found, server)
+    }
+
+    /// The first that is not older than the server.
+    fn chosen(found: impl Iterator<Item = (Version, PathBuf)>, server: Option<Version>) -> Result<Self, Problem> {
         let mut older: Option<Version> = None;
-        for folder in folders(context) {
-            if !Program::ALL.iter().all(|program| folder.join(program.file()).is_file()) {
-                continue;
-            }
-            let Some(version) = version_in(&folder) else { continue };
+        for (version, folder) in found {
             if server.is_none_or(|server| version.major >= server.major) {
                 return Ok(Self { folder, version });
             }
@@ -359,6 +362,22 @@ mod tests {
             assert_eq!(Version::told(told), expected, "{told}");
         }
         assert!(version(9, 6) < version(15, 0));
+    }
+
+    #[test]
+    fn programs_that_are_older_than_the_server_are_passed_over_and_refused_where_there_are_no_others() {
+        let found =
+            || [(9, 6), (15, 1), (17, 0)].map(|(major, minor)| (Version { major, minor }, format!("/{major}").into()));
+        let chosen = |server: u32, count: usize| {
+            PgTools::chosen(found().into_iter().take(count), Some(Version { major: server, minor: 9 }))
+        };
+        assert_eq!(chosen(15, 3).unwrap().folder, Path::new("/15"));
+        assert_eq!(chosen(16, 3).unwrap().folder, Path::new("/17"));
+        let older = chosen(16, 2).unwrap_err();
+        assert_eq!(older.code(), MISSING);
+        assert!(older.message().contains("15.1") && older.helps()[0].contains("postgresql-client-16"), "{older:?}");
+        assert!(chosen(16, 0).unwrap_err().message().contains("not found"));
+        assert_eq!(PgTools::chosen(found().into_iter(), None).unwrap().folder, Path::new("/9"));
     }
 
     #[test]

@@ -23,7 +23,9 @@ crate::tests![
     one_schema_is_kept_and_put_back_by_itself,
     before_what_loses_rows_a_backup_is_made_and_before_nothing_else,
     the_newest_of_those_that_were_made_by_themselves_stay,
-    without_fitting_programs_nothing_is_run,
+    programs_that_are_older_than_the_server_are_passed_over,
+    no_program_is_told_of_a_password_where_others_can_read_it,
+    of_two_that_hold_the_same_one_stays,
     a_full_disk_leaves_nothing_behind,
     a_protected_database_is_asked_for,
     a_scratch_database_is_emptied_and_begun_anew,
@@ -114,6 +116,18 @@ impl<'s> World<'s> {
         files.retain(|path| path.file_name().is_some_and(|name| name != ".lock"));
         files.sort();
         files
+    }
+
+    /// A program of the test's own.
+    fn script(&self, name: &str, text: &str) {
+        let name = format!("scripts/{name}");
+        self.project.write(&name, &format!("#!/bin/sh\n{text}\n"));
+        fs::set_permissions(self.project.path(&name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The search path in which these come first.
+    fn scripts_first(&self) -> String {
+        format!("{}:{}", self.project.path("scripts").display(), std::env::var("PATH").unwrap())
     }
 
     fn sessions(&self) -> String {
@@ -409,14 +423,8 @@ pub fn the_newest_of_those_that_were_made_by_themselves_stay(server: &Server) {
     let world = World::filled(server);
     world.run(&["backup"]).done();
     let by_hand = world.backups();
-    for _ in 0..3 {
-        // One that is the same as the one before pushes none out.
-        world.run(&["upgrade", "--backup"]).done();
-        world.run(&["downgrade", "-0", "--backup"]);
-    }
     for number in 0..7 {
         world.does(&format!("INSERT INTO todos (title) VALUES ('{number}')"));
-        world.run(&["stamp", "a1", "--purge"]).done();
         world.run(&["stamp", "a1", "--purge"]).done();
     }
     let automatic: Vec<PathBuf> = world.backups().into_iter().filter(|path| !by_hand.contains(path)).collect();
@@ -424,19 +432,73 @@ pub fn the_newest_of_those_that_were_made_by_themselves_stay(server: &Server) {
     assert!(by_hand.iter().all(|path| path.exists()));
 }
 
-pub fn without_fitting_programs_nothing_is_run(server: &Server) {
+pub fn programs_that_are_older_than_the_server_are_passed_over(server: &Server) {
     let world = World::filled(server);
-    let before = world.dump();
-    // Given programs of an old version before all others, and a system that may have newer ones.
+    // Given programs of an old version before all others.
     for program in ["pg_dump", "pg_restore", "psql"] {
-        world.project.write(&format!("old/{program}"), "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n");
-        fs::set_permissions(world.project.path(&format!("old/{program}")), fs::Permissions::from_mode(0o755)).unwrap();
+        world.script(program, "echo 'pg_dump (PostgreSQL) 9.6.24'");
     }
-    let path = format!("{}:{}", world.project.path("old").display(), std::env::var("PATH").unwrap());
-    let ran = world.project.command(&["backup", "--to", "a.dump"]).env("PATH", path).output().unwrap();
-    Ran::of(&ran).done();
-    world.does("ALTER TABLE todos ADD COLUMN a int");
-    assert_ne!(world.dump(), before);
+    let mut command = world.project.command(&["backup", "--to", "a.dump"]);
+    Ran::of(&command.env("PATH", world.scripts_first()).output().unwrap()).done();
+    assert!(world.project.path("a.dump").is_file());
+}
+
+pub fn no_program_is_told_of_a_password_where_others_can_read_it(server: &Server) {
+    let world = World::filled(server);
+    let (password, written) = ("p@ ss'\"\\$`:/é", "p%40%20ss%27%22%5C%24%60%3A%2F%C3%A9");
+    // Given programs that write down what they are started with.
+    for program in ["pg_dump", "pg_restore", "psql"] {
+        let real = real(program);
+        world.script(
+            program,
+            &format!(
+                "if [ \"$1\" != --version ]; then printf '%s\\n' \"$0\" \"$@\" >> {log}; printf '%s' \"$PGPASSWORD\" > {word}; fi\nexec {real} \"$@\"",
+                log = world.project.path("arguments").display(),
+                word = world.project.path(&format!("{program}.password")).display(),
+                real = real.display(),
+            ),
+        );
+    }
+    let manifest = world.project.read("Cargo.toml");
+    world.project.write("Cargo.toml", &manifest.replace("//postgres@", &format!("//postgres:{written}@")));
+    let mut said = String::new();
+    for arguments in [&["backup"][..], &["restore", "--yes"], &["backups", "-v"], &["restore", "Cargo.toml", "--yes"]] {
+        let ran = Ran::of(&world.project.command(arguments).env("PATH", world.scripts_first()).output().unwrap());
+        said.push_str(&(ran.out + &ran.err));
+    }
+    said.push_str(&world.project.read("arguments"));
+    assert!(said.contains("--format=custom") && said.contains("--set=ON_ERROR_STOP=1"), "{said}");
+    for told in [password, written] {
+        assert!(!said.contains(told), "{said}");
+    }
+    for program in ["pg_dump", "psql"] {
+        assert_eq!(world.project.read(&format!("{program}.password")), password);
+    }
+    for backup in world.backups() {
+        assert!(!String::from_utf8_lossy(&fs::read(backup).unwrap()).contains(password));
+    }
+}
+
+/// The program that `pg_dump` on PATH leads to in the end, whatever stands before it.
+fn real(program: &str) -> PathBuf {
+    let found = client(program);
+    if found.is_absolute() {
+        return found;
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file()).unwrap()
+}
+
+pub fn of_two_that_hold_the_same_one_stays(server: &Server) {
+    let world = World::filled(server);
+    world.run(&["backup", "--to", "b.dump"]).done();
+    world.does("INSERT INTO todos (title) VALUES ('since')");
+    for expected in [1, 2, 2, 2] {
+        world.run(&["restore", "b.dump", "--yes"]).done();
+        assert_eq!(world.backups().len(), expected, "{:?}", world.backups());
+    }
+    // The other one is what was there first.
+    assert_eq!(rows_of(&world.backups()[0], "todos").lines().filter(|line| line.contains("since")).count(), 1);
 }
 
 pub fn a_full_disk_leaves_nothing_behind(server: &Server) {
