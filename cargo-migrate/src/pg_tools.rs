@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::driver::postgres::failed;
-use migrate_runtime::server::ServerUrl;
+use migrate_runtime::server::{ServerUrl, inherited_variables};
 use postgres::{Client, SimpleQueryMessage};
 
 use crate::context::Context;
@@ -24,29 +24,8 @@ pub const FAILED: Code = Code("postgres-tool-failed");
 /// Where Debian and what comes from it have the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
-/// What of the environment would lead a program elsewhere than its URL, or change what it does there.
-const MISLEADING: [&str; 20] = [
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGCLIENTENCODING",
-    "PGDATESTYLE",
-    "PGTZ",
-    "PGGEQO",
-    "PGCLUSTER",
-    "PGTARGETSESSIONATTRS",
-    "PGLOADBALANCEHOSTS",
-    "PSQLRC",
-    "PSQL_HISTORY",
-];
+/// What of the environment changes what a program does, besides what leads it to its server.
+const MISLEADING: [&str; 6] = ["PGCLIENTENCODING", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLUSTER", "PSQLRC"];
 
 /// How much of what a program says is kept, in bytes.
 const MOST_SAID: u64 = 8 << 10;
@@ -203,7 +182,7 @@ impl PgTools {
     #[must_use]
     pub fn command(&self, program: Program, server: Option<&ServerUrl>) -> Command {
         let mut command = Command::new(self.folder.join(program.file()));
-        for name in MISLEADING {
+        for name in inherited_variables().chain(MISLEADING) {
             command.env_remove(name);
         }
         // What it says is read as English below.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Project, Ran};
 use crate::server::{Database, Server, programs};
 
-crate::tests![
+tests![
     a_backup_is_made_while_others_write_and_brings_everything_back,
     what_is_replaced_is_kept_and_restoring_can_be_taken_back,
     a_restore_that_fails_in_the_middle_leaves_everything_as_it_was,

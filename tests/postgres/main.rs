@@ -33,6 +33,8 @@ mod ground;
 #[path = "../e2e/harness.rs"]
 mod harness;
 #[cfg(unix)]
+mod keeping;
+#[cfg(unix)]
 #[path = "../pages/mod.rs"]
 mod pages;
 #[cfg(unix)]
@@ -77,6 +79,7 @@ const WAITING: &[&str] = &[
 fn main() -> ExitCode {
     let mut tests: Vec<_> = [
         ("faults", faults::TESTS),
+        ("keeping", keeping::TESTS),
         ("passwords", passwords::TESTS),
         ("tenants", tenants::TESTS),
         ("tenants_refused", tenants_refused::TESTS),
