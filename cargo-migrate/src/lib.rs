@@ -45,6 +45,7 @@ pub mod footprint;
 pub mod introspect;
 pub mod live;
 pub mod pg_tools;
+pub mod programs;
 pub mod project;
 pub mod proof;
 pub mod rehearsal;

@@ -6,12 +6,11 @@
 
 mod compared;
 mod copy;
-mod counted;
 mod interrupts;
 pub mod report;
+mod site;
 mod stage;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use build_support::migration::Directives;
@@ -19,11 +18,14 @@ use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::plan::{At, IRREVERSIBLE};
 use migrate_runtime::runner::FOREIGN_KEYS;
 
+use self::site::Site;
+use self::site::file::FileSite;
+use self::site::server::ServerSite;
 use self::stage::Stage;
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
 
-pub use self::copy::{Copy, Start};
+pub use self::copy::{Copy, Kept, Start};
 pub use self::interrupts::Interrupts;
 
 /// A revision that a rehearsal finds something wrong with.
@@ -80,15 +82,15 @@ pub struct Rehearsed {
     pub down: Way,
     /// The way up a second time.
     pub again: Way,
-    /// How many rows the upgrade has inserted, changed or deleted.
-    pub rows: u64,
+    /// How many rows the upgrade has inserted, changed or deleted; `None` where that is not known for certain.
+    pub rows: Option<u64>,
     /// Whether the downgrade restores the schema.
     pub schema: Verdict,
     /// Whether it restores the rows.
     pub data: Verdict,
     /// Whether each row that refers to another one still finds it, whichever way was gone.
     pub foreign_keys: Verdict,
-    /// Whether SQLite finds the file in order after the upgrade.
+    /// Whether SQLite finds the file in order after the upgrade; a server is not asked.
     pub integrity: Verdict,
     /// What is wrong, each thing in a line.
     pub faults: Vec<String>,
@@ -105,7 +107,7 @@ impl Rehearsed {
             up: untried(),
             down: untried(),
             again: untried(),
-            rows: 0,
+            rows: None,
             schema: Verdict::Untried,
             data: Verdict::Untried,
             foreign_keys: Verdict::Untried,
@@ -159,10 +161,11 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// Leaves the copy as the first revision with a fault has left it, else as the last one has, and says where.
-    #[must_use]
-    pub fn keep(mut self) -> PathBuf {
-        self.copy.keep();
-        self.copy.path()
+    ///
+    /// # Errors
+    /// As [`Copy::keep`].
+    pub fn keep(self) -> Result<Kept> {
+        self.copy.keep()
     }
 }
 
@@ -179,8 +182,21 @@ pub fn rehearse(
     interrupts: &Interrupts,
     observer: &mut dyn FnMut(usize, &str),
 ) -> Result<Rehearsal> {
+    match start.on_server() {
+        None => rehearse_on::<FileSite>(app, opened, (start, interrupts), revisions, observer),
+        Some(_) => rehearse_on::<ServerSite>(app, opened, (start, interrupts), revisions, observer),
+    }
+}
+
+fn rehearse_on<S: Site>(
+    app: App<'_>,
+    opened: &Opened,
+    (start, interrupts): (Start<'_>, &Interrupts),
+    revisions: &[At],
+    observer: &mut dyn FnMut(usize, &str),
+) -> Result<Rehearsal> {
     let packages = opened.packages()?;
-    let fresh = |tried: usize| Stage::at(app, (opened, &packages), (start, interrupts), revisions, tried);
+    let fresh = |tried: usize| Stage::<S>::at(app, (opened, &packages), (start, interrupts), revisions, tried);
     let mut stage = fresh(0)?;
     let mut found: Vec<Rehearsed> = Vec::new();
     let mut faulty: Option<Copy> = None;

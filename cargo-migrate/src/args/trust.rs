@@ -44,6 +44,9 @@ pub struct TestArgs {
     /// Leave the copy, and say where it is
     #[arg(long)]
     pub keep: bool,
+    /// Let the server itself clone the database: fast, but nobody else can be connected to it meanwhile
+    #[arg(long, conflicts_with_all = ["empty", "all"])]
+    pub template: bool,
     /// Print a table, a document for a program, or the XML of JUnit
     #[arg(long, value_parser = PossibleValuesParser::new(["text", "json", "junit"]).try_map(|word| Format::from_str(&word, false)), default_value = "text", hide_possible_values = true, value_name = "text|json|junit")]
     pub format: Format,

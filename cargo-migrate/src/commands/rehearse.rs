@@ -14,7 +14,7 @@ use crate::commands::{look, scratch, several};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
-use crate::rehearsal::{Interrupts, NOT_SAFE, Rehearsed, Start, rehearse, report};
+use crate::rehearsal::{Interrupts, Kept, NOT_SAFE, Rehearsed, Start, rehearse, report};
 use crate::report::many;
 
 /// `cargo migrate test`
@@ -36,7 +36,20 @@ fn test_one(
 ) -> Result<()> {
     opened.verified()?;
     let packages = opened.packages()?;
-    let database = (!args.empty && !args.all).then_some(database).transpose()?;
+    // What starts from nothing needs no database, but it is rehearsed by the rules of the one that there is.
+    let start = match (database, args.empty || args.all) {
+        (Ok(database), true) => Start::Beside(database),
+        (Err(_), true) => Start::Nothing,
+        (database, false) if args.template => Start::Cloned(database?),
+        (database, false) => Start::Of(database?),
+    };
+    let database = match start {
+        Start::Of(database) | Start::Cloned(database) => Some(database),
+        Start::Beside(_) | Start::Nothing => None,
+    };
+    if args.template && database.is_some_and(|database| database.server().is_none()) {
+        return Err(Failure::misused("`--template` is for databases on a server: the copy of a file disturbs nobody"));
+    }
     let history = match database {
         Some(database) => opened.history(database)?,
         None => History::default(),
@@ -70,7 +83,6 @@ fn test_one(
     if revisions.is_empty() {
         return nothing(app, opened);
     }
-    let start = database.map_or(Start::Nothing, Start::Of);
     let bar = progress(app, revisions.len());
     let rehearsal = rehearse(app, opened, start, &revisions, interrupts, &mut |number, id| {
         bar.set_position(number as u64);
@@ -80,8 +92,13 @@ fn test_one(
     let rehearsal = rehearsal?;
     let found = rehearsal.found.clone();
     if args.keep {
-        let path = rehearsal.keep();
-        app.shell.note(format!("the copy is kept: {}", opened.project.show_path(&path).display()));
+        let place = match rehearsal.keep()? {
+            Kept::File(path) => opened.project.show_path(&path).display().to_string(),
+            Kept::Database(name) => {
+                format!("the database `{name}` on the same server; `DROP DATABASE {name}` when done")
+            }
+        };
+        app.shell.note(format!("the copy is kept: {place}"));
     } else {
         drop(rehearsal);
     }

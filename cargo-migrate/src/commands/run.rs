@@ -20,6 +20,7 @@ use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live::{self, Live};
 use crate::project::Database;
+use crate::rehearsal::{Copy, Interrupts, Start};
 use crate::report::many;
 
 /// How a run was asked for.
@@ -31,6 +32,8 @@ pub(super) struct Request {
     pub(super) yes: bool,
     pub(super) down_from: Option<runner::DownFrom>,
     pub(super) backup: Asked,
+    /// What removes a copy that a dry run is made on.
+    pub(super) interrupts: Interrupts,
 }
 
 /// `cargo migrate upgrade`
@@ -43,6 +46,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target, Purpose::Change)?;
+    let interrupts = watched(args.dry_run);
     several::on_databases(app, "upgrade", groups, &|app, opened, database| {
         let database = database?;
         opened.verified()?;
@@ -54,6 +58,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
             // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),
             backup: Asked::of(args.safety),
+            interrupts: interrupts.clone(),
         };
         let report = run(app, opened, database, &request, &upgrade_planner(opened, database, target))?;
         told(app, opened, database, &report, "upgrade", args.dry_run);
@@ -68,6 +73,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target, Purpose::TakeBack)?;
+    let interrupts = watched(args.dry_run);
     several::on_databases(app, "downgrade", groups, &|app, opened, database| {
         let database = database?;
         let request = Request {
@@ -77,12 +83,18 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
             yes: args.yes,
             down_from: args.down_from.map(down_from),
             backup: Asked::of(args.safety),
+            interrupts: interrupts.clone(),
         };
         let planner = |history: &History| opened.downgrade_plan(history, target);
         let report = run(app, opened, database, &request, &planner)?;
         told(app, opened, database, &report, "downgrade", args.dry_run);
         Ok(())
     })
+}
+
+/// A dry run may need a copy, which the first signal removes.
+fn watched(dry_run: bool) -> Interrupts {
+    if dry_run { Interrupts::watched() } else { Interrupts::default() }
 }
 
 /// Refuses a range: a run starts from where the database is.
@@ -180,7 +192,7 @@ pub(super) fn moved(
             .note("this run is made in several commits: a revision in it runs outside a transaction or on its own");
     }
     let per_revision = !request.dry_run && (request.per_revision || opened.project.settings().per_revision);
-    let copy;
+    let (copy, tried_on);
     let existed = live::is_there(database)?;
     if !existed && !request.dry_run {
         note_lost(app, opened, database);
@@ -193,6 +205,9 @@ pub(super) fn moved(
         // What commits more than once cannot be rolled back at its end, so it is tried on a copy.
         copy = live::file::copy(database, app.wait(opened))?;
         (Live::File(live::file::open_file(copy.path())?), false)
+    } else if first.is_split() && existed {
+        tried_on = Copy::make(app, opened, Start::Of(database), &request.interrupts)?;
+        (tried_on.open()?, false)
     } else {
         (live::open_for_writing(database, false)?, true)
     };

@@ -113,7 +113,7 @@ fn rehearse(
     if !app.json() {
         app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(&opened.project, database)));
     }
-    let copy = Copy::make(opened, Start::Of(database), interrupts)?;
+    let copy = Copy::make(app, opened, Start::Of(database), interrupts)?;
     let mut connection = copy.open()?;
     let how = How { down_from: Some(DownFrom::Stored), ..How::default() };
     run::carry_out(app, opened, &mut connection, &how, planner, &mut |_| {}).map(drop).map_err(|stopped| {

@@ -31,6 +31,7 @@ use crate::live;
 use crate::live::file::NO_DATABASE_FILE;
 use crate::live::server::MISSING;
 use crate::project::Database;
+use crate::rehearsal::Interrupts;
 use crate::report::many;
 use crate::side_by_side;
 
@@ -244,6 +245,7 @@ impl Work<'_> {
             // As for a single one: what is edited on a scratch database is taken off on the way.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),
             backup: Asked::of(self.args.safety),
+            interrupts: Interrupts::default(),
         };
         run::moved(app, self.opened, database, &request, &planner, &|history| self.keep(app, tenant, history))
             .map_err(|failure| gone(database).unwrap_or(failure))

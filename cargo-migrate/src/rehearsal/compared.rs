@@ -1,54 +1,48 @@
 //! What is not as it was after a revision was taken back, in words.
 
 use build_support::problem::printable;
-use rusqlite::Connection;
 
 use super::{Rehearsed, Verdict};
-use crate::diff::{self, Change, Detail};
-use crate::failure::Result;
+use crate::diff::{Change, Detail};
 use crate::fingerprint::Difference;
-use crate::introspect::failed;
-use crate::project::settings::ColumnOrder;
 use crate::report::many;
-use crate::schema::Schema;
-use crate::schema::table::{Column, Table};
-use crate::schema::text::identifier;
+
+/// The tables and columns of a schema.
+pub(super) trait Layout {
+    /// Whether there is such a table.
+    fn has_table(&self, table: &str) -> bool;
+
+    /// Whether there is such a column.
+    fn has_column(&self, table: &str, column: &str) -> bool;
+}
+
+/// How much a table holds.
+pub(super) struct HeldTable {
+    pub(super) name: String,
+    pub(super) rows: i64,
+    /// How many values each column has.
+    pub(super) columns: Vec<(String, i64)>,
+}
 
 /// How much each table and each column holds.
-pub(super) struct Held(Vec<(Table, Vec<i64>)>);
+pub(super) struct Held(pub(super) Vec<HeldTable>);
 
 impl Held {
-    /// Counts rows and values.
-    pub(super) fn by(connection: &Connection, schema: &Schema) -> Result<Self> {
-        let counted = schema.tables().map(|table| {
-            // What is generated is no value of its own.
-            let value = |column: &Column| match column.generated {
-                None => format!("count({})", identifier(&column.name)),
-                Some(_) => "0".to_owned(),
-            };
-            let counts: Vec<String> = table.columns.iter().map(value).collect();
-            let sql = format!("SELECT count(*), {} FROM main.{}", counts.join(", "), identifier(&table.name));
-            let numbers = connection.query_row(&sql, [], |row| (0..=counts.len()).map(|at| row.get(at)).collect());
-            Ok((table.clone(), numbers.map_err(failed)?))
-        });
-        Ok(Self(counted.collect::<Result<_>>()?))
-    }
-
     /// What of it has no place in this schema, which a downgrade leads to.
-    pub(super) fn lost(&self, back: &Schema) -> Vec<String> {
+    pub(super) fn lost(&self, back: &dyn Layout) -> Vec<String> {
         let mut lost = Vec::new();
-        for (table, numbers) in &self.0 {
+        for table in &self.0 {
             let name = printable(&table.name);
-            let Some(left) = back.table(&table.name) else {
-                if numbers[0] > 0 {
-                    lost.push(format!("`{name}`: {} would be lost by the downgrade", many(numbers[0], "row")));
+            if !back.has_table(&table.name) {
+                if table.rows > 0 {
+                    lost.push(format!("`{name}`: {} would be lost by the downgrade", many(table.rows, "row")));
                 }
                 continue;
-            };
-            for (column, values) in table.columns.iter().zip(&numbers[1..]) {
-                if *values > 0 && left.column(&column.name).is_none() {
+            }
+            for (column, values) in &table.columns {
+                if *values > 0 && !back.has_column(&table.name, column) {
                     let values = many(*values, "value");
-                    lost.push(format!("`{name}.{}`: {values} would be lost by the downgrade", printable(&column.name)));
+                    lost.push(format!("`{name}.{}`: {values} would be lost by the downgrade", printable(column)));
                 }
             }
         }
@@ -56,15 +50,8 @@ impl Held {
     }
 }
 
-/// Whether the schema is as it was before the upgrade.
-pub(super) fn schemas(before: &Schema, back: &Schema, found: &mut Rehearsed) {
-    let changes = diff::changes(before, back, ColumnOrder::Any);
-    found.schema = if changes.is_empty() { Verdict::Yes } else { Verdict::No };
-    found.faults.extend(changes.iter().flat_map(|change| not_restored(change)));
-}
-
 /// Each thing that a downgrade has left otherwise than it was.
-fn not_restored(change: &Change<'_>) -> Vec<String> {
+pub(super) fn not_restored(change: &Change<'_>) -> Vec<String> {
     let left = |what: &str, name: &str, how: &str| vec![format!("the downgrade {how} {what} `{}`", printable(name))];
     match change {
         Change::CreateTable(table) => left("the table", &table.name, "leaves"),
@@ -110,6 +97,13 @@ pub(super) fn uncounted(difference: &Difference) -> Line {
             (Some(column), format!("`{name}.{}`: the values are not what they were", printable(column)))
         }
         Difference::Rows { .. } => (None, format!("`{name}`: the rows are not what they were")),
+        Difference::SetBack { before, after, .. } => {
+            return Line {
+                table: difference.table().to_owned(),
+                column: None,
+                text: format!("`{name}`: the next number is {after} after up and down, and was {before}"),
+            };
+        }
         Difference::NoTable { rows, .. } => (None, format!("`{name}`: {} lost", many(*rows, "row"))),
         Difference::NoColumn { column, .. } => {
             (Some(column), format!("`{name}.{}`: the values are lost", printable(column)))
@@ -119,12 +113,16 @@ pub(super) fn uncounted(difference: &Difference) -> Line {
     Line { table: difference.table().to_owned(), column: column.cloned(), text }
 }
 
-/// What is not as it was, as faults or, where the revision declares the loss, as remarks.
-pub(super) fn rows(lines: Vec<Line>, declared: &[String], found: &mut Rehearsed) {
+/// What is not as it was, as faults or, where the revision declares the loss, as remarks. The tables of the schema `home`
+/// may be declared without it.
+pub(super) fn rows(lines: Vec<Line>, declared: &[String], home: Option<&str>, found: &mut Rehearsed) {
     for Line { table, column, text } in lines {
+        let bare = home.and_then(|home| table.strip_prefix(home)?.strip_prefix('.'));
         let said = declared.iter().any(|loss| {
-            loss.eq_ignore_ascii_case(&table)
-                || column.as_ref().is_some_and(|column| loss.eq_ignore_ascii_case(&format!("{table}.{column}")))
+            [Some(table.as_str()), bare].into_iter().flatten().any(|table| {
+                loss.eq_ignore_ascii_case(table)
+                    || column.as_ref().is_some_and(|column| loss.eq_ignore_ascii_case(&format!("{table}.{column}")))
+            })
         });
         if said {
             if found.data == Verdict::Yes {
@@ -135,12 +133,5 @@ pub(super) fn rows(lines: Vec<Line>, declared: &[String], found: &mut Rehearsed)
             found.data = Verdict::No;
             found.faults.push(text);
         }
-    }
-}
-
-/// Whether the second upgrade makes the same schema as the first.
-pub(super) fn second_time(first: &Schema, second: &Schema, faults: &mut Vec<String>) {
-    for change in diff::changes(first, second, ColumnOrder::Any) {
-        faults.push(format!("the second upgrade does not make the same: {}", printable(&change.lines().join(" "))));
     }
 }

@@ -1,17 +1,18 @@
-//! The copy that a rehearsal works on: a folder of its own below `.migrate`, removed at the end, also by a signal; what a
+//! The copy that a rehearsal works on: a file or a database of its own, removed at the end, also by a signal; what a
 //! killed process has left is removed by the next one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+pub(super) mod file;
+pub(super) mod server;
+mod transfer;
 
-use build_support::problem::{Code, Problem};
-use rusqlite::Connection;
+use std::path::PathBuf;
 
+pub(super) use self::file::FileCopy;
+pub(super) use self::server::ServerCopy;
 use super::interrupts::Interrupts;
-use crate::app::Opened;
-use crate::failure::{Failure, Result};
-use crate::live;
+use crate::app::{App, Opened};
+use crate::failure::Result;
+use crate::live::Live;
 use crate::project::Database;
 
 /// What a rehearsal starts from.
@@ -19,180 +20,78 @@ use crate::project::Database;
 pub enum Start<'a> {
     /// A copy of this database.
     Of(&'a Database),
+    /// The same, made by a server itself from its files while nobody else may use the database.
+    Cloned(&'a Database),
+    /// Nothing, where this database is.
+    Beside(&'a Database),
     /// Nothing.
     Nothing,
 }
 
-/// The name of the file that says, by the lock on it, that a rehearsal is under way.
-const LOCK: &str = "lock";
-const DATABASE: &str = "copy.db";
+impl<'a> Start<'a> {
+    /// The database that says which server the copy is made on; `None` where it is a file.
+    pub(super) fn on_server(self) -> Option<&'a Database> {
+        match self {
+            Self::Of(database) | Self::Cloned(database) | Self::Beside(database) => {
+                database.server().is_some().then_some(database)
+            }
+            Self::Nothing => None,
+        }
+    }
+}
 
 /// A database that is thrown away.
 #[derive(Debug)]
-pub struct Copy {
-    folder: PathBuf,
-    /// Let go by the system when the process ends, however it does.
-    _lock: File,
-    keep: bool,
-    interrupts: Interrupts,
+pub enum Copy {
+    /// A SQLite file.
+    File(FileCopy),
+    /// A database of a PostgreSQL server.
+    Server(Box<ServerCopy>),
+}
+
+/// Where a copy has been left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In this file.
+    File(PathBuf),
+    /// As the database of this name, on the server of the one that was copied.
+    Database(String),
 }
 
 impl Copy {
     /// Makes the copy. What is there is read only.
     ///
     /// # Errors
-    /// A database that cannot be read, no room, or something else in the place of the folder.
-    pub fn make(opened: &Opened, start: Start<'_>, interrupts: &Interrupts) -> Result<Self> {
-        let private = opened.project.root().join(".migrate");
-        let all = private.join("rehearsals");
-        for folder in [&private, &all] {
-            ours(folder)?;
+    /// A database that cannot be read, no room or no right to make a copy, or something else in its place.
+    pub fn make(app: App<'_>, opened: &Opened, start: Start<'_>, interrupts: &Interrupts) -> Result<Self> {
+        match start.on_server() {
+            None => Ok(Self::File(FileCopy::make(opened, start, interrupts)?)),
+            Some(_) => Ok(Self::Server(Box::new(ServerCopy::make(app, opened, start, interrupts)?))),
         }
-        hide(&private)?;
-        sweep(&all);
-        let (folder, lock) = interrupts
-            .guarding(|| folder_with_lock(&all).map(|(folder, lock)| (folder.clone(), (folder, lock))))
-            .map_err(|error| unwritable(&all, &error))?;
-        // From here on it is removed whatever happens.
-        let copy = Self { folder, _lock: lock, keep: false, interrupts: interrupts.clone() };
-        let file = copy.path();
-        new_file(&file).map_err(|error| unwritable(&file, &error))?;
-        if let Start::Of(database) = start {
-            live::file::copy_into(database, &file, opened.wait)?;
-        }
-        Ok(copy)
     }
 
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.folder.join(DATABASE)
-    }
-
-    /// Opens it. What is written is not waited for until it is on the disk: a copy that a loss of power damages was to
-    /// be thrown away.
+    /// Opens it for a run.
     ///
     /// # Errors
-    /// A file that cannot be opened.
-    pub fn open(&self) -> Result<Connection> {
-        let connection = live::file::open_file(&self.path())?;
-        connection.pragma_update(None, "synchronous", "OFF").map_err(crate::introspect::failed)?;
-        Ok(connection)
-    }
-
-    /// Leaves it where it is.
-    pub fn keep(&mut self) {
-        self.keep = true;
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if self.keep {
-            let _ = fs::remove_file(self.folder.join(LOCK));
-        } else {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
-        self.interrupts.forget(&self.folder);
-    }
-}
-
-/// Makes one of our folders where it is not there. What leads elsewhere is refused: a project that somebody else has
-/// written is not to have files made or removed outside of it.
-fn ours(folder: &Path) -> Result<()> {
-    let found = match fs::symlink_metadata(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Another process may be as far.
-            match new_folder(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unwritable(folder, &error)),
-                _ => fs::symlink_metadata(folder),
-            }
-        }
-        found => found,
-    };
-    let found = found.map_err(|error| unwritable(folder, &error))?;
-    if found.is_dir() {
-        return Ok(());
-    }
-    let what = if found.is_symlink() { "a symbolic link" } else { "no folder" };
-    Err(Problem::new(Code("file-access"), format!("this is {what}, where the copies of rehearsals are to be"))
-        .in_file(folder)
-        .help("remove it: the folder is made anew where it is needed")
-        .into())
-}
-
-/// A folder that its owner alone may look into.
-fn new_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// An empty file that its owner alone may read; SQLite gives its journal the same permissions.
-fn new_file(file: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file)
-}
-
-/// A new folder, with the lock that says that its process lives.
-fn folder_with_lock(all: &Path) -> io::Result<(PathBuf, File)> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("").rand_bytes(8);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    loop {
-        let folder = builder.tempdir_in(all)?.keep();
-        let locked = new_file(&folder.join(LOCK)).and_then(|lock| lock.lock().map(|()| lock));
-        match locked {
-            // Another process may have swept it away before it was locked.
-            Ok(lock) if folder.join(LOCK).exists() => return Ok((folder, lock)),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let _ = fs::remove_dir_all(&folder);
-                return Err(error);
-            }
+    /// A file that cannot be opened, a server that cannot be reached.
+    pub fn open(&self) -> Result<Live> {
+        match self {
+            Self::File(copy) => Ok(Live::File(copy.open()?)),
+            Self::Server(copy) => Ok(Live::Server(Box::new(copy.open()?))),
         }
     }
-}
 
-/// Git is not to see copies of data, whatever its configuration says.
-fn hide(folder: &Path) -> Result<()> {
-    let ignore = folder.join(".gitignore");
-    // A link that is there already is not written through.
-    match OpenOptions::new().write(true).create_new(true).open(&ignore).and_then(|mut file| file.write_all(b"*\n")) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(unwritable(&ignore, &error)),
-        _ => Ok(()),
-    }
-}
-
-/// Removes what processes that have ended have left: their lock is free. What was kept on purpose has none.
-fn sweep(all: &Path) {
-    let Ok(entries) = fs::read_dir(all) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        let (folder, lock) = (entry.path(), entry.path().join(LOCK));
-        match fs::symlink_metadata(&lock) {
-            Ok(found) if found.is_file() => {
-                if File::open(&lock).is_ok_and(|lock| lock.try_lock().is_ok()) {
-                    let _ = fs::remove_dir_all(&folder);
-                }
+    /// Leaves it where it is, and tells where that is.
+    ///
+    /// # Errors
+    /// A server that cannot be told that it is to stay.
+    pub fn keep(mut self) -> Result<Kept> {
+        match &mut self {
+            Self::File(copy) => {
+                copy.keep();
+                Ok(Kept::File(copy.path()))
             }
-            Ok(_) => {}
-            // A process was killed before it had made its lock; what is not empty stays.
-            Err(_) => {
-                let _ = fs::remove_dir(&folder);
-            }
+            Self::Server(copy) => Ok(Kept::Database(copy.keep()?)),
         }
     }
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Problem::new(Code("file-access"), format!("cannot write this: {error}"))
-        .in_file(path)
-        .help("a rehearsal needs room for a copy of the database, below the project's folder")
-        .into()
 }

@@ -42,7 +42,7 @@ pub fn table(found: &[Rehearsed]) -> Vec<String> {
             way(&one.up),
             way(&one.down),
             way(&one.again),
-            one.rows.to_string(),
+            one.rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
             verdict(one.schema).to_owned(),
             verdict(one.data).to_owned(),
             verdict(one.foreign_keys).to_owned(),

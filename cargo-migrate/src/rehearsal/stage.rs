@@ -1,45 +1,32 @@
-//! A copy with the connection to it: where one revision after the other is tried.
+//! A copy where one revision after the other is tried.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::rc::Rc;
 use std::time::Instant;
 
-use build_support::problem::{Problem, printable};
+use build_support::problem::Problem;
 use build_support::revision::RevisionId;
-use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{At, Packages, Plan, downgrade_step};
 use migrate_runtime::runner::{self, DownFrom, Options, store_problem};
-use migrate_runtime::sqlite::Store;
-use rusqlite::Connection;
 
-use super::{Copy, Interrupts, Rehearsed, Start, Verdict, Way, compared, counted, no_second_copy};
+use super::site::{Moment, Site, Told};
+use super::{Copy, Interrupts, Rehearsed, Start, Verdict, Way, compared, no_second_copy};
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
-use crate::fingerprint::Fingerprint;
-use crate::introspect::{self, failed};
-use crate::schema::Schema;
 
-/// A schema with what its tables hold.
-pub(super) struct Moment {
-    pub(super) schema: Schema,
-    pub(super) rows: Fingerprint,
-}
-
-pub(super) struct Stage<'a> {
+pub(super) struct Stage<'a, S: Site> {
     app: App<'a>,
     opened: &'a Opened,
     packages: &'a Packages<'a>,
-    // Closed before the copy's folder is removed.
-    connection: Connection,
-    counted: Counted,
+    site: S,
+    /// What is there now, where it was asked for since the last run.
+    seen: Option<Rc<S::Schema>>,
     /// What was lost of the rows that the database has when these revisions were taken off.
     lost: BTreeMap<(String, RevisionId), Vec<String>>,
-    copy: Copy,
 }
 
-impl<'a> Stage<'a> {
+impl<'a, S: Site> Stage<'a, S> {
     /// A new copy, brought to where the first `tried` of these revisions have gone up and the others have not: what is
     /// applied of them, or stands on them, is taken off, and what they stand on is applied.
     pub(super) fn at(
@@ -49,10 +36,8 @@ impl<'a> Stage<'a> {
         revisions: &[At],
         tried: usize,
     ) -> Result<Self> {
-        let copy = Copy::make(opened, start, interrupts)?;
-        let mut connection = copy.open()?;
-        let counted = Counted::of(&mut connection, opened);
-        let mut stage = Self { app, opened, packages, connection, counted, lost: BTreeMap::new(), copy };
+        let site = S::make(app, opened, start, interrupts)?;
+        let mut stage = Self { app, opened, packages, site, seen: None, lost: BTreeMap::new() };
         stage.take_off(&packages.with_descendants(revisions))?;
         let mut needed = packages.with_ancestors(revisions);
         revisions[tried..].iter().for_each(|at| needed[at.0][at.1] = false);
@@ -66,13 +51,15 @@ impl<'a> Stage<'a> {
 
     /// Takes revisions off, the latest applied first, each by itself.
     fn take_off(&mut self, off: &[Vec<bool>]) -> Result<()> {
-        let mut store = Store::new(&mut self.connection, self.opened.project.settings().version_table.as_str());
-        let history = store.read_history().map_err(|error| store_problem(&error))?;
+        let version_table = &self.opened.project.settings().version_table;
+        let history = self.site.database().driver(version_table).history().map_err(|error| store_problem(&error))?;
         let goes = |row: &&AppliedRevision| self.packages.find(row).is_some_and(|at| off[at.0][at.1]);
         for row in history.rows().iter().rev().filter(goes) {
-            let held = compared::Held::by(&self.connection, &self.schema()?)?;
+            let schema = self.schema()?;
+            let held = self.site.held(&schema)?;
             self.prepared(&|_| Ok(Plan { steps: vec![downgrade_step(row)] }))?;
-            self.lost.insert((row.package.clone(), row.id.clone()), held.lost(&self.schema()?));
+            let lost = held.lost(&*self.schema()?);
+            self.lost.insert((row.package.clone(), row.id.clone()), lost);
         }
         Ok(())
     }
@@ -85,7 +72,7 @@ impl<'a> Stage<'a> {
 
     /// Ends the work on the copy.
     pub(super) fn into_copy(self) -> Copy {
-        self.copy
+        self.site.into_copy()
     }
 
     /// Tries a revision: up, down, up again. `before` makes another copy as this one is now.
@@ -95,15 +82,17 @@ impl<'a> Stage<'a> {
         let directives = &migration.directives;
         let mut found = Rehearsed::of(package.key, self.opened.named(package.key, migration.id.as_str()));
         let was = self.moment(None)?;
-        let counted = self.counted.now(&self.connection);
+        let unchecked = self.site.unchecked()?;
+        let tally = self.site.tally();
         found.up = self.upgrade(at);
-        found.rows = self.counted.now(&self.connection).saturating_sub(counted);
+        found.rows = self.site.changed(&tally);
         found.refused("the upgrade", &found.up.clone());
         if !found.up.is_done() {
             found.judge_foreign_keys();
             return Ok(found);
         }
-        found.integrity = integrity(&self.connection, &mut found.faults);
+        found.integrity = self.site.integrity(&mut found.faults);
+        found.remarks.extend(self.site.broken(&unchecked)?);
         if directives.irreversible {
             found.down = Way::Untried("irreversible");
             found.again = Way::Untried("irreversible");
@@ -117,19 +106,24 @@ impl<'a> Stage<'a> {
         // Where people have used what it made, it is their rows that count.
         found.remarks.extend(match self.lost.remove(&(package.key.to_owned(), migration.id.clone())) {
             Some(lost) => lost,
-            None => compared::Held::by(&self.connection, &after)?.lost(&was.schema),
+            None => self.site.held(&after)?.lost(&*was.schema),
         });
         found.down = self.downgrade(at);
         found.refused("the downgrade", &found.down.clone());
         if found.down.is_done() {
             let back = self.moment(Some(&was.schema))?;
-            compared::schemas(&was.schema, &back.schema, &mut found);
+            let left = S::not_restored(&was.schema, &back.schema);
+            found.schema = if left.is_empty() { Verdict::Yes } else { Verdict::No };
+            found.faults.extend(left);
             self.compare_rows(&was, &back, &directives.loses, before, &mut found)?;
             found.again = self.upgrade(at);
             found.refused("the second upgrade", &found.again.clone());
             // Where the schema was not restored, another one must come of it.
             if found.again.is_done() && found.schema == Verdict::Yes {
-                compared::second_time(&after, &self.schema()?, &mut found.faults);
+                let other = S::second_time(&after, &*self.schema()?);
+                found
+                    .faults
+                    .extend(other.iter().map(|what| format!("the second upgrade does not make the same: {what}")));
             }
         }
         found.judge_foreign_keys();
@@ -137,9 +131,9 @@ impl<'a> Stage<'a> {
     }
 
     fn compare_rows(
-        &self,
-        was: &Moment,
-        back: &Moment,
+        &mut self,
+        was: &Moment<S::Schema>,
+        back: &Moment<S::Schema>,
         declared: &[String],
         before: &dyn Fn() -> Result<Self>,
         found: &mut Rehearsed,
@@ -149,30 +143,31 @@ impl<'a> Stage<'a> {
         if differences.is_empty() {
             return Ok(());
         }
-        // How much is not as it was can only be told beside what was, which is made once more for it.
-        let lines = match before() {
-            Ok(pristine) => {
-                // Somebody may have written to the database meanwhile, or a revision may not make the same twice.
-                let same = pristine.moment(Some(&was.schema))?;
-                counted::lines(&self.connection, pristine.into_copy(), (was, &same), &back.schema, &differences)?
-            }
-            Err(failure) => {
-                found.remarks.push(no_second_copy(&failure));
-                differences.iter().map(compared::uncounted).collect()
-            }
+        let mut pristine = || {
+            let mut stage = before()?;
+            // Somebody may have written to the database meanwhile, or a revision may not make the same twice.
+            let same = stage.moment(Some(&was.schema))?;
+            Ok((stage.site, same))
         };
-        compared::rows(lines, declared, found);
+        let Told { lines, without_numbers } = self.site.lines(was, back, &differences, &mut pristine)?;
+        found.remarks.extend(without_numbers.as_ref().map(no_second_copy));
+        compared::rows(lines, declared, self.site.home().as_deref(), found);
         Ok(())
     }
 
-    fn schema(&self) -> Result<Schema> {
-        introspect::read(&self.connection, &self.opened.project.settings().version_table)
+    fn schema(&mut self) -> Result<Rc<S::Schema>> {
+        if let Some(seen) = &self.seen {
+            return Ok(Rc::clone(seen));
+        }
+        let schema = Rc::new(self.site.schema()?);
+        self.seen = Some(Rc::clone(&schema));
+        Ok(schema)
     }
 
     /// What is there now, its rows told apart by the keys of another moment's schema, or of its own.
-    fn moment(&self, keys: Option<&Schema>) -> Result<Moment> {
+    fn moment(&mut self, keys: Option<&S::Schema>) -> Result<Moment<S::Schema>> {
         let schema = self.schema()?;
-        let rows = Fingerprint::of(&self.connection, &schema, keys.unwrap_or(&schema)).map_err(failed)?;
+        let rows = self.site.rows(&schema, keys.unwrap_or(&schema))?;
         Ok(Moment { schema, rows })
     }
 
@@ -194,6 +189,7 @@ impl<'a> Stage<'a> {
     }
 
     fn run(&mut self, planner: &dyn Fn(&History) -> Result<Plan, Vec<Problem>>) -> Way {
+        self.seen = None;
         let start = Instant::now();
         let app = self.app;
         let now = || app.now();
@@ -202,51 +198,10 @@ impl<'a> Stage<'a> {
             ..Options::new(self.opened.wait, &now, env!("CARGO_PKG_VERSION"))
         };
         let files = self.opened.files();
-        let mut driver = SqliteDriver::new(&mut self.connection, &self.opened.project.settings().version_table);
-        match runner::run(&mut driver, &files, planner, &options, &mut |_| {}) {
+        let mut driver = self.site.database().driver(&self.opened.project.settings().version_table);
+        match runner::run(&mut *driver, &files, planner, &options, &mut |_| {}) {
             Ok(_) => Way::Done(start.elapsed()),
             Err(stopped) => Way::Refused(stopped.problems),
-        }
-    }
-}
-
-/// Counts the rows that statements change, without those of the version table.
-struct Counted {
-    own: Arc<AtomicU64>,
-}
-
-impl Counted {
-    /// The copy's connection is ours, and so is its hook.
-    fn of(connection: &mut Connection, opened: &Opened) -> Self {
-        let own = Arc::new(AtomicU64::new(0));
-        let (counter, version_table) = (Arc::clone(&own), opened.project.settings().version_table.clone());
-        // Where the hook cannot be set, the rows of the version table are counted along.
-        let _ = connection.update_hook(Some(move |_, _: &str, table: &str, _| {
-            if table.eq_ignore_ascii_case(&version_table) {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-        }));
-        Self { own }
-    }
-
-    fn now(&self, connection: &Connection) -> u64 {
-        let all = connection.query_row("SELECT total_changes()", [], |row| row.get::<_, i64>(0)).unwrap_or(0);
-        u64::try_from(all).unwrap_or(0).saturating_sub(self.own.load(Ordering::Relaxed))
-    }
-}
-
-/// SQLite's own check of the file; what it finds is a fault.
-fn integrity(connection: &Connection, faults: &mut Vec<String>) -> Verdict {
-    let found = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
-    match found.as_deref() {
-        Ok("ok") => Verdict::Yes,
-        Ok(what) => {
-            faults.push(format!("SQLite finds the file damaged: {}", printable(what)));
-            Verdict::No
-        }
-        Err(error) => {
-            faults.push(format!("SQLite cannot check the file: {}", printable(&error.to_string())));
-            Verdict::No
         }
     }
 }

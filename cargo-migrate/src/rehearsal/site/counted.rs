@@ -4,12 +4,12 @@
 use build_support::problem::printable;
 use rusqlite::Connection;
 
-use super::Copy;
-use super::compared::{Line, uncounted};
-use super::stage::Moment;
+use super::Moment;
 use crate::failure::Result;
 use crate::fingerprint::Difference;
 use crate::introspect::failed;
+use crate::rehearsal::compared::{Line, uncounted};
+use crate::rehearsal::copy::FileCopy;
 use crate::report::many;
 use crate::schema::Schema;
 use crate::schema::table::Table;
@@ -22,8 +22,8 @@ const PRISTINE: &str = "pristine";
 /// the first is what was seen then, the second what this copy has.
 pub(super) fn lines(
     connection: &Connection,
-    pristine: Copy,
-    moments: (&Moment, &Moment),
+    pristine: FileCopy,
+    moments: (&Moment<Schema>, &Moment<Schema>),
     back: &Schema,
     differences: &[Difference],
 ) -> Result<Vec<Line>> {
@@ -37,7 +37,7 @@ pub(super) fn lines(
 
 fn counted(
     connection: &Connection,
-    (was, same): (&Moment, &Moment),
+    (was, same): (&Moment<Schema>, &Moment<Schema>),
     back: &Schema,
     differences: &[Difference],
 ) -> rusqlite::Result<Vec<Line>> {

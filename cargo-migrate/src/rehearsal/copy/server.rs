@@ -1,0 +1,288 @@
+//! The copy of a database on a server: a database of its own beside it.
+//!
+//! Its name and its comment say whose it is, and a lock of the session that has made it says that the rehearsal is under
+//! way. What has both the name and the comment and no lock was left by a process that was killed. `like` is what makes it
+//! the same as the source besides its content.
+
+mod like;
+
+use build_support::problem::{Code, Problem};
+use migrate_runtime::connection::DatabaseError;
+use migrate_runtime::driver::postgres::{failed, quoted, text};
+use migrate_runtime::runner::database_problem;
+use migrate_runtime::server::ServerUrl;
+use postgres::{Client, SimpleQueryMessage};
+
+use self::like::{Facts, OWNERS, facts};
+use super::Start;
+use super::transfer::Transfer;
+use crate::app::{App, Opened};
+use crate::failure::{Failure, Result};
+use crate::live::server::{self as live, MAINTENANCE, NAME};
+use crate::programs::Programs;
+use crate::project::Database;
+use crate::rehearsal::interrupts::{Interrupts, Leftover};
+
+/// A copy cannot be made on the server.
+pub(crate) const NO_COPY: Code = Code("no-copy");
+
+const PREFIX: &str = "cargo_migrate_rehearsal_";
+const COMMENT: &str = "the copy of a rehearsal of cargo migrate: dropped at its end, or by the next one";
+const KEPT: &str = "the copy of a rehearsal of cargo migrate, kept by --keep";
+
+/// The first half of the number of the lock that says that a rehearsal is under way; the second is the name's hash.
+const LOCK: i32 = 0x6D69_6772;
+
+/// A database that was made for a rehearsal, with the one through which it is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    through: ServerUrl,
+    name: String,
+}
+
+impl Made {
+    /// Drops it over a connection of its own. What cannot be dropped is left to the next rehearsal.
+    pub(crate) fn drop_now(&self) {
+        if let Ok(mut client) = self.through.connect(NAME) {
+            let _ = dropped(&mut client, &self.name);
+        }
+    }
+}
+
+/// A database that is thrown away.
+pub struct ServerCopy {
+    made: Made,
+    server: ServerUrl,
+    /// The database that says what its sessions are set to.
+    like: Database,
+    /// The session that holds the lock, and drops the database.
+    holder: Client,
+    programs: Programs,
+    version: u32,
+    keep: bool,
+    interrupts: Interrupts,
+}
+
+impl std::fmt::Debug for ServerCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerCopy").field("made", &self.made).field("keep", &self.keep).finish_non_exhaustive()
+    }
+}
+
+impl ServerCopy {
+    /// Makes the copy. What is there is read only.
+    pub(in crate::rehearsal) fn make(
+        app: App<'_>,
+        opened: &Opened,
+        start: Start<'_>,
+        interrupts: &Interrupts,
+    ) -> Result<Self> {
+        let (Start::Of(like) | Start::Cloned(like) | Start::Beside(like)) = start else {
+            return Err(Problem::new(Code("internal"), "a copy on a server was asked for without a server").into());
+        };
+        let Some(source) = like.server() else {
+            return Err(Problem::new(Code("internal"), "a copy on a server was asked for of a file").into());
+        };
+        let blamed = |error: &DatabaseError| Failure::from(like.blamed(database_problem(error)));
+        let (mut holder, through) = holder(source).map_err(|error| blamed(&error))?;
+        let asked = facts(&mut holder, source).map_err(|error| blamed(&error))?;
+        let programs = Programs::of(app.context, asked.version / 10_000)?;
+        sweep(&mut holder);
+        let clone =
+            asked.is_there && (matches!(start, Start::Cloned(_)) || matches!(start, Start::Of(_)) && like.scratch);
+        let filled = asked.is_there && !matches!(start, Start::Beside(_));
+        let made = Made { through, name: asked.name.clone() };
+        let cloned = interrupts.guarding(|| {
+            let cloned = create(&mut holder, like, source, &asked, start, clone)?;
+            Ok::<_, Failure>((Leftover::Database(Box::new(made.clone())), cloned))
+        })?;
+        // From here on it is dropped whatever happens.
+        let mut copy = Self {
+            server: source.with_database(&made.name),
+            made,
+            like: like.clone(),
+            holder,
+            programs,
+            version: asked.version,
+            keep: false,
+            interrupts: interrupts.clone(),
+        };
+        if asked.is_there {
+            like::set_as(&mut copy.holder, &copy.made.name, source).map_err(|error| blamed(&error))?;
+        }
+        if filled && !cloned {
+            copy.fill(opened, source)?;
+        }
+        Ok(copy)
+    }
+
+    /// Opens it for a run.
+    pub(in crate::rehearsal) fn open(&self) -> Result<Client> {
+        live::open_for_writing(&self.like, &self.server, false)
+    }
+
+    /// Where it is.
+    pub(in crate::rehearsal) fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// The programs that fit its server.
+    pub(in crate::rehearsal) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The server's version, as it counts: 150004 for 15.4.
+    pub(in crate::rehearsal) fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The role that its sessions have, where it is not the user's own.
+    pub(in crate::rehearsal) fn role(&self) -> Option<&str> {
+        self.like.session.role.as_deref()
+    }
+
+    /// Leaves it where it is: no rehearsal takes it for its own any more.
+    pub(in crate::rehearsal) fn keep(&mut self) -> Result<String> {
+        commented(&mut self.holder, &self.made.name, KEPT)
+            .map_err(|error| self.like.blamed(database_problem(&error)))?;
+        self.keep = true;
+        Ok(self.made.name.clone())
+    }
+
+    fn fill(&mut self, opened: &Opened, source: &ServerUrl) -> Result<()> {
+        let blamed = |error: &DatabaseError| Failure::from(self.like.blamed(database_problem(error)));
+        let asked = live::open_for_reading(&self.like, source)?.map(|mut client| rows(&mut client, OWNERS)).transpose();
+        let asked = asked.map_err(|error| blamed(&error))?.unwrap_or_default();
+        let says = |at: usize| asked.first().and_then(|row| row.get(at)).is_some_and(|it| it == "t");
+        let (superuser, owners, no_public) = (says(0), says(1), says(2));
+        if no_public {
+            let sql = "DROP SCHEMA public";
+            self.open()?.batch_execute(sql).map_err(|error| blamed(&failed(&error, sql)))?;
+        }
+        let transfer = Transfer {
+            programs: &self.programs,
+            role: self.role().filter(|_| !superuser),
+            owners: superuser || owners,
+            wait: opened.wait,
+        };
+        Ok(transfer.run(source, &self.server).map_err(|problem| self.like.blamed(problem))?)
+    }
+}
+
+impl Drop for ServerCopy {
+    fn drop(&mut self) {
+        if !self.keep && dropped(&mut self.holder, &self.made.name).is_err() {
+            // Its session may be lost.
+            self.made.drop_now();
+        }
+        self.interrupts.forget(&Leftover::Database(Box::new(self.made.clone())));
+    }
+}
+
+/// Makes the database, and writes down whose it is; gives whether it has all that the source has.
+fn create(
+    client: &mut Client,
+    like: &Database,
+    source: &ServerUrl,
+    asked: &Facts,
+    start: Start<'_>,
+    clone: bool,
+) -> Result<bool> {
+    let name = quoted(&asked.name);
+    let refused = |error: &DatabaseError| Failure::from(not_made(like, error));
+    // Only who belongs to the role may hand it something.
+    let owner = like.session.role.as_deref().filter(|_| !asked.options.contains(" OWNER "));
+    let owner = owner.map(|role| format!(" OWNER {}", quoted(role))).unwrap_or_default();
+    let mut cloned = false;
+    if clone {
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {}{owner}", quoted(source.database()));
+        match run(client, &sql) {
+            Ok(()) => cloned = true,
+            // Somebody uses it, or it is another's: unless it was asked for, it is copied in the other way.
+            Err(_) if matches!(start, Start::Of(_)) => {}
+            Err(error) => return Err(refused(&error)),
+        }
+    }
+    if !cloned {
+        run(client, &format!("CREATE DATABASE {name} TEMPLATE template0{}{owner}", asked.options))
+            .map_err(|error| refused(&error))?;
+    }
+    // What others may not read where it comes from they cannot read here either.
+    let said = commented(client, &asked.name, COMMENT)
+        .and_then(|()| run(client, &format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")));
+    said.map_err(|error| {
+        let _ = dropped(client, &asked.name);
+        refused(&error)
+    })?;
+    Ok(cloned)
+}
+
+fn not_made(like: &Database, error: &DatabaseError) -> Problem {
+    let state = error.server.as_ref().map_or("", |server| server.sqlstate.as_str());
+    match state {
+        "42501" => like
+            .blamed(Problem::new(NO_COPY, format!("the copy cannot be made: {}", error.message)))
+            .note("a rehearsal works on a database of its own, on the same server")
+            .help("let the user make databases: `ALTER ROLE … CREATEDB`")
+            .help("or rehearse with a user who may, by another URL: `-d URL`"),
+        "55006" => like
+            .blamed(Problem::new(NO_COPY, format!("the copy cannot be made: {}", error.message)))
+            .help("leave `--template` out: then it may be in use"),
+        _ => like.blamed(database_problem(error)),
+    }
+}
+
+/// Drops what processes that have ended have left.
+fn sweep(client: &mut Client) {
+    let sql = format!(
+        "SELECT d.datname FROM pg_database AS d WHERE starts_with(d.datname, '{PREFIX}') \
+         AND shobj_description(d.oid, 'pg_database') = {} AND pg_has_role(d.datdba, 'MEMBER') \
+         AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid::bigint = {LOCK} \
+         AND l.objsubid = 2 AND l.objid::bigint = (hashtext(d.datname)::bigint & 4294967295))",
+        text(COMMENT)
+    );
+    for left in rows(client, &sql).unwrap_or_default() {
+        // What cannot be dropped is in nobody's way.
+        left.iter().for_each(|name| drop(dropped(client, name)));
+    }
+}
+
+/// Drops a database with whoever is connected to it.
+fn dropped(client: &mut Client, name: &str) -> Result<(), DatabaseError> {
+    let version = rows(client, "SELECT current_setting('server_version_num')::int >= 130000")?;
+    let force = version.first().is_some_and(|row| row[0] == "t");
+    if force {
+        return run(client, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name)));
+    }
+    rows(client, &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}", text(name)))?;
+    run(client, &format!("DROP DATABASE IF EXISTS {}", quoted(name)))
+}
+
+fn commented(client: &mut Client, name: &str, words: &str) -> Result<(), DatabaseError> {
+    run(client, &format!("COMMENT ON DATABASE {} IS {}", quoted(name), text(words)))
+}
+
+/// A session from which databases are made: in the one that each server has, else in the source itself.
+fn holder(source: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseError> {
+    let other = source.with_database(MAINTENANCE);
+    match other.connect(NAME) {
+        Ok(client) => Ok((client, other)),
+        Err(_) => Ok((source.connect(NAME)?, source.clone())),
+    }
+}
+
+fn run(client: &mut Client, sql: &str) -> Result<(), DatabaseError> {
+    client.batch_execute(sql).map_err(|error| failed(&error, sql))
+}
+
+/// The rows that a text gives; NULL is told as nothing.
+pub(in crate::rehearsal) fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, DatabaseError> {
+    let messages = client.simple_query(sql).map_err(|error| failed(&error, sql))?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect())
+        }
+        _ => None,
+    });
+    Ok(rows.collect())
+}

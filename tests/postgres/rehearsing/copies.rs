@@ -1,0 +1,223 @@
+//! The copy of a rehearsal: what it is like, who may make it, and that it is gone afterwards.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::project::{Project, Ran};
+use super::{PEOPLE, applied, dump, rehearsed, second};
+use crate::server::{self, Server};
+
+/// The copies that are there.
+fn copies(project: &Project<'_>) -> Vec<String> {
+    let mut client = server::config(project.database.server.socket(), "postgres").connect(postgres::NoTls).unwrap();
+    let all =
+        client.query("SELECT datname FROM pg_database WHERE datname LIKE 'cargo_migrate_rehearsal_%' ORDER BY 1", &[]);
+    all.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+fn started(project: &Project<'_>) -> Child {
+    project.command(&["test"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A rehearsal that stands still in the middle of an upgrade.
+fn standing_still(project: &Project<'_>) -> (Child, String) {
+    let still = format!("SELECT pg_sleep(60), '{}'", project.database.name);
+    second(project, "", &format!("{still};"), "SELECT 1;");
+    let mut child = started(project);
+    let start = Instant::now();
+    loop {
+        let asleep = format!(
+            "SELECT datname FROM pg_stat_activity WHERE strpos(query, $${still}$$) = 1 AND state = 'active' \
+             AND datname LIKE 'cargo_migrate_rehearsal_%'"
+        );
+        let name = project.database.ask(&asleep);
+        if !name.is_empty() {
+            return (child, name);
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            let _ = child.kill();
+            let ended = child.wait_with_output().unwrap();
+            panic!("the rehearsal does not get to its upgrade: {}", String::from_utf8_lossy(&ended.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn signal(child: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+pub(super) fn the_database_is_read_and_stays_in_use(server: &Server) {
+    let project = applied(server);
+    let before = dump(&project);
+    let mut other = project.database.connect();
+    // Somebody reads and writes all the time.
+    other.batch_execute("BEGIN; INSERT INTO people (name) VALUES ('not yet committed')").unwrap();
+    let (mut child, copy) = standing_still(&project);
+    other.batch_execute("UPDATE people SET score = 1; ROLLBACK").unwrap();
+    other.batch_execute("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE; ROLLBACK").unwrap();
+    signal(&child, "-TERM");
+    child.wait().unwrap();
+    assert!(!copies(&project).contains(&copy));
+    let number = |dump: &str| dump.lines().filter(|line| !line.contains("setval")).collect::<Vec<_>>().join("\n");
+    assert_eq!(number(&dump(&project)), number(&before));
+}
+
+pub(super) fn what_the_database_is_set_to_holds_for_the_copy(server: &Server) {
+    let project = Project::new(server);
+    let name = &project.database.name;
+    project
+        .database
+        .connect()
+        .batch_execute(&format!(
+            "ALTER DATABASE {name} SET search_path = app, public; CREATE SCHEMA app; CREATE TABLE app.pets (id integer)"
+        ))
+        .unwrap();
+    let (up, down) = ("ALTER TABLE pets ADD COLUMN name text;", "ALTER TABLE pets DROP COLUMN name;");
+    project.migration("a1", "-- migrate:parent base", up, down);
+    let document = rehearsed(&project, &[]);
+    assert_eq!(document["safe"], true, "{document}");
+    project.run(&["test"]).done().says("safe to apply: 1 revision");
+}
+
+pub(super) fn the_copy_is_dropped_when_somebody_interrupts(server: &Server) {
+    let project = applied(server);
+    for how in ["-INT", "-TERM"] {
+        let (mut child, copy) = standing_still(&project);
+        assert!(copies(&project).contains(&copy));
+        signal(&child, how);
+        child.wait().unwrap();
+        assert!(!copies(&project).contains(&copy), "{how}");
+    }
+}
+
+pub(super) fn what_a_killed_process_leaves_is_dropped_by_the_next_one(server: &Server) {
+    let project = applied(server);
+    let (mut killed, left) = standing_still(&project);
+    let (mut living, used) = {
+        let other = applied(server);
+        let started = standing_still(&other);
+        assert_ne!(started.1, left, "one of two that live has dropped the other's");
+        started
+    };
+    signal(&killed, "-KILL");
+    killed.wait().unwrap();
+    assert!(copies(&project).contains(&left), "nobody has had the time to drop it");
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+    project.run(&["test"]).done();
+    let now = copies(&project);
+    assert!(!now.contains(&left), "{now:?}");
+    assert!(now.contains(&used), "the copy of a rehearsal that is under way was dropped");
+    signal(&living, "-TERM");
+    living.wait().unwrap();
+}
+
+pub(super) fn a_database_that_only_looks_like_a_copy_stays(server: &Server) {
+    let project = applied(server);
+    let name = format!("cargo_migrate_rehearsal_{}", project.database.name);
+    project.database.connect().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+    project.run(&["test"]).done();
+    assert!(copies(&project).contains(&name));
+}
+
+/// A user who may log in, owns the project's database and can do nothing else.
+fn plain_user(project: &Project<'_>, rights: &str) -> String {
+    let user = format!("user_of_{}", project.database.name);
+    let mut client = project.database.connect();
+    let name = &project.database.name;
+    client.batch_execute(&format!("CREATE ROLE {user} LOGIN {rights}; ALTER DATABASE {name} OWNER TO {user}")).unwrap();
+    project.configured(&project.url(&user));
+    user
+}
+
+pub(super) fn a_user_who_may_make_no_database_is_told_so(server: &Server) {
+    let project = Project::new(server);
+    plain_user(&project, "");
+    project.migration("a1", "-- migrate:parent base", PEOPLE, "DROP TABLE people;");
+    project.run(&["upgrade"]).done();
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+    project.run(&["test"]).refused(&[
+        "error[no-copy]",
+        "permission denied to create database",
+        "ALTER ROLE … CREATEDB",
+    ]);
+}
+
+pub(super) fn a_user_without_rights_beyond_the_own_tables_can_rehearse(server: &Server) {
+    let project = Project::new(server);
+    plain_user(&project, "CREATEDB");
+    project.migration("a1", "-- migrate:parent base", PEOPLE, "DROP TABLE people;");
+    project.run(&["upgrade"]).done();
+    second(&project, "", "CREATE TABLE pets (id integer PRIMARY KEY);", "DROP TABLE pets;");
+    let before = copies(&project);
+    project.run(&["test"]).done().says("safe to apply: 1 revision");
+    assert!(copies(&project).len() <= before.len() + 1);
+    // Nor does a schema `public` that is not there come back.
+    project.database.connect().batch_execute("CREATE SCHEMA app").unwrap();
+    let document = rehearsed(&project, &["--revision", "a1:"]);
+    assert_eq!(document["safe"], true, "{document}");
+}
+
+pub(super) fn programs_that_are_too_old_are_passed_over(server: &Server) {
+    let project = applied(server);
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+    // Those on PATH are too old.
+    let folder = project.folder().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    for program in ["pg_dump", "pg_restore"] {
+        let path = folder.join(program);
+        std::fs::write(&path, "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.1'\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+    }
+    let mut command = project.command(&["test"]);
+    let ran = Ran::of(&command.env("PATH", &folder).output().unwrap());
+    // Where Debian has them they are found all the same.
+    if std::fs::exists("/usr/lib/postgresql").unwrap() {
+        ran.done();
+    } else {
+        ran.refused(&["error[missing-program]", "`pg_dump` is of PostgreSQL 9"]);
+    }
+}
+
+pub(super) fn a_copy_is_kept_where_that_is_asked_for(server: &Server) {
+    let project = applied(server);
+    second(&project, "", "ALTER TABLE people ADD COLUMN age integer;", "SELECT 1;");
+    let ran = project.run(&["test", "--keep"]).refused(&["the copy is kept: the database `cargo_migrate_rehearsal_"]);
+    let name = ran.err.split_once("the database `").unwrap().1.split_once('`').unwrap().0.to_owned();
+    // The next one leaves it alone.
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+    project.run(&["test"]).done();
+    let mut client = server::config(server.socket(), &name).connect(postgres::NoTls).unwrap();
+    let ages: i64 = client.query_one("SELECT count(*) FROM people WHERE age IS NULL", &[]).unwrap().get(0);
+    assert_eq!(ages, 3, "it is as the first fault has left it");
+    drop(client);
+    project.database.connect().batch_execute(&format!("DROP DATABASE {name}")).unwrap();
+}
+
+pub(super) fn from_nothing_and_the_whole_history(server: &Server) {
+    let project = applied(server);
+    second(&project, "", "CREATE TABLE pets (id integer);", "DROP TABLE pets;");
+    for option in ["--all", "--empty"] {
+        let document = rehearsed(&project, &[option]);
+        assert_eq!(document["safe"], true, "{document}");
+        assert_eq!(document["revisions"].as_array().unwrap().len(), 2, "{option}");
+        assert_eq!(document["revisions"][0]["rows"], 3, "{option}");
+    }
+    let junit = project.run(&["test", "--all", "--format", "junit"]).done();
+    assert_eq!(junit.out.matches("<testcase ").count(), 2, "{}", junit.out);
+}
+
+pub(super) fn a_clone_by_the_server_itself(server: &Server) {
+    let project = applied(server);
+    second(&project, "", "UPDATE people SET score = 2 WHERE id = 3;", "UPDATE people SET score = NULL WHERE id = 3;");
+    project.run(&["test", "--template"]).done().says("safe to apply");
+    let other = project.database.connect();
+    project.run(&["test", "--template"]).refused(&[
+        "error[no-copy]",
+        "being accessed by other users",
+        "leave `--template` out",
+    ]);
+    drop(other);
+}
