@@ -9,6 +9,7 @@
 //! - [`live`]: databases as they are.
 //! - [`pg_tools`]: PostgreSQL's own programs.
 //! - [`copying`], [`backup`]: copies of databases, and those that are kept.
+//! - [`programs`]: PostgreSQL's own programs.
 //! - [`each`]: the databases that a pattern means.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.

@@ -88,6 +88,27 @@ fn unnamed(server: &ServerUrl) -> Database {
     Database::unnamed(DatabaseUrl::of_server(server.clone()), BackupPolicy::Never)
 }
 
+/// Opens a session from which databases are made and dropped: in the one that each server has, else in this one; gives
+/// which it is.
+///
+/// # Errors
+/// A server that cannot be reached or refuses.
+pub fn open_beside(server: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseError> {
+    let other = server.with_database(MAINTENANCE);
+    match other.connect(NAME) {
+        Ok(client) => Ok((client, other)),
+        Err(_) => Ok((server.connect(NAME)?, server.clone())),
+    }
+}
+
+/// Opens a session of no database's in particular, through a URL that has led to one before.
+///
+/// # Errors
+/// A server that cannot be reached or refuses.
+pub fn open_again(server: &ServerUrl) -> Result<Client, DatabaseError> {
+    server.connect(NAME)
+}
+
 /// That the server has no such database.
 #[must_use]
 pub fn missing(database: &Database, server: &ServerUrl) -> Failure {

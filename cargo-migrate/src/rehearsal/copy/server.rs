@@ -18,7 +18,7 @@ use super::Start;
 use super::transfer::Transfer;
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
-use crate::live::server::{self as live, MAINTENANCE, NAME};
+use crate::live::server as live;
 use crate::programs::Programs;
 use crate::project::Database;
 use crate::rehearsal::interrupts::{Interrupts, Leftover};
@@ -43,7 +43,7 @@ pub(crate) struct Made {
 impl Made {
     /// Drops it over a connection of its own. What cannot be dropped is left to the next rehearsal.
     pub(crate) fn drop_now(&self) {
-        if let Ok(mut client) = self.through.connect(NAME) {
+        if let Ok(mut client) = live::open_again(&self.through) {
             let _ = dropped(&mut client, &self.name);
         }
     }
@@ -84,7 +84,7 @@ impl ServerCopy {
             return Err(Problem::new(Code("internal"), "a copy on a server was asked for of a file").into());
         };
         let blamed = |error: &DatabaseError| Failure::from(like.blamed(database_problem(error)));
-        let (mut holder, through) = holder(source).map_err(|error| blamed(&error))?;
+        let (mut holder, through) = live::open_beside(source).map_err(|error| blamed(&error))?;
         let asked = facts(&mut holder, source).map_err(|error| blamed(&error))?;
         let programs = Programs::of(app.context, asked.version / 10_000)?;
         sweep(&mut holder);
@@ -260,15 +260,6 @@ fn dropped(client: &mut Client, name: &str) -> Result<(), DatabaseError> {
 
 fn commented(client: &mut Client, name: &str, words: &str) -> Result<(), DatabaseError> {
     run(client, &format!("COMMENT ON DATABASE {} IS {}", quoted(name), text(words)))
-}
-
-/// A session from which databases are made: in the one that each server has, else in the source itself.
-fn holder(source: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseError> {
-    let other = source.with_database(MAINTENANCE);
-    match other.connect(NAME) {
-        Ok(client) => Ok((client, other)),
-        Err(_) => Ok((source.connect(NAME)?, source.clone())),
-    }
 }
 
 fn run(client: &mut Client, sql: &str) -> Result<(), DatabaseError> {
