@@ -86,7 +86,13 @@ pub(super) fn what_the_database_is_set_to_holds_for_the_copy(server: &Server) {
     project.migration("a1", "-- migrate:parent base", up, down);
     let document = rehearsed(&project, &[]);
     assert_eq!(document["safe"], true, "{document}");
-    project.run(&["test"]).done().says("safe to apply: 1 revision");
+    // Each new database has a schema `public`, and this one has none.
+    project.database.connect().batch_execute("DROP SCHEMA public").unwrap();
+    let (up, down) = ("CREATE SCHEMA public;", "DROP SCHEMA public;");
+    project.migration("a2", "-- migrate:parent a1", up, down);
+    let document = rehearsed(&project, &[]);
+    assert_eq!(document["safe"], true, "{document}");
+    project.run(&["test"]).done().says("safe to apply: 2 revisions");
 }
 
 pub(super) fn the_copy_is_dropped_when_somebody_interrupts(server: &Server) {
