@@ -40,6 +40,8 @@ mod pages;
 #[cfg(unix)]
 mod passwords;
 #[cfg(unix)]
+mod rehearsing;
+#[cfg(unix)]
 #[path = "../../migrate-runtime/tests/postgres/server.rs"]
 mod server;
 #[cfg(unix)]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         ("faults", faults::TESTS),
         ("keeping", keeping::TESTS),
         ("passwords", passwords::TESTS),
+        ("rehearsing", rehearsing::TESTS),
         ("tenants", tenants::TESTS),
         ("tenants_refused", tenants_refused::TESTS),
     ]

@@ -12,7 +12,7 @@ use self::copies::*;
 use self::project::Project;
 use crate::server::{self, Server};
 
-crate::tests![
+tests![
     a_revision_that_keeps_all_is_safe,
     what_a_downgrade_takes_along_is_said_and_a_loss_is_a_fault_unless_it_is_declared,
     what_a_downgrade_leaves_behind_is_named,
