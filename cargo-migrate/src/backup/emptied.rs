@@ -82,6 +82,12 @@ impl Scope {
         )
     }
 
+    /// The extensions that stay.
+    pub(super) fn staying_extensions(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
+        let common = self.common();
+        rows(client, &format!("WITH {common} SELECT extname FROM pg_extension WHERE oid IN (SELECT oid FROM staying)"))
+    }
+
     /// Whether there is anything to empty.
     pub(super) fn is_anything(&self, client: &mut Client) -> Result<bool, DatabaseError> {
         let found = rows(client, &format!("SELECT 1 FROM ({}) AS s LIMIT 1", self.statements()))?;

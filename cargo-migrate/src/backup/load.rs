@@ -123,10 +123,10 @@ fn list(
     client: &mut Client,
     content: &Content,
 ) -> std::result::Result<List, DatabaseError> {
-    let staying: Vec<String> = scope.staying(client)?.into_iter().map(|name| format!(" SCHEMA - {name} ")).collect();
-    let is_made = |line: &&String| {
-        !line.contains(" COMMENT - EXTENSION ") && !staying.iter().any(|schema| line.contains(schema.as_str()))
-    };
+    let schemas = scope.staying(client)?.into_iter().map(|name| format!(" SCHEMA - {name} "));
+    let extensions = scope.staying_extensions(client)?.into_iter().map(|name| format!(" COMMENT - EXTENSION {name} "));
+    let left_out: Vec<String> = schemas.chain(extensions).collect();
+    let is_made = |line: &&String| !left_out.iter().any(|thing| line.contains(thing.as_str()));
     let made: Vec<&String> = content.listing.iter().filter(is_made).collect();
     let roles = rows(client, "SELECT rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')")?;
     let ends: Vec<String> = roles.iter().map(|role| format!(" {role}")).collect();

@@ -1,0 +1,222 @@
+//! What stands in the way of a backup, or of its return: it is said, and everything is as it was.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use super::world::{World, real, same, until};
+use crate::harness::Ran;
+use crate::server::Server;
+
+pub fn a_restore_that_fails_in_the_middle_leaves_everything_as_it_was(server: &Server) {
+    let world = World::filled(server);
+    // Given a backup that cannot be put back any more: what a row is checked by is not what it was.
+    world.does(
+        "CREATE FUNCTION fine(x int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RETURN current_setting('app.fine', true) IS NOT NULL; END $$;\n\
+         SET app.fine = 'yes'; CREATE TABLE picky (x int CHECK (fine(x))); INSERT INTO picky VALUES (1)",
+    );
+    world.run(&["backup"]).done();
+    world.does("INSERT INTO todos (title) VALUES ('since')");
+    let before = world.dump();
+    world.run(&["restore", "--yes"]).refused(&["not-restored", "picky", "the database is as it was"]).is_printable();
+    assert_eq!(world.dump(), before);
+    until("the end of all sessions", || world.sessions() == "0");
+    assert_eq!(world.database.advisory_locks(), "0");
+}
+
+pub fn a_restore_that_is_killed_leaves_everything_as_it_was(server: &Server) {
+    let world = World::filled(server);
+    world.does(
+        "CREATE FUNCTION slow(x int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN IF current_setting('application_name') <> 'the tests' \
+         THEN PERFORM pg_sleep(30); END IF; RETURN true; END $$;\n\
+         CREATE TABLE held (x int CHECK (slow(x))); INSERT INTO held VALUES (1)",
+    );
+    world.run(&["backup"]).done();
+    world.does("INSERT INTO todos (title) VALUES ('since')");
+    let before = world.dump();
+    for victim in ["cargo-migrate", "psql"] {
+        let mut child = world.project.command(&["restore", "--yes"]);
+        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        until("the middle", || !world.database.ask(sleeping).is_empty());
+        if victim == "psql" {
+            let child_of = Command::new("pgrep").args(["-P", &child.id().to_string(), "psql"]).output().unwrap();
+            let process = String::from_utf8(child_of.stdout).unwrap();
+            assert!(Command::new("kill").args(["-9", process.trim()]).status().unwrap().success());
+        } else {
+            child.kill().unwrap();
+        }
+        assert!(!child.wait().unwrap().success());
+        // The server notices at the end of what it is doing, and is helped along.
+        world.database.ask(&format!("SELECT pg_terminate_backend(pid) FROM ({sleeping}) AS s"));
+        until("the end", || world.sessions() == "0");
+        assert_eq!(world.dump(), before, "{victim}");
+    }
+}
+
+pub fn who_does_not_let_go_of_a_table_is_not_waited_for_without_end(server: &Server) {
+    let world = World::filled(server);
+    world.run(&["backup"]).done();
+    let before = world.dump();
+    let mut reader = world.database.connect();
+    reader.batch_execute("BEGIN; SELECT * FROM todos").unwrap();
+    world
+        .run(&["restore", "--yes", "--wait", "1"])
+        .refused(&["not-restored", "lock timeout", "as it was"])
+        .is_printable();
+    reader.batch_execute("COMMIT").unwrap();
+    same(&world.dump(), &before);
+    world.run(&["restore", "--yes", "--wait", "1"]).done();
+}
+
+pub fn what_belongs_to_others_is_not_dropped(server: &Server) {
+    let world = World::filled(server);
+    let name = &world.database.name;
+    world.run(&["backup"]).done();
+    world.does(&format!(
+        "CREATE ROLE r_{name} LOGIN; ALTER DATABASE {name} OWNER TO r_{name}; ALTER TABLE _cargo_migrate OWNER TO r_{name}; \
+         GRANT ALL ON SCHEMA public TO r_{name}; GRANT ALL ON ALL TABLES IN SCHEMA public TO r_{name}"
+    ));
+    let before = world.dump();
+    let manifest = world.project.read("Cargo.toml");
+    world.project.write("Cargo.toml", &manifest.replace("//postgres@", &format!("//r_{name}@")));
+    let file = world.backups()[0].to_str().unwrap().to_owned();
+    let ran = world.run(&["restore", &file, "--yes"]);
+    ran.refused(&["not-restored", "table public.todos, which is owned by postgres"]).is_printable();
+    assert_eq!(world.dump(), before);
+    // Where it owns all, what was others' becomes its own, which is said.
+    world.does(&format!("ALTER TABLE todos OWNER TO r_{name}"));
+    world.run(&["restore", &file, "--yes"]).done().says("may not give anything to `postgres`");
+    assert_eq!(world.database.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'todos'"), format!("r_{name}"));
+    assert_eq!(world.database.ask("SELECT count(*) FROM todos"), "2");
+}
+
+pub fn a_run_under_way_keeps_a_restore_out(server: &Server) {
+    let world = World::filled(server);
+    world.run(&["backup"]).done();
+    let before = world.dump();
+    world
+        .project
+        .migration("a2", "-- migrate:parent a1\n-- migrate:up\nSELECT pg_sleep(30);\n-- migrate:down\nSELECT 1;\n");
+    let mut child = world.project.command(&["upgrade"]);
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("the run", || world.database.advisory_locks() == "1");
+    world.run(&["restore", "--yes", "--wait", "0"]).refused(&["busy"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.does("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    until("the end", || world.sessions() == "0");
+    assert_eq!(world.dump(), before);
+}
+
+pub fn the_wrong_kind_of_backup_is_refused(server: &Server) {
+    let world = World::filled(server);
+    let before = world.dump();
+    world.run(&["backup", "--to", "server.backup"]).done();
+    world.run(&["-d", "sqlite:app.db", "upgrade", "--create", "base"]);
+    rusqlite::Connection::open(world.project.path("app.db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    world.run(&["-d", "sqlite:app.db", "backup", "--to", "file.backup"]).done();
+    world.run(&["restore", "file.backup", "--yes"]).refused(&[
+        "backup-of-another-kind",
+        "a SQLite database",
+        "pg_dump",
+    ]);
+    world.run(&["-d", "sqlite:app.db", "restore", "server.backup", "--yes"]).refused(&[
+        "backup-of-another-kind",
+        "PostgreSQL",
+        "SQLite file",
+    ]);
+    // One that is cut off, and one that is none.
+    let whole = world.project.bytes("server.backup");
+    fs::write(world.project.path("cut.dump"), &whole[..whole.len() - 200]).unwrap();
+    world.project.write("none.dump", "nothing of the kind");
+    for file in ["cut.dump", "none.dump"] {
+        world.run(&["restore", file, "--yes"]).refused(&["backup-damaged", "the database is as it was"]).is_printable();
+    }
+    assert_eq!(world.dump(), before);
+    world.run(&["backup", "--to", "server.backup"]).refused(&["backup-exists"]);
+}
+
+pub fn programs_that_are_older_than_the_server_are_passed_over(server: &Server) {
+    let world = World::filled(server);
+    // Given programs of an old version before all others.
+    for program in ["pg_dump", "pg_restore", "psql"] {
+        world.script(program, "echo 'pg_dump (PostgreSQL) 9.6.24'");
+    }
+    let mut command = world.project.command(&["backup", "--to", "a.dump"]);
+    Ran::of(&command.env("PATH", world.scripts_first()).output().unwrap()).done();
+    assert!(world.project.path("a.dump").is_file());
+}
+
+pub fn no_program_is_told_of_a_password_where_others_can_read_it(server: &Server) {
+    let world = World::filled(server);
+    let (password, written) = ("p@ ss'\"\\$`:/é", "p%40%20ss%27%22%5C%24%60%3A%2F%C3%A9");
+    // Given programs that write down what they are started with.
+    for program in ["pg_dump", "pg_restore", "psql"] {
+        let real = real(program);
+        world.script(
+            program,
+            &format!(
+                "if [ \"$1\" != --version ]; then printf '%s\\n' \"$0\" \"$@\" >> {log}; printf '%s' \"$PGPASSWORD\" > {word}; fi\nexec {real} \"$@\"",
+                log = world.project.path("arguments").display(),
+                word = world.project.path(&format!("{program}.password")).display(),
+                real = real.display(),
+            ),
+        );
+    }
+    let manifest = world.project.read("Cargo.toml");
+    world.project.write("Cargo.toml", &manifest.replace("//postgres@", &format!("//postgres:{written}@")));
+    let mut said = String::new();
+    for arguments in [&["backup"][..], &["restore", "--yes"], &["backups", "-v"], &["restore", "Cargo.toml", "--yes"]] {
+        let ran = Ran::of(&world.project.command(arguments).env("PATH", world.scripts_first()).output().unwrap());
+        said.push_str(&(ran.out + &ran.err));
+    }
+    said.push_str(&world.project.read("arguments"));
+    assert!(said.contains("--format=custom") && said.contains("--set=ON_ERROR_STOP=1"), "{said}");
+    for told in [password, written] {
+        assert!(!said.contains(told), "{said}");
+    }
+    for program in ["pg_dump", "psql"] {
+        assert_eq!(world.project.read(&format!("{program}.password")), password);
+    }
+    for backup in world.backups() {
+        assert!(!String::from_utf8_lossy(&fs::read(backup).unwrap()).contains(password));
+    }
+}
+
+pub fn a_full_disk_leaves_nothing_behind(server: &Server) {
+    let world = World::filled(server);
+    // What does not shrink when it is compressed.
+    world.does(
+        "INSERT INTO todos (title) SELECT encode(sha512(i::text::bytea), 'hex') FROM generate_series(1, 5000) AS i",
+    );
+    let program = env!("CARGO_BIN_EXE_cargo-migrate");
+    let ran = Command::new("sh")
+        .args(["-c", &format!("ulimit -f 100; trap '' XFSZ; exec {program} backup")])
+        .current_dir(world.project.path("."))
+        .output()
+        .unwrap();
+    Ran::of(&ran).refused(&["backup-failed", "nothing is left of it", "room on the disk"]);
+    assert!(world.backups().is_empty(), "{:?}", world.backups());
+    // A run that needs one is not begun.
+    world
+        .project
+        .migration("a2", "-- migrate:parent a1\n-- migrate:up\nDELETE FROM todos;\n-- migrate:down\nSELECT 1;\n");
+    let ran = Command::new("sh")
+        .args(["-c", &format!("ulimit -f 100; trap '' XFSZ; exec {program} upgrade")])
+        .current_dir(world.project.path("."))
+        .output()
+        .unwrap();
+    Ran::of(&ran).refused(&["backup-failed", "nothing was run"]);
+    assert_eq!(world.database.ask("SELECT count(*) FROM todos"), "5002");
+}
+
+pub fn a_protected_database_is_asked_for(server: &Server) {
+    let world = World::of(server, ", protected = true");
+    world.fill();
+    world.run(&["backup"]).done();
+    let before = world.dump();
+    world.run(&["restore"]).refused(&["not-confirmed", "--yes"]);
+    assert_eq!(world.dump(), before);
+    world.run(&["restore", "--yes"]).done();
+    assert_eq!(world.dump(), before);
+}
