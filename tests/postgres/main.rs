@@ -60,23 +60,6 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What waits for the command to do on a server what it does on SQLite's files. It is not run.
-#[cfg(unix)]
-const WAITING: &[&str] = &[
-    // What commits more than once is tried on a copy.
-    "pages::faults::a_dry_run_of_several_commits_is_made_on_a_copy",
-    // Backups before what can lose something.
-    "pages::half_way::the_row_of_a_living_run_is_left_to_it",
-    "pages::half_way::to_look_whether_a_run_lives_leaves_no_trace",
-    "pages::half_way::whoever_follows_the_advice_ends_with_a_record_that_is_true",
-    "pages::faults::a_revision_outside_a_transaction_that_fails_half_way_is_found_and_repaired",
-    "pages::writing::a_scratch_database_follows_an_edited_draft_by_itself",
-    "pages::writing::a_renamed_package_gets_its_rows_back",
-    "pages::writing::a_change_of_comments_is_accepted_on_purpose_and_a_change_of_statements_is_not",
-    "pages::writing::where_git_knows_the_old_text_repair_shows_what_changed",
-    "pages::writing::of_several_interrupted_revisions_one_is_settled_by_its_whole_name",
-];
-
 #[cfg(unix)]
 fn main() -> ExitCode {
     let mut tests: Vec<_> = [
@@ -102,8 +85,5 @@ fn main() -> ExitCode {
             tests.push((format!("pages::{subject}::{name}"), test));
         }
     }
-    let all = tests.len();
-    tests.retain(|(name, _)| !WAITING.contains(&name.as_str()));
-    assert_eq!(tests.len() + WAITING.len(), all, "what waits is not there any more");
     trials::run(vec![(server::Server::start, tests)])
 }

@@ -34,7 +34,8 @@ pub fn open_for_reading(database: &Database, server: &ServerUrl) -> Result<Optio
         client => client,
     };
     let mut client = client.map_err(|error| refused(database, &error))?;
-    set(database, &mut client, "SET default_transaction_read_only = on")?;
+    // Who only looks waits for nobody's lock for long, whatever the configuration grants a run.
+    set(database, &mut client, "SET default_transaction_read_only = on; SET lock_timeout = '3s'")?;
     Ok(Some(client))
 }
 

@@ -71,7 +71,7 @@ pub(super) fn has_any_rows(client: &mut Client, version_table: &str) -> bool {
     let sql = format!(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> {}",
-        text(version_table)
+        text(version_table.rsplit('.').next().unwrap_or_default())
     );
     let Ok(messages) = client.simple_query(&sql) else { return true };
     let names: Vec<String> = messages
