@@ -4,38 +4,9 @@ use std::process::Stdio;
 
 use cargo_migrate::exit::Exit;
 
-use crate::harness::{Project, Ran, ended, table};
-
-/// A project where `a1` is applied and `a2` is pending.
-fn project() -> Project {
-    let project = Project::new();
-    project.migration("a1", &table("base", "t1"));
-    project.migration("a2", &table("a1", "t2"));
-    project.run(&["upgrade", "a1"]).done();
-    project
-}
-
-/// The commands that report, with all that they need to.
-const REPORTING: [&[&str]; 18] = [
-    &["status"],
-    &["current"],
-    &["history"],
-    &["heads"],
-    &["branches"],
-    &["show", "a1"],
-    &["schema"],
-    &["check"],
-    &["verify"],
-    &["lock"],
-    &["upgrade", "--dry-run"],
-    &["upgrade"],
-    &["downgrade", "-1"],
-    &["stamp", "a1"],
-    &["downgrade", "base"],
-    &["revision", "-m", "x", "--rev-id", "x1"],
-    &["delete", "x1"],
-    &["init"],
-];
+use crate::harness::{Project, Ran, ended};
+use crate::pages::ground::Sqlite;
+use crate::pages::statuses::{REPORTING, project};
 
 #[test]
 fn the_statuses_are_the_documented_numbers() {
@@ -43,50 +14,8 @@ fn the_statuses_are_the_documented_numbers() {
 }
 
 #[test]
-fn what_is_done_or_was_done_already_is_0() {
-    let project = project();
-    for arguments in REPORTING {
-        assert_eq!(project.run(arguments).status, Exit::Done as i32, "{arguments:?}");
-    }
-    for arguments in [&["--help"][..], &["--version"], &["help", "upgrade"], &["upgrade", "--help"], &["man"]] {
-        let ran = project.run(arguments);
-        assert_eq!((ran.status, ran.err.as_str()), (Exit::Done as i32, ""), "{arguments:?}");
-    }
-    project.run(&["upgrade"]).done();
-    project.run(&["upgrade"]).done().says("nothing to do");
-    project.run(&["current", "--check-heads"]).done();
-}
-
-#[test]
-fn what_is_refused_or_fails_is_1() {
-    let project = project();
-    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABEL t2 (x);\n");
-    for arguments in [
-        &["upgrade"][..],
-        &["upgrade", "nowhere"],
-        &["upgrade", "+9"],
-        &["downgrade", "-9"],
-        &["downgrade", "a2"],
-        &["current", "--check-heads"],
-        &["show", "nowhere"],
-        &["delete", "a1"],
-        &["revision", "-m", "x", "--rev-id", "a1"],
-        &["revision", "-m", "x", "--head", "a1"],
-        &["repair", "--finished", "a1"],
-        &["schema", "nothing"],
-        &["-d", "nowhere", "status"],
-        &["--manifest-path", "nowhere", "status"],
-        &["-p", "nobody", "status"],
-    ] {
-        let ran = project.run(arguments);
-        assert_eq!(ran.status, Exit::Refused as i32, "{arguments:?}\n{}", ran.err);
-        assert!(ran.err.contains("error["), "{arguments:?}\n{}", ran.err);
-    }
-}
-
-#[test]
 fn a_line_that_is_not_understood_is_2_and_nothing_is_changed() {
-    let project = project();
+    let project = project(&Sqlite);
     let before = project.contents();
     for arguments in [
         &[][..],
@@ -122,69 +51,6 @@ fn a_line_that_is_not_understood_is_2_and_nothing_is_changed() {
     assert_eq!(project.contents(), before);
 }
 
-#[test]
-fn data_goes_to_standard_output_and_talk_to_standard_error() {
-    let project = project();
-    for (arguments, data) in [
-        (&["status"][..], "pending   1"),
-        (&["current"], "a1"),
-        (&["history"], "a1 -> a2"),
-        (&["heads"], "a2"),
-        (&["show", "a1"], "CREATE TABLE t1"),
-        (&["schema"], "CREATE TABLE t1"),
-        (&["upgrade", "--sql"], "CREATE TABLE t2"),
-        (&["ensure-version", "--sql"], "CREATE TABLE IF NOT EXISTS"),
-        (&["completions", "bash"], "cargo"),
-        (&["man"], ".TH"),
-    ] {
-        let ran = project.run(arguments).done();
-        assert!(ran.out.contains(data), "{arguments:?}\n{}", ran.out);
-        assert_eq!(ran.err, "", "{arguments:?}");
-    }
-    for arguments in [&["upgrade"][..], &["downgrade", "-1"], &["stamp", "head"], &["verify"], &["lock"]] {
-        let ran = project.run(arguments).done();
-        assert_eq!(ran.out, "", "{arguments:?}");
-        assert!(!ran.err.is_empty(), "{arguments:?}");
-    }
-    let ran = project.run(&["show", "nowhere"]).refused(&["unknown-target"]);
-    assert_eq!(ran.out, "");
-}
-
-#[test]
-fn quiet_leaves_results_warnings_and_errors() {
-    let project = project();
-    for arguments in [&["-q", "upgrade"][..], &["downgrade", "-1", "-q"], &["-q", "verify"], &["-q", "lock"]] {
-        let ran = project.run(arguments).done();
-        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{arguments:?}");
-    }
-    assert_eq!(project.run(&["-q", "current"]).done().out, "a1\n");
-    project.run(&["-q", "upgrade", "nowhere"]).refused(&["unknown-target", "help"]);
-}
-
-#[test]
-fn json_is_one_document_whether_done_or_refused() {
-    let project = project();
-    for arguments in REPORTING {
-        let ran = project.run(&[&["--format", "json"], arguments].concat()).done();
-        let command = arguments.iter().find(|word| !word.starts_with('-')).unwrap();
-        assert_eq!(ran.json()["command"], **command, "{}", ran.out);
-    }
-    project.migration("broken", "-- migrate:parnet a1\n");
-    for arguments in REPORTING.iter().filter(|arguments| arguments[0] != "init") {
-        let ran = project.run(&[&["--format", "json"], *arguments].concat()).refused(&["unknown-directive"]);
-        let problem = &ran.json()["problems"][0];
-        assert_eq!(problem["code"], "unknown-directive");
-        assert_eq!(problem["severity"], "error");
-        assert_eq!((&problem["places"][0]["line"], &problem["places"][0]["column"]), (&1.into(), &1.into()));
-        assert!(problem["help"].as_array().is_some_and(|help| !help.is_empty()), "{problem}");
-    }
-    // The answer itself tells of the refusal; a second document would make both unreadable.
-    std::fs::remove_file(project.path("migrations/broken.sql")).unwrap();
-    project.run(&["downgrade", "base"]).done();
-    let ran = project.run(&["--format", "json", "current", "--check-heads"]).refused(&["not-at-head"]);
-    assert_eq!(ran.json()["at_head"], false);
-}
-
 const STYLE: char = '\u{1b}';
 
 fn with(project: &Project, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
@@ -198,7 +64,7 @@ fn with(project: &Project, arguments: &[&str], variables: &[(&str, &str)]) -> Ra
 
 #[test]
 fn colour_is_for_terminals_and_for_those_who_ask() {
-    let project = project();
+    let project = project(&Sqlite);
     for arguments in [&["verify"][..], &["show", "nowhere"]] {
         let colored = |color: &str, variables: &[(&str, &str)]| {
             let ran = with(&project, &[&["--color", color], arguments].concat(), variables);
@@ -222,7 +88,7 @@ fn colour_is_for_terminals_and_for_those_who_ask() {
 #[cfg(unix)]
 #[test]
 fn a_reader_who_has_seen_enough_is_no_panic() {
-    let project = project();
+    let project = project(&Sqlite);
     for arguments in [
         &["history"][..],
         &["status"],
@@ -254,7 +120,7 @@ fn a_reader_who_has_seen_enough_is_no_panic() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_result_that_cannot_be_written_is_a_failure() {
-    let project = project();
+    let project = project(&Sqlite);
     for arguments in [&["history"][..], &["--format", "json", "status"], &["upgrade", "--sql"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = project.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();

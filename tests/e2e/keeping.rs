@@ -10,6 +10,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::harness::{Project, ended, table};
+use crate::pages::ground::Sqlite;
+use crate::pages::safeguarding::with_rows;
 
 pub const FOLDER: &str = ".migrate/backups";
 
@@ -394,4 +396,14 @@ fn pages_of_another_size_are_restored_in_both_journal_modes() {
         assert_eq!(project.ask("PRAGMA journal_mode").to_uppercase(), journal);
         assert_eq!(project.ask("PRAGMA integrity_check"), "ok");
     }
+}
+
+#[test]
+fn rows_that_are_replaced_are_kept_first() {
+    let project = with_rows(&Sqlite);
+    project.migration("b", "-- migrate:parent a\n-- migrate:up\nINSERT OR REPLACE INTO t VALUES (1, 'new');\n");
+    let ran = project.run(&["upgrade"]).done();
+    assert!(ran.err.contains("it can lose data: ") && ran.err.contains("Backup"), "{}", ran.err);
+    project.run(&["restore", "--yes"]).done();
+    assert_eq!(project.list("SELECT x FROM t ORDER BY id"), ["one", "two"]);
 }

@@ -2,67 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::harness::{Project, table};
-
-/// Every file of the project but those that are the command's own.
-fn contents(project: &Project) -> BTreeMap<PathBuf, String> {
-    let own = project.path(".migrate");
-    project.contents().into_iter().filter(|(path, _)| !path.starts_with(&own)).collect()
-}
-
-/// What lies in the folder of copies.
-fn copies(project: &Project) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(project.path(".migrate/rehearsals")) else { return Vec::new() };
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-/// A project whose first revision, with these statements, is applied.
-fn applied(statements: &str) -> Project {
-    let project = Project::new();
-    project
-        .migration("a1", &format!("-- migrate:parent base\n-- migrate:up\n{statements}\n-- migrate:down\nSELECT 1;\n"));
-    project.run(&["upgrade"]).done();
-    project
-}
-
-/// People and what they have written.
-const NOTES: &str = "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL);\n\
-    CREATE TABLE notes (id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES people (id), text TEXT, stars INTEGER);\n\
-    INSERT INTO people VALUES (1, 'Ada'), (2, 'Grace'), (3, 'Edsger');\n\
-    INSERT INTO notes VALUES (1, 1, 'one', 5), (2, 1, 'two', NULL), (3, 2, 'three', 3), (4, 3, NULL, 1);";
-
-/// The second revision, with a header, a way up and a way back.
-fn second(project: &Project, header: &str, up: &str, down: &str) {
-    let text = format!("-- migrate:parent a1\n{header}-- migrate:up\n{up}\n-- migrate:down\n{down}\n");
-    project.migration("a2", &text);
-}
-
-/// The document of a rehearsal, which leaves no file of the project otherwise than it was, and no copy.
-#[track_caller]
-fn rehearsed(project: &Project, arguments: &[&str]) -> Value {
-    let before = contents(project);
-    let ran = project.run_bounded(&[&["test", "--format", "json"], arguments].concat());
-    let document = ran.json();
-    assert_eq!(ran.status, i32::from(document["safe"] != true), "{}\n{}", ran.out, ran.err);
-    assert_eq!(contents(project), before, "{}", ran.err);
-    assert_eq!(copies(project), Vec::<String>::new());
-    document
-}
-
-/// What is wrong with the second revision.
-#[track_caller]
-fn faults(project: &Project) -> Vec<String> {
-    lines(&rehearsed(project, &[])["revisions"][0], "faults")
-}
-
-#[track_caller]
-fn lines(revision: &Value, key: &str) -> Vec<String> {
-    revision[key].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
-}
+use crate::pages::ground::Sqlite;
+use crate::pages::rehearsing::{NOTES, applied, contents, copies, faults, lines, rehearsed, second};
 
 fn ids(document: &Value) -> Vec<&str> {
     document["revisions"].as_array().unwrap().iter().map(|it| it["revision"].as_str().unwrap()).collect()
@@ -112,99 +58,8 @@ fn a_column_is_added_rehearsed_applied_taken_back_and_deleted() {
 }
 
 #[test]
-fn what_a_downgrade_takes_along_is_said_in_words() {
-    let project = applied(
-        "CREATE TABLE todos (id INTEGER PRIMARY KEY);\nINSERT INTO todos \
-         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 42) SELECT i FROM n;",
-    );
-    second(
-        &project,
-        "",
-        "ALTER TABLE todos ADD COLUMN test_column INTEGER;\nUPDATE todos SET test_column = id;\n\
-         CREATE TABLE tags (name TEXT);\nINSERT INTO tags VALUES ('home');",
-        "DROP TABLE tags;\nALTER TABLE todos DROP COLUMN test_column;",
-    );
-    project
-        .run(&["test"])
-        .done()
-        .says("`todos.test_column`: 42 values would be lost by the downgrade")
-        .says("`tags`: 1 row would be lost by the downgrade");
-    let document = rehearsed(&project, &[]);
-    let revision = &document["revisions"][0];
-    assert_eq!(revision["rows"], 43);
-    for verdict in ["schema_restored", "data_restored", "foreign_keys", "integrity"] {
-        assert_eq!(revision[verdict], "yes", "{verdict}");
-    }
-}
-
-#[test]
-fn the_table_has_a_line_for_each_revision_and_a_pipe_sees_no_progress() {
-    let project = applied(NOTES);
-    second(&project, "", "ALTER TABLE notes ADD COLUMN due TEXT;", "ALTER TABLE notes DROP COLUMN due;");
-    project.migration("a3", &table("a2", "tags"));
-    let ran = project.run(&["test"]).done();
-    ran.is_printable();
-    let table: Vec<&str> = ran.out.lines().collect();
-    assert_eq!(table.len(), 3, "{}", ran.out);
-    for heading in ["revision", "up", "down", "up again", "rows", "schema restored", "data restored", "foreign keys"] {
-        assert!(table[0].contains(heading), "{}", table[0]);
-    }
-    assert!(table[1].starts_with("a2 ") && table[2].starts_with("a3 "), "{}", ran.out);
-    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
-    assert!(ran.err.contains("Finished safe to apply: 2 revisions"), "{}", ran.err);
-    project.run(&["upgrade"]).done();
-    project.run(&["test"]).done().says("nothing is pending");
-}
-
-#[test]
-fn a_way_back_that_does_not_restore_the_schema_is_caught() {
-    let project = applied(NOTES);
-    second(
-        &project,
-        "",
-        "ALTER TABLE notes ADD COLUMN due TEXT;\nCREATE INDEX notes_due ON notes (due);\nALTER TABLE people DROP COLUMN name;",
-        "DROP INDEX notes_due;",
-    );
-    let found = faults(&project);
-    for line in [
-        "the downgrade leaves the column `notes.due`",
-        "the downgrade does not bring back the column `people.name`",
-        "`people.name`: 3 values lost after up and down",
-    ] {
-        assert!(found.iter().any(|fault| fault == line), "{line}\n{found:#?}");
-    }
-    assert!(found.iter().any(|fault| fault.starts_with("the second upgrade is refused: ")), "{found:#?}");
-    project.run(&["test"]).refused(&["error[not-safe]", "a2: the downgrade leaves the column `notes.due`"]);
-}
-
-#[test]
-fn rows_that_a_way_back_does_not_bring_back_are_counted() {
-    let project = applied(NOTES);
-    second(&project, "", "DELETE FROM notes WHERE id > 2;\nINSERT INTO people VALUES (9, 'x');", "SELECT 1;");
-    assert_eq!(
-        faults(&project)[..2],
-        ["`notes`: 2 rows lost after up and down", "`people`: 1 row left over after up and down"]
-    );
-    // As many rows are no consolation.
-    second(&project, "", "UPDATE notes SET id = id + 10 WHERE id > 2;", "SELECT 1;");
-    assert_eq!(
-        faults(&project),
-        ["`notes`: 2 rows lost after up and down", "`notes`: 2 rows left over after up and down"]
-    );
-}
-
-#[test]
-fn values_that_change_though_they_should_not_are_named_with_their_column_and_counted() {
-    let project = applied(NOTES);
-    second(&project, "", "UPDATE notes SET stars = 0 WHERE stars > 2;", "SELECT 1;");
-    assert_eq!(faults(&project), ["`notes.stars`: 2 values are not what they were after up and down"]);
-    second(&project, "", "UPDATE people SET name = 'Grace' || substr('', 1) WHERE id = 1;", "SELECT 1;");
-    assert_eq!(faults(&project), ["`people.name`: 1 value is not what it was after up and down"]);
-}
-
-#[test]
 fn values_that_have_changed_places_are_seen() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     // The same values in the same column, of two other people.
     second(
         &project,
@@ -215,19 +70,20 @@ fn values_that_have_changed_places_are_seen() {
     assert_eq!(faults(&project), ["`people.name`: 2 values are not what they were after up and down"]);
     // What only looks alike to a collation is another value.
     let project = applied(
+        &Sqlite,
         "CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT COLLATE NOCASE);\nINSERT INTO words VALUES (1, 'a');",
     );
     second(&project, "", "UPDATE words SET word = 'A';", "SELECT 1;");
     assert_eq!(faults(&project), ["`words.word`: 1 value is not what it was after up and down"]);
     // Without a key it is rows that are compared.
-    let project = applied("CREATE TABLE pairs (a, b);\nINSERT INTO pairs VALUES (1, 2), (3, 4);");
+    let project = applied(&Sqlite, "CREATE TABLE pairs (a, b);\nINSERT INTO pairs VALUES (1, 2), (3, 4);");
     second(&project, "", "UPDATE pairs SET b = 6 - b;", "SELECT 1;");
     assert_eq!(faults(&project), ["`pairs`: the rows are not what they were after up and down"]);
 }
 
 #[test]
 fn a_second_upgrade_that_fails_or_makes_something_else_is_caught() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     // The way back leaves a row that the second upgrade stumbles over.
     second(&project, "", "INSERT INTO people VALUES (7, 'x');\nCREATE TABLE tags (name TEXT);", "DROP TABLE tags;");
     let found = faults(&project);
@@ -237,47 +93,8 @@ fn a_second_upgrade_that_fails_or_makes_something_else_is_caught() {
 }
 
 #[test]
-fn losses_that_a_revision_declares_are_told_and_are_no_fault() {
-    let project = applied(NOTES);
-    second(
-        &project,
-        "-- migrate:loses notes.stars\n",
-        "ALTER TABLE notes DROP COLUMN stars;",
-        "ALTER TABLE notes ADD COLUMN stars INTEGER;",
-    );
-    let document = rehearsed(&project, &[]);
-    let revision = &document["revisions"][0];
-    assert_eq!((revision["data_restored"].as_str(), document["safe"].as_bool()), (Some("declared"), Some(true)));
-    assert_eq!(
-        lines(revision, "remarks"),
-        ["`notes.stars`: 3 values are not what they were after up and down, as the revision declares"]
-    );
-    // One column is declared, another one is not.
-    second(
-        &project,
-        "-- migrate:loses notes.stars\n",
-        "ALTER TABLE notes DROP COLUMN stars;\nALTER TABLE notes DROP COLUMN text;",
-        "ALTER TABLE notes ADD COLUMN text TEXT;\nALTER TABLE notes ADD COLUMN stars INTEGER;",
-    );
-    assert_eq!(faults(&project), ["`notes.text`: 3 values are not what they were after up and down"]);
-    project.migration("a2", "-- migrate:parent a1\n-- migrate:irreversible\n-- migrate:up\nDROP TABLE notes;\n");
-    project.run(&["test"]).done().says("declared irreversible, so its way back was not tried");
-}
-
-#[test]
-fn a_revision_without_a_way_back_has_to_say_so() {
-    let project = applied(NOTES);
-    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nDROP TABLE notes;\n");
-    let found = faults(&project);
-    assert!(found[0].contains("has no down section") && found[0].contains("-- migrate:irreversible"), "{found:#?}");
-    assert_eq!(found.len(), 1);
-    let ran = project.run(&["test"]).refused(&["error[not-safe]", "write its down section"]);
-    assert!(!ran.err.contains("--down-from"), "it is not applied to anything\n{}", ran.err);
-}
-
-#[test]
 fn what_the_upgrade_itself_is_refused_for_is_shown_at_its_place() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     let before = contents(&project);
     second(&project, "", "CREATE TABEL tags (x);", "SELECT 1;");
     project.run(&["test"]).refused(&["error[sql-error]", "migrations/a2.sql:3:8", "^^^^^", "error[not-safe]"]);
@@ -302,7 +119,7 @@ fn what_the_upgrade_itself_is_refused_for_is_shown_at_its_place() {
 
 #[test]
 fn a_way_back_that_leaves_a_row_dangling_is_a_matter_of_foreign_keys() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     second(&project, "", "INSERT INTO people VALUES (9, 'x');", "DELETE FROM people WHERE id IN (1, 9);");
     let document = rehearsed(&project, &[]);
     let revision = &document["revisions"][0];
@@ -311,7 +128,7 @@ fn a_way_back_that_leaves_a_row_dangling_is_a_matter_of_foreign_keys() {
 
 #[test]
 fn one_fault_does_not_hide_those_after_it() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     second(&project, "", "ALTER TABLE notes ADD COLUMN due TEXT;", "SELECT 1;");
     project.migration("a3", &table("a2", "tags"));
     project.migration("a4", "-- migrate:parent a3\n-- migrate:up\nUPDATE notes SET due = 'x';\nDELETE FROM people WHERE id = 0;\n-- migrate:down\nSELECT 1;\n");
@@ -325,7 +142,7 @@ fn one_fault_does_not_hide_those_after_it() {
 
 #[test]
 fn from_nothing_all_of_it_or_a_part_that_is_applied() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     second(&project, "", "ALTER TABLE notes ADD COLUMN due TEXT;", "ALTER TABLE notes DROP COLUMN due;");
     project.migration("a3", &table("a2", "tags"));
     project.run(&["upgrade", "a2"]).done();
@@ -352,13 +169,13 @@ fn from_nothing_all_of_it_or_a_part_that_is_applied() {
 fn a_database_that_is_not_there_is_rehearsed_from_nothing_and_not_made() {
     let project = Project::new();
     project.migration("a1", &table("base", "t1"));
-    project.run(&["test"]).done().says("there is no file for dev yet").says("safe to apply");
+    project.run(&["test"]).done().says("dev is not there yet").says("safe to apply");
     assert!(!project.path("app.db").exists());
 }
 
 #[test]
 fn branches_merges_and_revisions_with_rules_of_their_own() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     project.migration("b1", &table("a1", "left_one"));
     project.migration("c1", &table("a1", "right_one"));
     assert_eq!(rehearsed(&project, &[])["safe"], true);
@@ -390,7 +207,7 @@ fn branches_merges_and_revisions_with_rules_of_their_own() {
 
 #[test]
 fn the_copy_is_kept_where_somebody_wants_to_look_at_it() {
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     second(&project, "", "UPDATE notes SET stars = 9;", "SELECT 1;");
     project.migration("a3", "-- migrate:parent a2\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE tags (x);\n-- migrate:down\nDROP TABLE tags;\n");
     let ran = project.run(&["test", "--keep"]).refused(&["not-safe", "the copy is kept: .migrate/rehearsals/"]);
@@ -429,7 +246,7 @@ fn what_was_edited_on_a_scratch_database_is_rehearsed_anew() {
 #[test]
 fn a_folder_whose_name_is_no_text_is_as_good_as_any() {
     use std::os::unix::ffi::OsStrExt as _;
-    let project = applied(NOTES);
+    let project = applied(&Sqlite, NOTES);
     second(&project, "", "UPDATE notes SET stars = 0 WHERE stars > 2;", "SELECT 1;");
     let odd = project.path("").join(std::ffi::OsStr::from_bytes(b"o\xffdd"));
     fs::create_dir(&odd).unwrap();
@@ -504,6 +321,7 @@ fn elements(xml: &str) -> Vec<(String, BTreeMap<String, String>)> {
 #[test]
 fn continuous_integration_gets_a_test_case_for_each_revision() {
     let project = applied(
+        &Sqlite,
         "CREATE TABLE \"<t a=\"\"&\"\"]]>\" (\"x\u{1b}'>\" TEXT, id INTEGER PRIMARY KEY);\nINSERT INTO \"<t a=\"\"&\"\"]]>\" VALUES ('a', 1);",
     );
     second(&project, "", "UPDATE \"<t a=\"\"&\"\"]]>\" SET \"x\u{1b}'>\" = 'b';", "SELECT 1;");
@@ -527,7 +345,8 @@ fn continuous_integration_gets_a_test_case_for_each_revision() {
 #[test]
 fn what_only_this_program_cannot_know_does_not_stop_the_rest() {
     // The rows of full-text tables are compared, however their index is laid out.
-    let project = applied("CREATE VIRTUAL TABLE pages USING fts5(text);\nINSERT INTO pages VALUES ('one'), ('two');");
+    let project =
+        applied(&Sqlite, "CREATE VIRTUAL TABLE pages USING fts5(text);\nINSERT INTO pages VALUES ('one'), ('two');");
     second(&project, "", "INSERT INTO pages (pages) VALUES ('optimize');", "SELECT 1;");
     assert_eq!(rehearsed(&project, &[])["safe"], true);
     second(&project, "", "UPDATE pages SET text = 'three' WHERE rowid = 2;", "SELECT 1;");

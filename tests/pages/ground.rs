@@ -45,6 +45,9 @@ pub trait Databases: Send + Sync {
     /// Whether nobody has ever put anything there.
     fn is_untouched(&self, database: &str) -> bool;
 
+    /// Whether nothing is in it, not even a version table.
+    fn is_empty(&self, database: &str) -> bool;
+
     /// All that is there, rows and version table included, to be compared with itself.
     fn state(&self, database: &str) -> String;
 
@@ -62,6 +65,9 @@ pub trait Databases: Send + Sync {
 
     /// How it is told that a run of `a2` lives, which a server knows by its session alone.
     fn under_way(&self) -> &'static str;
+
+    /// Whether the command reads its schema: shows it, and compares it with what the last run has left.
+    fn has_schema_reader(&self) -> bool;
 
     /// What a query gives that does not hold.
     fn no(&self) -> &'static str;
@@ -151,6 +157,10 @@ impl Databases for Files {
         !self.path(database).exists()
     }
 
+    fn is_empty(&self, database: &str) -> bool {
+        self.list(database, "SELECT count(*) FROM sqlite_schema").unwrap() == ["0"]
+    }
+
     fn state(&self, database: &str) -> String {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let mut hash = DefaultHasher::new();
@@ -181,6 +191,10 @@ impl Databases for Files {
 
     fn under_way(&self) -> &'static str {
         "a run of `a2` is under way"
+    }
+
+    fn has_schema_reader(&self) -> bool {
+        true
     }
 
     fn no(&self) -> &'static str {

@@ -7,7 +7,14 @@ pub mod branches;
 pub mod faults;
 pub mod ground;
 pub mod half_way;
+pub mod rehearsing;
+pub mod safeguarding;
 pub mod scenarios;
+pub mod statuses;
+pub mod syncing;
+pub mod workspaces;
+pub mod workspaces_kept;
+pub mod workspaces_refusals;
 pub mod writing;
 
 use crate::harness::Project;

@@ -164,6 +164,10 @@ impl Databases for OfServer {
         self.list(database, &things).unwrap() == ["0"]
     }
 
+    fn is_empty(&self, database: &str) -> bool {
+        self.is_untouched(database)
+    }
+
     fn state(&self, database: &str) -> String {
         let mut client = self.open(database);
         let columns = format!(
@@ -221,6 +225,10 @@ impl Databases for OfServer {
 
     fn under_way(&self) -> &'static str {
         "`the tests`) migrates this database"
+    }
+
+    fn has_schema_reader(&self) -> bool {
+        false
     }
 
     fn no(&self) -> &'static str {

@@ -77,7 +77,14 @@ fn main() -> ExitCode {
         ("branches", pages::branches::PAGES),
         ("faults", pages::faults::PAGES),
         ("half_way", pages::half_way::PAGES),
+        ("rehearsing", pages::rehearsing::PAGES),
+        ("safeguarding", pages::safeguarding::PAGES),
         ("scenarios", pages::scenarios::PAGES),
+        ("statuses", pages::statuses::PAGES),
+        ("syncing", pages::syncing::PAGES),
+        ("workspaces", pages::workspaces::PAGES),
+        ("workspaces_kept", pages::workspaces_kept::PAGES),
+        ("workspaces_refusals", pages::workspaces_refusals::PAGES),
         ("writing", pages::writing::PAGES),
     ] {
         for &(name, page) in pages {

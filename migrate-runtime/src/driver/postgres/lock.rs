@@ -9,6 +9,8 @@ use super::refused;
 use super::session::Session;
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 
+/// How long is waited before it is told of.
+const SILENCE: Duration = Duration::from_millis(200);
 /// How long is waited between two attempts, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -52,7 +54,7 @@ pub(super) fn take(
         if start.elapsed() >= wait {
             return Err(busy(session, key));
         }
-        if !told && start.elapsed() > Duration::from_secs(1) {
+        if !told && start.elapsed() > SILENCE {
             waiting();
             told = true;
         }

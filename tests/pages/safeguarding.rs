@@ -1,13 +1,25 @@
 //! Before a run that can lose data it is said what, and a backup is made.
 
 use crate::harness::Project;
+use crate::pages::ground::Ground;
+
+pages! {
+    a_failed_upgrade_and_a_blind_downgrade_cost_nobody_a_table,
+    what_loses_nothing_makes_no_backup,
+    rows_that_are_changed_deleted_or_replaced_are_kept_first,
+    the_configuration_and_the_command_line_decide,
+    without_its_backup_a_run_does_not_start,
+    what_the_record_says_is_kept_before_it_is_emptied,
+    trying_again_does_not_push_out_what_was_kept_before,
+    only_so_many_stay,
+}
 
 /// A project with rows in a database at head: `a` makes a table, `b` adds a column, `c` drops another table.
-fn with_rows() -> Project {
-    let project = Project::new();
+pub fn with_rows(ground: &dyn Ground) -> Project {
+    let project = Project::on(ground);
     project.migration("a", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);\n-- migrate:down\nDROP TABLE t;\n");
     project.run(&["upgrade"]).done();
-    project.database().execute_batch("INSERT INTO t (x) VALUES ('one'), ('two')").unwrap();
+    project.execute("INSERT INTO t VALUES (1, 'one'), (2, 'two')");
     project
 }
 
@@ -20,9 +32,8 @@ fn backups(project: &Project) -> usize {
     ran["backups"].as_array().unwrap().len()
 }
 
-#[test]
-fn a_failed_upgrade_and_a_blind_downgrade_cost_nobody_a_table() {
-    let project = with_rows();
+fn a_failed_upgrade_and_a_blind_downgrade_cost_nobody_a_table(ground: &dyn Ground) {
+    let project = with_rows(ground);
     // Given an upgrade that fails, so that nothing of it is there.
     project.migration("b", "-- migrate:parent a\n-- migrate:up\nALTER TABLE t ADD COLUMN y TEXT;\nCREATE UNIQUE INDEX u ON t (length(x));\n");
     project.run(&["upgrade"]).refused(&["error[sql-error]"]);
@@ -33,43 +44,44 @@ fn a_failed_upgrade_and_a_blind_downgrade_cost_nobody_a_table() {
     assert!(ran.err.contains("Backup .migrate/backups/"), "{}", ran.err);
     // Then the rows are one command away.
     project.run(&["restore", "--yes"]).done();
-    assert_eq!(project.ask("SELECT group_concat(x) FROM t"), "one,two");
+    assert_eq!(project.list("SELECT x FROM t ORDER BY id"), ["one", "two"]);
     project.run(&["check"]).done();
 }
 
-#[test]
-fn what_loses_nothing_makes_no_backup() {
-    let project = with_rows();
+fn what_loses_nothing_makes_no_backup(ground: &dyn Ground) {
+    let project = with_rows(ground);
     add_column(&project);
     let ran = project.run(&["upgrade"]).done();
     assert!(!ran.err.contains("lose") && !ran.err.contains("Backup"), "{}", ran.err);
     project.run(&["downgrade", "-1", "--dry-run"]).done();
     assert_eq!(backups(&project), 0);
     // Nor does what has no rows.
-    project.run(&["upgrade", "-d", "sqlite:new.db", "--create"]).done();
-    project.run(&["downgrade", "base", "-d", "sqlite:new.db"]).done();
+    let new = project.databases().absolute("new");
+    project.run(&["upgrade", "-d", &new, "--create"]).done();
+    project.run(&["downgrade", "base", "-d", &new]).done();
     project.run(&["upgrade", "-d", "test"]).done();
     project.run(&["downgrade", "base", "-d", "test"]).done();
     assert_eq!(backups(&project), 0);
 }
 
-#[test]
-fn rows_that_are_changed_deleted_or_replaced_are_kept_first() {
-    for statement in
-        ["UPDATE t SET x = 'all'", "DELETE FROM t", "INSERT OR REPLACE INTO t VALUES (1, 'new')", "DROP TABLE t"]
-    {
-        let project = with_rows();
+fn rows_that_are_changed_deleted_or_replaced_are_kept_first(ground: &dyn Ground) {
+    for statement in [
+        "UPDATE t SET x = 'all'",
+        "DELETE FROM t",
+        "INSERT INTO t VALUES (1, 'new') ON CONFLICT (id) DO UPDATE SET x = 'new'",
+        "DROP TABLE t",
+    ] {
+        let project = with_rows(ground);
         project.migration("b", &format!("-- migrate:parent a\n-- migrate:up\n{statement};\n"));
         let ran = project.run(&["upgrade"]).done();
         assert!(ran.err.contains("it can lose data: ") && ran.err.contains("Backup"), "{statement}\n{}", ran.err);
         project.run(&["restore", "--yes"]).done();
-        assert_eq!(project.ask("SELECT group_concat(x) FROM t"), "one,two", "{statement}");
+        assert_eq!(project.list("SELECT x FROM t ORDER BY id"), ["one", "two"], "{statement}");
     }
 }
 
-#[test]
-fn the_configuration_and_the_command_line_decide() {
-    let project = with_rows();
+fn the_configuration_and_the_command_line_decide(ground: &dyn Ground) {
+    let project = with_rows(ground);
     add_column(&project);
     let manifest = project.read("Cargo.toml");
     let policy = |word: &str| {
@@ -91,27 +103,24 @@ fn the_configuration_and_the_command_line_decide() {
     assert_eq!(project.run(&["upgrade", "--backup", "--no-backup"]).status, 2);
 }
 
-#[test]
-fn without_its_backup_a_run_does_not_start() {
-    let project = with_rows();
+fn without_its_backup_a_run_does_not_start(ground: &dyn Ground) {
+    let project = with_rows(ground);
     project.write(".migrate", "a file where the folder should be");
     project.run(&["downgrade", "-1"]).refused(&["without it nothing was run", "--no-backup"]);
     assert_eq!(project.ask("SELECT count(*) FROM t"), "2");
     project.run(&["downgrade", "-1", "--no-backup"]).done();
 }
 
-#[test]
-fn what_the_record_says_is_kept_before_it_is_emptied() {
-    let project = with_rows();
+fn what_the_record_says_is_kept_before_it_is_emptied(ground: &dyn Ground) {
+    let project = with_rows(ground);
     project.run(&["stamp", "base", "--purge"]).done();
     assert_eq!(backups(&project), 1);
     project.run(&["restore", "--yes"]).done();
     project.run(&["upgrade"]).done().says("nothing to do");
 }
 
-#[test]
-fn trying_again_does_not_push_out_what_was_kept_before() {
-    let project = with_rows();
+fn trying_again_does_not_push_out_what_was_kept_before(ground: &dyn Ground) {
+    let project = with_rows(ground);
     let manifest = project.read("Cargo.toml");
     project.write("Cargo.toml", &manifest.replace("database = \"dev\"", "database = \"dev\"\nkeep = 2"));
     // Given a backup from before some rows were deleted.
@@ -134,14 +143,13 @@ fn trying_again_does_not_push_out_what_was_kept_before() {
     assert_eq!(project.ask("SELECT count(*) FROM t"), "2");
 }
 
-#[test]
-fn only_so_many_stay() {
-    let project = with_rows();
+fn only_so_many_stay(ground: &dyn Ground) {
+    let project = with_rows(ground);
     let manifest = project.read("Cargo.toml");
     project.write("Cargo.toml", &manifest.replace("database = \"dev\"", "database = \"dev\"\nkeep = 2"));
     project.run(&["backup"]).done();
-    for _ in 0..4 {
-        project.database().execute_batch("INSERT INTO t (x) VALUES ('more')").unwrap();
+    for id in 3..7 {
+        project.execute(&format!("INSERT INTO t VALUES ({id}, 'more')"));
         project.run(&["stamp", "a", "--purge"]).done();
     }
     assert_eq!(backups(&project), 3, "the one made by hand, and the last two");

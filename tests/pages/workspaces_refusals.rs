@@ -1,10 +1,29 @@
 //! What one package of a workspace may not do to the others, and what it is told.
 
-use crate::workspaces::{ask, member, migration, rows, shop, workspace};
+use crate::pages::ground::Ground;
+use crate::pages::workspaces::{member, migration, rows, shop};
 
-#[test]
-fn a_package_that_others_stand_on_stays_until_they_are_off() {
-    let project = shop();
+pages! {
+    a_package_that_others_stand_on_stays_until_they_are_off,
+    the_way_back_needs_no_file_of_what_a_package_stands_on,
+    a_lock_that_is_up_to_date_still_tells_of_a_file_that_is_gone,
+    what_is_wrong_in_one_package_is_mended_there,
+    two_heads_in_one_package_of_several_name_it,
+    a_package_that_left_the_workspace_can_still_be_taken_back,
+    a_key_that_files_of_other_packages_name_is_kept,
+    what_is_sealed_on_a_draft_of_another_package_is_told,
+    packages_that_disagree_on_their_database_are_told_by_check,
+    what_is_one_packages_is_asked_of_one_package,
+    a_circle_through_packages_is_drawn_before_anything_runs,
+    a_dependency_that_its_package_does_not_have,
+    two_packages_that_make_one_table_are_told_apart_before_anything_runs,
+    packages_that_share_a_database_agree_on_how_it_is_used,
+    two_packages_of_one_key,
+    a_protected_database_is_protected_whichever_package_says_so,
+}
+
+fn a_package_that_others_stand_on_stays_until_they_are_off(ground: &dyn Ground) {
+    let project = shop(ground);
     project.run(&["upgrade", "--workspace"]).done();
     let refused = project.refuses(
         &["downgrade", "base", "-p", "accounts"],
@@ -32,22 +51,8 @@ fn a_package_that_others_stand_on_stays_until_they_are_off() {
     project.refuses(&["stamp", "head", "-p", "orders"], &["dependency-not-applied", "accounts/a1_accounts"]);
 }
 
-#[test]
-fn whose_rows_would_point_to_nothing_is_said_where_no_file_says_what_it_stands_on() {
-    let project = shop();
-    let references = "CREATE TABLE orders (id INTEGER PRIMARY KEY, account INTEGER REFERENCES accounts (id));";
-    migration(&project, "orders", "0_orders", "", references, "DROP TABLE orders;");
-    project.run(&["upgrade", "--workspace"]).done();
-    ask(&project, "shop.db", "INSERT INTO accounts VALUES (1, 'a')");
-    ask(&project, "shop.db", "INSERT INTO orders VALUES (1, 1)");
-    let words = ["error[foreign-keys]", "`orders` is the table of the package `orders`", "downgrade base -p orders"];
-    project.run(&["downgrade", "base", "-p", "accounts"]).refused(&words);
-    assert_eq!(ask(&project, "shop.db", "SELECT count(*) FROM orders JOIN accounts"), "1");
-}
-
-#[test]
-fn the_way_back_needs_no_file_of_what_a_package_stands_on() {
-    let project = shop();
+fn the_way_back_needs_no_file_of_what_a_package_stands_on(ground: &dyn Ground) {
+    let project = shop(ground);
     project.run(&["upgrade", "--workspace"]).done();
     // The other branch has renamed what the orders depend on.
     std::fs::remove_file(project.path("crates/accounts/migrations/a1_accounts.sql")).unwrap();
@@ -56,18 +61,16 @@ fn the_way_back_needs_no_file_of_what_a_package_stands_on() {
     assert_eq!(rows(&project).len(), 3);
 }
 
-#[test]
-fn a_lock_that_is_up_to_date_still_tells_of_a_file_that_is_gone() {
-    let project = shop();
+fn a_lock_that_is_up_to_date_still_tells_of_a_file_that_is_gone(ground: &dyn Ground) {
+    let project = shop(ground);
     project.run(&["seal", "--workspace"]).done();
     std::fs::remove_file(project.path("crates/orders/migrations/0_orders.sql")).unwrap();
     let ran = project.run(&["lock", "--workspace"]).done();
     assert!(ran.err.contains("warning[deleted]") && ran.err.contains("0_orders.sql"), "{}", ran.err);
 }
 
-#[test]
-fn what_is_wrong_in_one_package_is_mended_there() {
-    let project = shop();
+fn what_is_wrong_in_one_package_is_mended_there(ground: &dyn Ground) {
+    let project = shop(ground);
     project.run(&["upgrade", "--workspace"]).done();
     migration(&project, "accounts", "a1_accounts", "", "CREATE TABLE accounts (id TEXT);", "DROP TABLE accounts;");
     for command in [
@@ -87,17 +90,15 @@ fn what_is_wrong_in_one_package_is_mended_there() {
     }
 }
 
-#[test]
-fn two_heads_in_one_package_of_several_name_it() {
-    let project = shop();
+fn two_heads_in_one_package_of_several_name_it(ground: &dyn Ground) {
+    let project = shop(ground);
     migration(&project, "catalog", "c2_one", "-- migrate:parent c1_products", "SELECT 1;", "SELECT 1;");
     migration(&project, "catalog", "c2_two", "-- migrate:parent c1_products", "SELECT 1;", "SELECT 1;");
     project.refuses(&["upgrade", "--workspace"], &["in the package `catalog`", "cargo migrate -p catalog merge"]);
 }
 
-#[test]
-fn a_package_that_left_the_workspace_can_still_be_taken_back() {
-    let project = shop();
+fn a_package_that_left_the_workspace_can_still_be_taken_back(ground: &dyn Ground) {
+    let project = shop(ground);
     project.run(&["upgrade", "--workspace"]).done();
     std::fs::remove_dir_all(project.path("crates/orders")).unwrap();
     project
@@ -108,21 +109,8 @@ fn a_package_that_left_the_workspace_can_still_be_taken_back() {
     assert_eq!(rows(&project), [""; 0]);
 }
 
-#[test]
-fn what_a_restored_backup_has_of_other_packages_stands_in_their_locks() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    let made = project.run(&["backup", "-p", "catalog", "--format", "json"]).done().json();
-    project.run(&["downgrade", "base", "-p", "orders"]).done();
-    assert!(!project.read("crates/orders/migrations/migrate.local").contains("0_orders"));
-    project.run(&["restore", "-p", "catalog", "--yes", made["file"].as_str().unwrap()]).done();
-    assert!(project.read("crates/orders/migrations/migrate.local").contains("0_orders"));
-    assert_eq!(rows(&project).len(), 4);
-}
-
-#[test]
-fn a_key_that_files_of_other_packages_name_is_kept() {
-    let project = shop();
+fn a_key_that_files_of_other_packages_name_is_kept(ground: &dyn Ground) {
+    let project = shop(ground);
     project.run(&["upgrade", "--workspace"]).done();
     member(&project, "accounts", "[package.metadata.migrate]\nname = \"people\"\n");
     project.run(&["repair", "-p", "accounts", "--rename", "accounts=people"]).refused(&[
@@ -133,9 +121,8 @@ fn a_key_that_files_of_other_packages_name_is_kept() {
     assert!(rows(&project).iter().any(|row| row == "accounts/a1_accounts"));
 }
 
-#[test]
-fn what_is_sealed_on_a_draft_of_another_package_is_told() {
-    let project = shop();
+fn what_is_sealed_on_a_draft_of_another_package_is_told(ground: &dyn Ground) {
+    let project = shop(ground);
     let ran = project.run(&["seal", "-p", "orders"]).done();
     assert!(ran.err.contains("`0_orders` stands on `accounts/a1_accounts`, which is a draft"), "{}", ran.err);
     project.run(&["seal", "-p", "accounts"]).done();
@@ -143,29 +130,13 @@ fn what_is_sealed_on_a_draft_of_another_package_is_told() {
     assert!(!project.run(&["seal", "-p", "orders"]).done().err.contains("draft"));
 }
 
-#[test]
-fn a_database_that_is_not_where_it_was_is_told_before_a_new_one_is_made() {
-    let project = shop();
-    project.run(&["upgrade", "--workspace"]).done();
-    std::fs::rename(project.path("shop.db"), project.path("moved.db")).unwrap();
-    let ran = project.run(&["upgrade", "--workspace"]).done();
-    assert!(ran.err.contains("`dev` had 4 revisions by the lock, and its file is not there"), "{}", ran.err);
-}
-
-#[test]
-fn init_in_a_member_hides_the_database_of_the_workspace_from_git() {
-    let project = workspace();
-    member(&project, "users", "");
-    project.run(&["init", "-p", "users"]).done();
-    assert!(project.read(".gitignore").contains("/shop.db*"));
-    project.run(&["init", "-p", "users"]).done();
-    assert_eq!(project.read(".gitignore").matches("/shop.db*").count(), 1);
-}
-
-#[test]
-fn packages_that_disagree_on_their_database_are_told_by_check() {
-    let project = shop();
-    member(&project, "catalog", "[package.metadata.migrate.databases]\ndev = \"sqlite:catalog.db\"\n");
+fn packages_that_disagree_on_their_database_are_told_by_check(ground: &dyn Ground) {
+    let project = shop(ground);
+    member(
+        &project,
+        "catalog",
+        &format!("[package.metadata.migrate.databases]\ndev = \"{}\"\n", project.databases().absolute("catalog")),
+    );
     let ran = project.run(&["check", "--workspace"]);
     assert!(
         ran.status == 1 && ran.err.contains("packages-disagree") && ran.err.contains("own manifests"),
@@ -174,9 +145,8 @@ fn packages_that_disagree_on_their_database_are_told_by_check() {
     );
 }
 
-#[test]
-fn what_is_one_packages_is_asked_of_one_package() {
-    let project = shop();
+fn what_is_one_packages_is_asked_of_one_package(ground: &dyn Ground) {
+    let project = shop(ground);
     for command in [
         &["seal", "a1_accounts"][..],
         &["history", "-r", ":a1_accounts"],
@@ -190,9 +160,8 @@ fn what_is_one_packages_is_asked_of_one_package() {
     }
 }
 
-#[test]
-fn a_circle_through_packages_is_drawn_before_anything_runs() {
-    let project = shop();
+fn a_circle_through_packages_is_drawn_before_anything_runs(ground: &dyn Ground) {
+    let project = shop(ground);
     let depends = "-- migrate:depends orders/0_orders";
     migration(
         &project,
@@ -208,9 +177,8 @@ fn a_circle_through_packages_is_drawn_before_anything_runs() {
     assert!(ran.status == 1 && ran.err.contains("error[cycle]"), "{}", ran.err);
 }
 
-#[test]
-fn a_dependency_that_its_package_does_not_have() {
-    let project = shop();
+fn a_dependency_that_its_package_does_not_have(ground: &dyn Ground) {
+    let project = shop(ground);
     migration(&project, "orders", "1_more", "-- migrate:depends accounts/a1_acounts", "SELECT 1;", "SELECT 1;");
     project.refuses(
         &["upgrade", "--workspace"],
@@ -218,16 +186,15 @@ fn a_dependency_that_its_package_does_not_have() {
     );
 }
 
-#[test]
-fn two_packages_that_make_one_table_are_told_apart_before_anything_runs() {
-    let project = shop();
+fn two_packages_that_make_one_table_are_told_apart_before_anything_runs(ground: &dyn Ground) {
+    let project = shop(ground);
     // The database itself would not mind.
     migration(
         &project,
         "catalog",
         "c2_names",
         "",
-        "CREATE TABLE IF NOT EXISTS \"Accounts\" (id INTEGER PRIMARY KEY);",
+        "CREATE TABLE IF NOT EXISTS Accounts (id INTEGER PRIMARY KEY);",
         "SELECT 1;",
     );
     let words = [
@@ -255,9 +222,8 @@ fn two_packages_that_make_one_table_are_told_apart_before_anything_runs() {
     project.run(&["upgrade", "--workspace"]).done();
 }
 
-#[test]
-fn packages_that_share_a_database_agree_on_how_it_is_used() {
-    let project = shop();
+fn packages_that_share_a_database_agree_on_how_it_is_used(ground: &dyn Ground) {
+    let project = shop(ground);
     let own = "[package.metadata.migrate]\nversion-table = \"_own\"\n";
     member(&project, "catalog", own);
     project.refuses(
@@ -267,29 +233,39 @@ fn packages_that_share_a_database_agree_on_how_it_is_used() {
     member(
         &project,
         "catalog",
-        "[package.metadata.migrate.databases]\ndev = { url = \"sqlite:../../shop.db\", scratch = true }\n",
+        &format!(
+            "[package.metadata.migrate.databases]\ndev = {{ url = \"{}\", scratch = true }}\n",
+            project.databases().absolute("dev")
+        ),
     );
     project.refuses(&["upgrade", "--workspace"], &["error[packages-disagree]", "scratch"]);
     // Who is depended on has to be in the same database.
-    member(&project, "catalog", "[package.metadata.migrate.databases]\ndev = \"sqlite:catalog.db\"\n");
-    project
-        .refuses(&["upgrade", "-p", "orders"], &["error[packages-disagree]", "`catalog` is depended on", "catalog.db"]);
+    member(
+        &project,
+        "catalog",
+        &format!("[package.metadata.migrate.databases]\ndev = \"{}\"\n", project.databases().absolute("catalog")),
+    );
+    project.refuses(
+        &["upgrade", "-p", "orders"],
+        &["error[packages-disagree]", "`catalog` is depended on", &project.databases().shown("catalog")],
+    );
 }
 
-#[test]
-fn two_packages_of_one_key() {
-    let project = shop();
+fn two_packages_of_one_key(ground: &dyn Ground) {
+    let project = shop(ground);
     member(&project, "catalog", "[package.metadata.migrate]\nname = \"accounts\"\n");
     project.run(&["upgrade", "--workspace"]).refused(&["error[duplicate-package]", "`accounts`", "name"]);
 }
 
-#[test]
-fn a_protected_database_is_protected_whichever_package_says_so() {
-    let project = shop();
+fn a_protected_database_is_protected_whichever_package_says_so(ground: &dyn Ground) {
+    let project = shop(ground);
     member(
         &project,
         "orders",
-        "[package.metadata.migrate.databases]\ndev = { url = \"sqlite:../../shop.db\", protected = true }\n",
+        &format!(
+            "[package.metadata.migrate.databases]\ndev = {{ url = \"{}\", protected = true }}\n",
+            project.databases().absolute("dev")
+        ),
     );
     project.refuses(&["upgrade", "--workspace"], &["not-confirmed", "protected"]);
     project.run(&["upgrade", "--workspace", "--yes", "--create"]).done();
