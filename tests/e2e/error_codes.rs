@@ -66,7 +66,8 @@ fn every_code_is_documented_with_its_meaning_and_its_way_out() {
 
 #[test]
 fn every_code_is_produced_by_a_test() {
-    let tests: String = ["tests/e2e", "tests/postgres"].into_iter().flat_map(text_of).map(|(_, text)| text).collect();
+    let folders = ["tests/e2e", "tests/pages", "tests/postgres"];
+    let tests: String = folders.into_iter().flat_map(text_of).map(|(_, text)| text).collect();
     let expected = |code: &str| {
         let named = |text: String| tests.contains(&text);
         named(format!("\"{code}\"")) || named(format!("[{code}]"))

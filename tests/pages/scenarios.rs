@@ -55,10 +55,13 @@ fn a_column_is_added_looked_at_and_taken_back(ground: &dyn Ground) {
     let project = Project::on(ground);
     project.migration("001_users", USERS);
     project.migration("002_name", "-- migrate:parent 001_users\n-- migrate:up\nALTER TABLE users ADD COLUMN name TEXT;\n-- migrate:down\nALTER TABLE users DROP COLUMN name;\n");
+    project.run(&["upgrade", "001_users"]).done();
+    let schema = project.databases().schema("dev");
     project.run(&["upgrade", "head"]).done().says("Running upgrade 001_users -> 002_name");
     assert_eq!(project.databases().columns("dev", "users"), ["id", "name"]);
     project.run(&["downgrade", "-1"]).done().says("Running downgrade 002_name -> 001_users");
     assert_eq!(project.databases().columns("dev", "users"), ["id"]);
+    assert_eq!(project.databases().schema("dev"), schema);
     project.run(&["current"]).done().says("001_users");
 }
 

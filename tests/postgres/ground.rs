@@ -198,7 +198,9 @@ impl Databases for OfServer {
     }
 
     fn schema(&self, database: &str) -> String {
-        let mut dump = Command::new(self.server.programs.join("pg_dump"));
+        // Not everybody keeps it beside the server.
+        let beside = self.server.programs.join("pg_dump");
+        let mut dump = Command::new(if beside.is_file() { beside } else { "pg_dump".into() });
         dump.arg("--schema-only").arg("--exclude-table=_cargo_migrate").arg("-h").arg(&self.server.socket);
         let output = dump.args(["-U", "postgres", &self.name(database)]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
