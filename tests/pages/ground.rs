@@ -66,6 +66,9 @@ pub trait Databases: Send + Sync {
     /// How it is told that a run of `a2` lives, which a server knows by its session alone.
     fn under_way(&self) -> &'static str;
 
+    /// Whose SQL its migrations are, as `lock --dialect` takes it.
+    fn dialect(&self) -> &'static str;
+
     /// Whether the command reads its schema: shows it, and compares it with what the last run has left.
     fn has_schema_reader(&self) -> bool;
 
@@ -191,6 +194,10 @@ impl Databases for Files {
 
     fn under_way(&self) -> &'static str {
         "a run of `a2` is under way"
+    }
+
+    fn dialect(&self) -> &'static str {
+        "sqlite"
     }
 
     fn has_schema_reader(&self) -> bool {

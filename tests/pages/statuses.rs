@@ -19,6 +19,7 @@ pub fn project(ground: &dyn Ground) -> Project {
     let project = Project::on(ground);
     project.migration("a1", &table("base", "t1"));
     project.migration("a2", &table("a1", "t2"));
+    project.run(&["lock", "--dialect", project.databases().dialect()]).done();
     project.run(&["upgrade", "a1"]).done();
     project
 }

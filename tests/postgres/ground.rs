@@ -229,6 +229,10 @@ impl Databases for OfServer {
         "`the tests`) migrates this database"
     }
 
+    fn dialect(&self) -> &'static str {
+        "postgres"
+    }
+
     fn has_schema_reader(&self) -> bool {
         false
     }

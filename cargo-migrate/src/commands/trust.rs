@@ -63,7 +63,11 @@ pub(super) fn lock(app: App<'_>, args: &LockArgs, project: &Project) -> Result<(
         not_otherwise(&directory, &migrations, &locks)?;
     }
     let graph = RevisionGraph::new(project.key(), migrations)?;
-    let changed = directory.settle_locks(said, |locks| app::record(locks, &graph, project.key(), None))?;
+    let changed = directory.settle_locks(said, |locks| {
+        // Where there was no lock yet, nothing of it was read in the dialect that was said.
+        said.into_iter().for_each(|dialect| locks.shared.set_dialect(dialect));
+        app::record(locks, &graph, project.key(), None);
+    })?;
     // The lock is right where it fixes what a file is not any more: that is told, since it is why somebody looks here.
     let found = verify::verify(&graph, &directory.read_locks()?, directory.shown());
     let found: Vec<Problem> = found.into_iter().map(Problem::as_warning).collect();
