@@ -74,6 +74,13 @@ pub trait Databases: Send + Sync {
 
     /// What a query gives that does not hold.
     fn no(&self) -> &'static str;
+
+    /// The name of a table, or of a column of one, as a rehearsal tells it: on a server with its schema.
+    fn named(&self, name: &str) -> String;
+
+    /// A line that says how many values have changed, where that can be said: two databases of a server cannot be compared
+    /// row by row there.
+    fn counted(&self, line: &str) -> String;
 }
 
 /// Files in the project's folder.
@@ -206,5 +213,13 @@ impl Databases for Files {
 
     fn no(&self) -> &'static str {
         "0"
+    }
+
+    fn named(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn counted(&self, line: &str) -> String {
+        line.to_owned()
     }
 }

@@ -78,6 +78,13 @@ pub fn lines(revision: &Value, key: &str) -> Vec<String> {
     revision[key].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
 }
 
+/// A line whose first name is the one of a table, or of a column, as the dialect tells it.
+fn at(project: &Project, line: &str) -> String {
+    let (before, rest) = line.split_once('`').unwrap();
+    let (name, after) = rest.split_once('`').unwrap();
+    format!("{before}`{}`{after}", project.databases().named(name))
+}
+
 fn a_column_is_tried_on_a_copy_used_and_taken_back(ground: &dyn Ground) {
     // Given a project whose database holds rows that matter.
     let project = applied(ground, NOTES);
@@ -100,7 +107,7 @@ fn a_column_is_tried_on_a_copy_used_and_taken_back(ground: &dyn Ground) {
     project.run(&["upgrade"]).done();
     project.execute("UPDATE notes SET test_column = id * 2");
     let back = project.run(&["test", "--revision", "a2"]).done();
-    back.says("`notes.test_column`: 4 values would be lost by the downgrade");
+    back.says(&at(&project, "`notes.test_column`: 4 values would be lost by the downgrade"));
     project.run(&["downgrade", "-1"]).done();
     project.run(&["delete", "a2"]).done();
     // Then schema and rows are exactly those that one started from.
@@ -146,8 +153,8 @@ fn what_a_downgrade_takes_along_is_said_in_words(ground: &dyn Ground) {
     project
         .run(&["test"])
         .done()
-        .says("`todos.test_column`: 42 values would be lost by the downgrade")
-        .says("`tags`: 1 row would be lost by the downgrade");
+        .says(&at(&project, "`todos.test_column`: 42 values would be lost by the downgrade"))
+        .says(&at(&project, "`tags`: 1 row would be lost by the downgrade"));
     let document = rehearsed(&project, &[]);
     let revision = &document["revisions"][0];
     assert_eq!(revision["rows"], 43);
@@ -188,10 +195,11 @@ fn a_way_back_that_does_not_restore_the_schema_is_caught(ground: &dyn Ground) {
         "the downgrade does not bring back the column `people.name`",
         "`people.name`: 3 values lost after up and down",
     ] {
-        assert!(found.iter().any(|fault| fault == line), "{line}\n{found:#?}");
+        assert!(found.contains(&at(&project, line)), "{line}\n{found:#?}");
     }
     assert!(found.iter().any(|fault| fault.starts_with("the second upgrade is refused: ")), "{found:#?}");
-    project.run(&["test"]).refused(&["error[not-safe]", "a2: the downgrade leaves the column `notes.due`"]);
+    let leaves = at(&project, "a2: the downgrade leaves the column `notes.due`");
+    project.run(&["test"]).refused(&["error[not-safe]", &leaves]);
 }
 
 fn rows_that_a_way_back_does_not_bring_back_are_counted(ground: &dyn Ground) {
@@ -200,21 +208,24 @@ fn rows_that_a_way_back_does_not_bring_back_are_counted(ground: &dyn Ground) {
     assert_eq!(
         faults(&project)[..2],
         ["`notes`: 2 rows lost after up and down", "`people`: 1 row left over after up and down"]
+            .map(|line| at(&project, line))
     );
     // As many rows are no consolation.
     second(&project, "", "UPDATE notes SET id = id + 10 WHERE id > 2;", "SELECT 1;");
     assert_eq!(
         faults(&project),
         ["`notes`: 2 rows lost after up and down", "`notes`: 2 rows left over after up and down"]
+            .map(|line| at(&project, line))
     );
 }
 
 fn values_that_change_though_they_should_not_are_named_with_their_column_and_counted(ground: &dyn Ground) {
     let project = applied(ground, NOTES);
     second(&project, "", "UPDATE notes SET stars = 0 WHERE stars > 2;", "SELECT 1;");
-    assert_eq!(faults(&project), ["`notes.stars`: 2 values are not what they were after up and down"]);
+    let counted = |line: &str| project.databases().counted(&at(&project, line));
+    assert_eq!(faults(&project), [counted("`notes.stars`: 2 values are not what they were after up and down")]);
     second(&project, "", "UPDATE people SET name = 'Grace' || substr('', 1) WHERE id = 1;", "SELECT 1;");
-    assert_eq!(faults(&project), ["`people.name`: 1 value is not what it was after up and down"]);
+    assert_eq!(faults(&project), [counted("`people.name`: 1 value is not what it was after up and down")]);
 }
 
 fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground) {
@@ -228,9 +239,10 @@ fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground
     let document = rehearsed(&project, &[]);
     let revision = &document["revisions"][0];
     assert_eq!((revision["data_restored"].as_str(), document["safe"].as_bool()), (Some("declared"), Some(true)));
+    let counted = |line: &str| project.databases().counted(&at(&project, line));
     assert_eq!(
         lines(revision, "remarks"),
-        ["`notes.stars`: 3 values are not what they were after up and down, as the revision declares"]
+        [counted("`notes.stars`: 3 values are not what they were after up and down, as the revision declares")]
     );
     // One column is declared, another one is not.
     second(
@@ -239,7 +251,7 @@ fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground
         "ALTER TABLE notes DROP COLUMN stars;\nALTER TABLE notes DROP COLUMN text;",
         "ALTER TABLE notes ADD COLUMN text TEXT;\nALTER TABLE notes ADD COLUMN stars INTEGER;",
     );
-    assert_eq!(faults(&project), ["`notes.text`: 3 values are not what they were after up and down"]);
+    assert_eq!(faults(&project), [counted("`notes.text`: 3 values are not what they were after up and down")]);
     project.migration("a2", "-- migrate:parent a1\n-- migrate:irreversible\n-- migrate:up\nDROP TABLE notes;\n");
     project.run(&["test"]).done().says("declared irreversible, so its way back was not tried");
 }

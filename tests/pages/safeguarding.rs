@@ -98,6 +98,8 @@ fn the_configuration_and_the_command_line_decide(ground: &dyn Ground) {
     project.run(&["upgrade"]).done();
     project.run(&["downgrade", "-1"]).done();
     assert_eq!(backups(&project), 1);
+    // Of the same state one would stay.
+    project.execute("INSERT INTO t VALUES (3, 'three')");
     project.run(&["upgrade", "--backup"]).done();
     assert_eq!(backups(&project), 2);
     assert_eq!(project.run(&["upgrade", "--backup", "--no-backup"]).status, 2);

@@ -240,4 +240,14 @@ impl Databases for OfServer {
     fn no(&self) -> &'static str {
         "false"
     }
+
+    fn named(&self, name: &str) -> String {
+        format!("public.{name}")
+    }
+
+    fn counted(&self, line: &str) -> String {
+        let (place, what) = line.split_once(": ").unwrap();
+        let (_, after) = what.split_once(" after ").unwrap();
+        format!("{place}: the values are not what they were after {after}")
+    }
 }

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 
 /// How long is waited before it is told of.
-const SILENCE: Duration = Duration::from_millis(200);
+const SILENCE: Duration = Duration::from_millis(100);
 /// How long is waited between two attempts, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
