@@ -89,6 +89,15 @@ pub trait Driver {
     /// What the database says.
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError>;
 
+    /// Runs the last statement of a revision, after which [`Driver::end_step`] is called: where a question takes a way of its
+    /// own, what is asked there can go with the statement.
+    ///
+    /// # Errors
+    /// What the database says of the statement.
+    fn execute_last(&mut self, statement: &str) -> Result<(), DatabaseError> {
+        self.execute(statement)
+    }
+
     /// The rows that stand in the way of a statement that has failed, a line each; none where none are known. Asked
     /// before anything else is, and changes nothing.
     fn offending_rows(&mut self, statement: &str, error: &DatabaseError) -> Vec<String>;

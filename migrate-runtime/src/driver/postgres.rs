@@ -1,10 +1,11 @@
 //! PostgreSQL: one transaction per run, with the rows of the version table in it, and an advisory lock of the session
 //! around it.
 //!
-//! `session` is the connection, `begin` starts a transaction with the run's `lock` held, `server` tells what it runs on, `rows` is the version table,
-//! `verify` asks what a revision claims, `others` tells what other sessions hold and what interrupted ones have left.
+//! `session` is the connection, `begin` starts a transaction with the run's `lock` held, `ending` is the end of a revision,
+//! `server` tells what it runs on, `rows` is the version table, `verify` asks what a revision claims, `others` tells what other sessions hold and what interrupted ones have left.
 
 mod begin;
+mod ending;
 mod lock;
 mod others;
 mod rows;
@@ -20,6 +21,7 @@ use build_support::revision::RevisionId;
 use build_support::token::Dialect;
 use postgres::Client;
 
+use self::ending::{Deferral, End};
 use self::rows::Rows;
 use self::session::Session;
 pub use self::session::{of as failed, quoted, text};
@@ -42,6 +44,10 @@ pub struct PostgresDriver<'c> {
     /// What the server says that it is, once that was asked.
     version: String,
     open: bool,
+    /// What is known within a transaction of the constraints that can wait for their check.
+    deferral: Deferral,
+    /// What the server has answered to the question at the end of a revision, where that went with the last statement.
+    end: Option<End>,
 }
 
 impl std::fmt::Debug for PostgresDriver<'_> {
@@ -64,14 +70,6 @@ const SETTINGS: &str = "pg_catalog.current_setting('search_path'), pg_catalog.cu
 /// What each transaction sets for itself: once this is gone, so is the transaction.
 const MARK: &str = "cargo_migrate.run";
 
-/// The constraints that a transaction defers unless it is told otherwise. What SET CONSTRAINTS would refuse is left out: a
-/// name that also belongs to one that cannot be deferred, and a schema that is none of this role's business.
-const DEFERRED: &str = "SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') \
-    FROM pg_catalog.pg_constraint AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.connamespace \
-    WHERE c.condeferred AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS o \
-    WHERE o.conname = c.conname AND o.connamespace = c.connamespace AND NOT o.condeferrable)";
-
 impl<'c> PostgresDriver<'c> {
     /// Drives a connection whose version table has this name. `ops._cargo_migrate` is in the schema `ops` whatever the
     /// search path is, and the schema is made with the table where it is missing; without a dot the table is in the first
@@ -92,6 +90,8 @@ impl<'c> PostgresDriver<'c> {
             holder: None,
             version: String::new(),
             open: false,
+            deferral: Deferral::default(),
+            end: None,
         }
     }
 
@@ -184,6 +184,7 @@ impl Driver for PostgresDriver<'_> {
 
     fn rollback(&mut self) {
         self.rows.forget();
+        self.end = None;
         if std::mem::take(&mut self.open) {
             let _ = self.session.run("ROLLBACK");
         }
@@ -222,7 +223,11 @@ impl Driver for PostgresDriver<'_> {
     }
 
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
-        self.session.run(statement)
+        self.execute_alone(statement)
+    }
+
+    fn execute_last(&mut self, statement: &str) -> Result<(), DatabaseError> {
+        self.execute_before_end(statement)
     }
 
     /// The server's DETAIL names them.
@@ -236,18 +241,7 @@ impl Driver for PostgresDriver<'_> {
             self.restore(&now)?;
             return Ok(true);
         }
-        let [mark, deferred, now @ ..] = self.session.row::<4>(&format!(
-            "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_catalog.current_setting('{MARK}', true), ({DEFERRED}), {SETTINGS}"
-        ))?;
-        if mark.as_deref() != Some("open") {
-            // Another one may have been begun, which the run's end rolls back.
-            return Ok(false);
-        }
-        self.restore(&now)?;
-        if let Some(deferred) = deferred {
-            self.session.run(&format!("SET CONSTRAINTS {deferred} DEFERRED"))?;
-        }
-        Ok(true)
+        self.end_revision()
     }
 
     fn verify(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {

@@ -108,7 +108,9 @@ impl Run<'_, '_> {
     }
 
     fn statements(&mut self, step: &Step, section: &Section, transaction: bool) -> Done<()> {
-        for statement in split_as(self.driver.dialect(), &section.text, section.span.clone()) {
+        let statements = split_as(self.driver.dialect(), &section.text, section.span.clone());
+        let last = statements.len();
+        for (number, statement) in (1..).zip(statements) {
             if transaction && !self.rows_seen {
                 let rows = !step.directives.foreign_keys_on && may_break_rows(&statement);
                 let before = self.driver.look_at_keys(rows).map_err(|error| one(store_problem(&error)))?;
@@ -117,7 +119,12 @@ impl Run<'_, '_> {
                     (self.observer)(Event::BrokenBefore(before));
                 }
             }
-            if let Err(error) = self.driver.execute(statement.text) {
+            let ran = if number == last {
+                self.driver.execute_last(statement.text)
+            } else {
+                self.driver.execute(statement.text)
+            };
+            if let Err(error) = ran {
                 let rows = self.driver.offending_rows(statement.text, &error);
                 return Err(one(with_rows(statement_problem(&error, section, &statement), rows)));
             }

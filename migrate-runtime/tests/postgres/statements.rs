@@ -15,6 +15,7 @@ crate::tests![
     what_only_psql_understands_is_refused_with_its_line,
     a_deferred_constraint_fails_in_the_revision_that_breaks_it,
     rows_that_wait_for_their_check_do_not_stand_in_the_next_revisions_way,
+    what_a_statement_does_unseen_is_known_at_the_end_of_its_revision,
     what_another_role_defers_is_none_of_this_ones_business,
     a_value_of_an_enum_is_used_once_it_is_committed,
     what_one_transaction_cannot_hold_goes_through_where_each_revision_is_committed,
@@ -128,6 +129,36 @@ fn rows_that_wait_for_their_check_do_not_stand_in_the_next_revisions_way(server:
     let early = "-- migrate:up\nINSERT INTO others VALUES (8);\nINSERT INTO users VALUES (8, 'c');\n";
     let error = upgrade_all(&database, &[LINKED, &two, &again, early]).unwrap_err();
     tells(&error, &["others_of_fkey", "b3.sql:2:1"]);
+}
+
+fn what_a_statement_does_unseen_is_known_at_the_end_of_its_revision(server: &Server) {
+    let database = server.database();
+    // Before the rows of a plain INSERT come a table with a deferred constraint and another search path, and rows come back.
+    let set_up = "-- migrate:up\nCREATE SCHEMA other;\nCREATE TABLE t (a int);\n\
+        CREATE FUNCTION unseen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        CREATE TABLE public.links (of bigint REFERENCES public.users DEFERRABLE INITIALLY DEFERRED); \
+        PERFORM set_config('search_path', 'other', false); RETURN new; END $$;\n\
+        CREATE TRIGGER unseen BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION unseen();\n\
+        CREATE RULE asked AS ON INSERT TO t DO ALSO SELECT 1, 2, 3 FROM users;\n";
+    let one = "-- migrate:up\nINSERT INTO users VALUES (1, 'a'), (2, 'b');\n";
+    let unseen = "-- migrate:up\nINSERT INTO t VALUES (1);\n";
+    let here = "-- migrate:up\nCREATE TABLE here (a int);\n";
+    let late = "-- migrate:up\nINSERT INTO links VALUES (7);\nINSERT INTO users VALUES (7, 'c');\n";
+    upgrade_all(&database, &[set_up, one, unseen, here, late]).unwrap();
+    assert_eq!(database.ask("SELECT to_regclass('public.here') IS NOT NULL"), "t");
+    assert_eq!(database.ask("SELECT of FROM links"), "7");
+
+    let database = server.database();
+    let never = "-- migrate:up\nINSERT INTO links VALUES (8);\n";
+    let error = upgrade_all(&database, &[set_up, one, unseen, here, late, never, one]).unwrap_err();
+    tells(&error, &["b5.sql", "Key (of)=(8) is not present", "end of the revision"]);
+
+    // A server that is told not to count is asked.
+    let database = server.database();
+    let blind = format!("{set_up}SET track_counts = off;\n");
+    let error = upgrade_all(&database, &[&blind, one, unseen, here, late, never, one]).unwrap_err();
+    tells(&error, &["b5.sql", "Key (of)=(8) is not present", "end of the revision"]);
+    assert_eq!(database.tables(), "");
 }
 
 fn what_another_role_defers_is_none_of_this_ones_business(server: &Server) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use build_support::problem::printable;
 
+use super::ending::Deferral;
 use super::{MARK, PostgresDriver, SETTINGS, lock, refused, server};
 use crate::connection::DatabaseError;
 use crate::driver::Driver as _;
@@ -68,6 +69,7 @@ impl PostgresDriver<'_> {
     fn open_transaction(&mut self, wait: Duration) -> Result<bool, DatabaseError> {
         let Some(here) = &self.here else { return Ok(false) };
         self.rows.forget();
+        (self.deferral, self.end) = (Deferral::of(&self.version), None);
         self.open = true;
         let patience = wait.min(LONGEST_LOCK_WAIT).as_millis().max(1);
         // What a file means hangs on no setting of the server's.

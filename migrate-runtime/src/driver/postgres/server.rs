@@ -33,7 +33,7 @@ fn judge(gone: Option<&str>, version: &str) -> Result<(), DatabaseError> {
 
 /// Whether a server is PostgreSQL as its project builds it, or Debian, by what it says of itself
 /// (<https://www.postgresql.org/docs/current/functions-info.html>).
-fn is_plain(version: &str) -> bool {
+pub(super) fn is_plain(version: &str) -> bool {
     let plain = || {
         let (number, rest) = version.strip_prefix("PostgreSQL ")?.split_once(' ')?;
         let rest = match rest.strip_prefix('(') {

@@ -55,20 +55,22 @@ impl<'c> Session<'c> {
 
     /// The rows that a text gives.
     pub(super) fn rows(&mut self, sql: &str) -> Result<Vec<Texts>, DatabaseError> {
-        let messages = self.ask(sql, |client| client.simple_query(sql))?;
-        let rows = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned)).collect())
-            }
-            _ => None,
-        });
-        Ok(rows.collect())
+        Ok(self.ask(sql, |client| client.simple_query(sql))?.iter().filter_map(texts).collect())
     }
 
     /// The only row that a text gives, of so many columns.
     pub(crate) fn row<const N: usize>(&mut self, sql: &str) -> Result<[Option<String>; N], DatabaseError> {
-        let row = self.rows(sql)?.pop().and_then(|row| row.try_into().ok());
-        row.ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no row where there is always one"))
+        only(self.rows(sql)?.pop())
+    }
+
+    /// Runs a statement and gives the last row of a question that goes with it. What fails is taken to be the statement.
+    pub(super) fn row_behind<const N: usize>(
+        &mut self,
+        statement: &str,
+        question: &str,
+    ) -> Result<[Option<String>; N], DatabaseError> {
+        let both = format!("{statement}\n{question}");
+        only(self.ask(statement, |client| client.simple_query(&both))?.iter().rev().find_map(texts))
     }
 
     /// How many rows the last statement of a text has changed.
@@ -80,6 +82,20 @@ impl<'c> Session<'c> {
         });
         Ok(changed.unwrap_or(0))
     }
+}
+
+fn texts(message: &SimpleQueryMessage) -> Option<Texts> {
+    match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned)).collect())
+        }
+        _ => None,
+    }
+}
+
+fn only<const N: usize>(row: Option<Texts>) -> Result<[Option<String>; N], DatabaseError> {
+    let row = row.and_then(|row| row.try_into().ok());
+    row.ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no row where there is always one"))
 }
 
 /// What a server says, or why nothing more can be heard of it. Nothing here knows how the client was connected, so no
