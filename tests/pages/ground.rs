@@ -78,8 +78,10 @@ pub trait Databases: Send + Sync {
     /// The name of a table, or of a column of one, as a rehearsal tells it: on a server with its schema.
     fn named(&self, name: &str) -> String;
 
-    /// A line that says how many values have changed, where that can be said: two databases of a server cannot be compared
-    /// row by row there.
+    /// Whether the rows of two databases can be compared one by one. Those of a server cannot without fetching them all.
+    fn compares_rows(&self) -> bool;
+
+    /// A line that says how many values have changed, where that can be said.
     fn counted(&self, line: &str) -> String;
 }
 
@@ -217,6 +219,10 @@ impl Databases for Files {
 
     fn named(&self, name: &str) -> String {
         name.to_owned()
+    }
+
+    fn compares_rows(&self) -> bool {
+        true
     }
 
     fn counted(&self, line: &str) -> String {

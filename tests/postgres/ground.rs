@@ -245,6 +245,10 @@ impl Databases for OfServer {
         format!("public.{name}")
     }
 
+    fn compares_rows(&self) -> bool {
+        false
+    }
+
     fn counted(&self, line: &str) -> String {
         let (place, what) = line.split_once(": ").unwrap();
         let (_, after) = what.split_once(" after ").unwrap();
