@@ -17,9 +17,9 @@ pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
 pub(crate) use self::offending_rows::offending_rows;
 pub(crate) use self::one_statement::one_statement;
 #[cfg(feature = "postgres")]
-pub(crate) use self::version_table::{COLUMNS, INTEGERS, create_table_text, read_row};
+pub(crate) use self::version_table::{COLUMNS, INTEGERS, read_row};
 pub use self::version_table::{Newest, create_table_sql};
-pub(crate) use self::version_table::{state_text, values};
+pub(crate) use self::version_table::{create_table_text, state_text, values};
 
 /// Why the version table could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
