@@ -23,6 +23,8 @@
 //!   the run against bare rusqlite.
 //! - `tenants`: `upgrade --each` of many small databases, against a loop of a shell that gives the same statements to
 //!   SQLite's own. Its sizes are databases, 1,000 where none are given.
+//! - `server`: embedded revisions on a PostgreSQL server of its own, against `psql` with the same statements and version rows
+//!   in one transaction, and the round trips. Its sizes are revisions, 1,000 where none are given.
 
 #![allow(clippy::allow_attributes, reason = "one list for a benchmark's files")]
 #![allow(
@@ -41,12 +43,26 @@ mod embedding;
 mod fingerprints;
 mod generate;
 mod pairs;
+#[cfg(unix)]
+#[path = "../../../migrate-runtime/tests/postgres/server.rs"]
+#[allow(dead_code, reason = "tests ask a server for more")]
+mod private_server;
 mod run;
+#[cfg(unix)]
+mod server;
 mod tenants;
 mod workspace;
 
+/// What the tests' server needs where it has passwords and TLS, which the measured one has not.
+#[cfg(unix)]
+mod connecting {
+    pub fn files() -> [(&'static str, &'static str); 0] {
+        []
+    }
+}
+
 /// What can be measured by itself.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "run",
     "reading",
     "command",
@@ -58,6 +74,7 @@ const PARTS: [&str; 11] = [
     "fingerprint",
     "workspace",
     "tenants",
+    "server",
 ];
 
 /// What is measured, and how often.
@@ -139,7 +156,15 @@ fn main() {
             tenants::measure(count, options.rounds.unwrap_or(5));
         }
     }
-    if matches!(options.part.as_deref(), Some("autogenerate" | "backup" | "fingerprint" | "workspace" | "tenants")) {
+    #[cfg(unix)]
+    if options.wants("server") {
+        let sizes = options.given.clone().filter(|_| options.part.is_some());
+        for size in sizes.unwrap_or_else(|| vec![(1_000.0 * options.scale).max(20.0) as usize]) {
+            server::measure(size, options.rounds.unwrap_or(7));
+        }
+    }
+    let alone = ["autogenerate", "backup", "fingerprint", "workspace", "tenants", "server"];
+    if options.part.as_deref().is_some_and(|part| alone.contains(&part)) {
         return;
     }
     for size in &options.sizes {

@@ -17,7 +17,7 @@ use crate::pairs::{Pairs, time};
 
 pub const TABLE: &str = "_cargo_migrate";
 
-const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
+pub const COLUMNS: &str = "package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
     applied_count, down, state, applied_at, elapsed_ms, tool_version, schema_hash";
 
 /// Measures both sides on new databases and prints their ratio.
