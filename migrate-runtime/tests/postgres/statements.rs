@@ -153,6 +153,17 @@ fn what_a_statement_does_unseen_is_known_at_the_end_of_its_revision(server: &Ser
     let error = upgrade_all(&database, &[set_up, one, unseen, here, late, never, one]).unwrap_err();
     tells(&error, &["b5.sql", "Key (of)=(8) is not present", "end of the revision"]);
 
+    // What says that its check can wait is known as well, and what is told so later.
+    let database = server.database();
+    let key = "-- migrate:up\nCREATE TABLE keyed (a int CONSTRAINT once UNIQUE DEFERRABLE);\n";
+    let twice =
+        "-- migrate:up\nSET CONSTRAINTS once DEFERRED;\nINSERT INTO keyed VALUES (1);\nINSERT INTO keyed VALUES (1);\n";
+    let error = upgrade_all(&database, &[one, key, twice, here]).unwrap_err();
+    tells(&error, &["b2.sql", "once", "end of the revision"]);
+    let linked = "-- migrate:up\nCREATE TABLE links (of bigint CONSTRAINT linked REFERENCES users);\n";
+    let waits = "-- migrate:up\nALTER TABLE links ALTER CONSTRAINT linked DEFERRABLE INITIALLY DEFERRED;\n";
+    upgrade_all(&database, &[one, linked, waits, here, late]).unwrap();
+
     // A server that is told not to count is asked.
     let database = server.database();
     let blind = format!("{set_up}SET track_counts = off;\n");

@@ -1,13 +1,13 @@
 //! The end of a revision: what waits for its check is checked, and the session is as the next revision expects it.
 //!
 //! What can be deferred is asked of the server's list of constraints, which costs more than most statements do. So it is asked
-//! once a transaction, and then only after a revision that has changed the list. While nothing can be deferred, all that
+//! once a transaction, and then only after a revision that has made or changed triggers, which do such checks. While nothing can be deferred, all that
 //! is asked at a revision's end cannot fail, and stands in one message with its last statement.
 
 use super::{MARK, PostgresDriver, SETTINGS, server};
 use crate::connection::DatabaseError;
 
-/// How many constraints a transaction has added and changed, as the server says it.
+/// How many triggers a transaction has added and changed, as the server says it.
 type Changes = [Option<String>; 2];
 
 /// What is known of the constraints that can wait for their check.
@@ -16,7 +16,7 @@ pub(super) enum Deferral {
     /// Nothing yet.
     #[default]
     Unknown,
-    /// That there are none, as long as the transaction has changed the list of constraints so often.
+    /// That there are none, as long as the transaction has changed the list of triggers so often.
     Impossible(Changes),
     /// That there are some.
     Possible,
@@ -29,15 +29,16 @@ impl Deferral {
     }
 }
 
-/// What is asked at the end of a revision: the transaction's mark, the settings, how often the list of constraints has
+/// What is asked at the end of a revision: the transaction's mark, the settings, how often the list of triggers has
 /// been changed, and what can be deferred.
 pub(super) type End = [Option<String>; 6];
 
-/// How often the transaction has changed the list of constraints, the relation 2606 of every PostgreSQL, whoever did it: a
+/// How often the transaction has changed the list of triggers, the relation 2620 of every PostgreSQL, whoever did it: a
 /// statement, a function or a trigger. A row that it takes back counts as well
-/// (<https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS>).
+/// (<https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS>). A check that can wait is a
+/// trigger's, that of a key too; a key whose check cannot wait has none.
 const CHANGES: &str =
-    "pg_catalog.pg_stat_get_xact_tuples_inserted(2606), pg_catalog.pg_stat_get_xact_tuples_updated(2606)";
+    "pg_catalog.pg_stat_get_xact_tuples_inserted(2620), pg_catalog.pg_stat_get_xact_tuples_updated(2620)";
 
 /// Whether there can be a constraint that waits for its check. Where the server does not count, nobody knows.
 const DEFERRABLE: &str = "pg_catalog.current_setting('track_counts') <> 'on' \
