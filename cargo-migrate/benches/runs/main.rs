@@ -45,21 +45,12 @@ mod generate;
 mod pairs;
 #[cfg(unix)]
 #[path = "../../../migrate-runtime/tests/postgres/server.rs"]
-#[allow(dead_code, reason = "tests ask a server for more")]
 mod private_server;
 mod run;
 #[cfg(unix)]
 mod server;
 mod tenants;
 mod workspace;
-
-/// What the tests' server needs where it has passwords and TLS, which the measured one has not.
-#[cfg(unix)]
-mod connecting {
-    pub fn files() -> [(&'static str, &'static str); 0] {
-        []
-    }
-}
 
 /// What can be measured by itself.
 const PARTS: [&str; 12] = [

@@ -27,7 +27,7 @@ pub fn measure(size: usize, rounds: usize) {
         println!("server   {size:>6} revisions  not measured: no PostgreSQL server is installed here");
         return;
     };
-    let server = Server::start(&programs, false);
+    let server = Server::start(&programs);
     for kind in KINDS {
         let ups: Vec<String> = (0..size).map(|number| up(kind, number)).collect();
         let revisions = Revisions::new(&ups);

@@ -9,8 +9,6 @@ use super::refused;
 use super::session::Session;
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
 
-/// How long is waited before it is told of.
-const SILENCE: Duration = Duration::from_millis(100);
 /// How long is waited between two attempts, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -54,9 +52,8 @@ pub(super) fn take(
         if start.elapsed() >= wait {
             return Err(busy(session, key));
         }
-        if !told && start.elapsed() > SILENCE {
+        if !std::mem::replace(&mut told, true) {
             waiting();
-            told = true;
         }
         std::thread::sleep(pause.min(wait.saturating_sub(start.elapsed())));
         pause = (pause * 2).min(LONGEST_PAUSE);
