@@ -9,7 +9,6 @@
 //! - [`live`]: databases as they are.
 //! - [`pg_tools`]: PostgreSQL's own programs.
 //! - [`copying`], [`backup`]: copies of databases, and those that are kept.
-//! - [`programs`]: PostgreSQL's own programs.
 //! - [`each`]: the databases that a pattern means.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.
@@ -46,7 +45,6 @@ pub mod footprint;
 pub mod introspect;
 pub mod live;
 pub mod pg_tools;
-pub mod programs;
 pub mod project;
 pub mod proof;
 pub mod rehearsal;

@@ -2,19 +2,22 @@
 //!
 //! A program is told of its server by its environment alone, so that no password stands in a list of processes.
 
+mod running;
+
+use std::collections::BTreeSet;
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use build_support::problem::{Code, Problem, printable};
+use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
-use migrate_runtime::driver::postgres::failed;
 use migrate_runtime::server::{ServerUrl, inherited_variables};
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 
+pub use self::running::{Ended, Running};
 use crate::context::Context;
+use crate::live::server::{NAME, patience, value};
 
 /// PostgreSQL's programs are not installed, or are older than the server.
 pub const MISSING: Code = Code("no-postgres-tools");
@@ -25,14 +28,10 @@ pub const FAILED: Code = Code("postgres-tool-failed");
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// What of the environment changes what a program does, besides what leads it to its server.
-const MISLEADING: [&str; 6] = ["PGCLIENTENCODING", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLUSTER", "PSQLRC"];
+const MISLEADING: [&str; 6] = ["PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLUSTER", "PSQLRC", "PG_COLOR"];
 
-/// How much of what a program says is kept, in bytes.
-const MOST_SAID: u64 = 8 << 10;
-/// How many lines of it a message shows.
-const MOST_LINES: usize = 6;
-/// How long each of them may be, in characters.
-const LONGEST_LINE: usize = 300;
+/// Those that belong together: an archive that one has written the other one reads.
+const ARCHIVERS: &[Program] = &[Program::Dump, Program::Restore];
 
 /// One of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +45,12 @@ pub enum Program {
 }
 
 impl Program {
-    const ALL: [Self; 3] = [Self::Dump, Self::Restore, Self::Psql];
-
     fn file(self) -> String {
-        let ending = if cfg!(windows) { ".exe" } else { "" };
-        format!("{self}{ending}")
+        format!("{self}{}", std::env::consts::EXE_SUFFIX)
+    }
+
+    fn is_in(self, folder: &Path) -> bool {
+        folder.join(self.file()).is_file()
     }
 }
 
@@ -92,18 +92,15 @@ impl Version {
     /// # Errors
     /// What the server says.
     pub fn of_server(client: &mut Client) -> Result<Self, DatabaseError> {
-        const SQL: &str = "SHOW server_version_num";
-        let messages = client.simple_query(SQL).map_err(|error| failed(&error, SQL))?;
-        let number = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).and_then(|text| text.parse::<u32>().ok()),
-            _ => None,
-        });
-        let number = number.unwrap_or_default();
-        Ok(Self { major: number / 10_000, minor: number % 10_000 })
+        let number = value(client, "SHOW server_version_num")?;
+        Ok(Self::of_number(number.and_then(|number| number.parse().ok()).unwrap_or_default()))
     }
-}
 
-impl Version {
+    /// What a server calls `150004`.
+    fn of_number(number: u32) -> Self {
+        Self { major: number / 10_000, minor: number % 10_000 }
+    }
+
     /// The argument by which `pg_restore` writes the same script each time, where it would put a key of its own in it:
     /// since the versions that mend CVE-2025-8714.
     #[must_use]
@@ -132,43 +129,58 @@ impl fmt::Display for Version {
 pub struct PgTools {
     folder: PathBuf,
     version: Version,
+    /// Where `psql` is.
+    psql: PathBuf,
 }
 
 impl PgTools {
-    /// The programs that are found first: on `PATH`, where `pg_config` says, or the newest that Debian has. Those that are
-    /// older than the server that is named are passed over, since `pg_dump` refuses what it does not know.
+    /// The programs that fit a server: those of its own major version, else of the next newer one, since what an older
+    /// `pg_dump` does not know it refuses, and what a newer `pg_restore` says the server may refuse. Without a server the
+    /// newest, which read the archives of all others.
+    ///
+    /// They are looked for on `PATH`, where `pg_config` says, and where Debian has them; of several of one major version
+    /// the first ones are taken. `psql` is only there for certain behind [`PgTools::with_psql`].
     ///
     /// # Errors
     /// [`MISSING`]
     pub fn find(context: &Context, server: Option<Version>) -> Result<Self, Problem> {
-        let whole = |folder: &PathBuf| Program::ALL.iter().all(|program| folder.join(program.file()).is_file());
-        let found = folders(context).filter(whole).filter_map(|folder| Some((version_in(&folder)?, folder)));
-        Self::chosen(found, server)
+        Self::chosen(installed(context, ARCHIVERS), server)
     }
 
-    /// The first that is not older than the server.
     fn chosen(found: impl Iterator<Item = (Version, PathBuf)>, server: Option<Version>) -> Result<Self, Problem> {
-        let mut older: Option<Version> = None;
-        for (version, folder) in found {
-            if server.is_none_or(|server| version.major >= server.major) {
-                return Ok(Self { folder, version });
+        match fitting(found, server) {
+            Ok((version, folder)) => Ok(Self { psql: folder.clone(), folder, version }),
+            Err(Some((older, server))) => {
+                let why =
+                    format!("`pg_dump` is of PostgreSQL {older}, and the server is of {server}: it would refuse it");
+                Err(missing(why, Some(server)))
             }
-            older = older.max(Some(version));
+            Err(None) => Err(missing("`pg_dump` and `pg_restore` are not found".to_owned(), server)),
         }
-        let wanted = server.map_or_else(|| "client".to_owned(), |server| format!("client-{}", server.major));
-        let problem = match (older, server) {
-            (Some(older), Some(server)) => Problem::new(
-                MISSING,
-                format!("`pg_dump` is of PostgreSQL {older}, and the server is of {server}: it would refuse it"),
-            ),
-            _ => Problem::new(MISSING, "`pg_dump`, `pg_restore` and `psql` are not found"),
-        };
-        Err(problem
-            .note("looked on `PATH`, where `pg_config --bindir` says, and below /usr/lib/postgresql")
-            .help(format!(
-                "install PostgreSQL's client programs: `apt install postgresql-{wanted}`, `brew install libpq`"
-            ))
-            .help("or put their folder into `PATH`"))
+    }
+
+    /// The same with `psql`: the one beside them, else another one that understands what this `pg_restore` writes.
+    ///
+    /// # Errors
+    /// [`MISSING`]
+    pub fn with_psql(self, context: &Context) -> Result<Self, Problem> {
+        if Program::Psql.is_in(&self.folder) {
+            return Ok(self);
+        }
+        self.with_psql_of(installed(context, &[Program::Psql]))
+    }
+
+    fn with_psql_of(mut self, found: impl Iterator<Item = (Version, PathBuf)>) -> Result<Self, Problem> {
+        // A script with a key can be read by those alone that know of such keys.
+        let has_key = |version: Version| version.fixed_key().is_some();
+        let own = self.version;
+        match fitting(found.filter(|(version, _)| has_key(*version) || !has_key(own)), Some(own)) {
+            Ok((_, folder)) => {
+                self.psql = folder;
+                Ok(self)
+            }
+            Err(_) => Err(missing(format!("no `psql` is found that would do beside `pg_restore` {own}"), Some(own))),
+        }
     }
 
     /// The version of the programs.
@@ -181,12 +193,14 @@ impl PgTools {
     /// environment leads there, the password included; nothing of it stands among its arguments.
     #[must_use]
     pub fn command(&self, program: Program, server: Option<&ServerUrl>) -> Command {
-        let mut command = Command::new(self.folder.join(program.file()));
+        let folder = if program == Program::Psql { &self.psql } else { &self.folder };
+        let mut command = Command::new(folder.join(program.file()));
         for name in inherited_variables().chain(MISLEADING) {
             command.env_remove(name);
         }
-        // What it says is read as English below.
-        command.env("LC_ALL", "C").envs(server.map(ServerUrl::variables).unwrap_or_default());
+        // What it says is read as English below, and what it writes and reads as UTF-8.
+        command.env("LC_ALL", "C").env("PGCLIENTENCODING", "UTF8").env("PGAPPNAME", NAME);
+        command.envs(server.map(ServerUrl::variables).unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         if server.is_some() {
             command.arg("--no-password");
@@ -194,17 +208,22 @@ impl PgTools {
         command
     }
 
+    /// A `pg_dump` that works as this role, where one is named, and waits so long for a table that somebody holds locked
+    /// against readers.
+    #[must_use]
+    pub fn dump(&self, server: &ServerUrl, role: Option<&str>, wait: Duration) -> Command {
+        let mut command = self.command(Program::Dump, Some(server));
+        command.args(role.map(|role| format!("--role={role}")));
+        command.arg(format!("--lock-wait-timeout={}", patience(wait)));
+        command
+    }
+
     /// Starts a command of [`PgTools::command`].
     ///
     /// # Errors
     /// [`FAILED`]
-    pub fn start(program: Program, mut command: Command) -> Result<Running, Problem> {
-        let mut child = command
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| Problem::new(FAILED, format!("`{program}` cannot be started: {error}")))?;
-        let said = child.stderr.take().map(|stderr| std::thread::spawn(move || beginning(stderr)));
-        Ok(Running { program, child, said })
+    pub fn start(program: Program, command: Command) -> Result<Running, Problem> {
+        Running::start(program, command)
     }
 
     /// Runs a command of [`PgTools::command`] to its end.
@@ -216,158 +235,81 @@ impl PgTools {
     }
 }
 
-/// Where the programs may be, in the order in which they are taken.
+/// That programs are not there, with how to get them.
+fn missing(why: String, wanted: Option<Version>) -> Problem {
+    let (of, major) = match wanted {
+        Some(Version { major, .. }) => (format!("{major} or newer"), major.to_string()),
+        None => ("a version as new as the server's".to_owned(), String::new()),
+    };
+    let dash = if major.is_empty() { "" } else { "-" };
+    Problem::new(MISSING, why)
+        .note("they are looked for on `PATH`, where `pg_config --bindir` says, and below /usr/lib/postgresql")
+        .help(format!(
+            "install the client programs of PostgreSQL, {of}: `postgresql-client{dash}{major}` on Debian and Ubuntu, \
+             `libpq` of Homebrew, `postgresql{major}` on Fedora and Alpine"
+        ))
+        .help("or put their folder into `PATH`")
+}
+
+/// Of what is found that of the wanted major version, else of the next newer one; where none is wanted, of the newest. Of
+/// several of one major version it is the first. Where all are older, the newest of them and what was wanted.
+fn fitting(
+    found: impl Iterator<Item = (Version, PathBuf)>,
+    wanted: Option<Version>,
+) -> Result<(Version, PathBuf), Option<(Version, Version)>> {
+    let mut best: Option<(Version, PathBuf)> = None;
+    let mut older: Option<Version> = None;
+    for (version, folder) in found {
+        let is_better = match (wanted, &best) {
+            // None that is found later is better.
+            (Some(wanted), _) if version.major == wanted.major => return Ok((version, folder)),
+            (Some(wanted), _) if version.major < wanted.major => {
+                older = older.max(Some(version));
+                false
+            }
+            (_, None) => true,
+            (Some(_), Some((best, _))) => version.major < best.major,
+            (None, Some((best, _))) => version.major > best.major,
+        };
+        if is_better {
+            best = Some((version, folder));
+        }
+    }
+    best.ok_or_else(|| older.zip(wanted))
+}
+
+/// The folders that have these programs, with the version that the first of them tells.
+fn installed(context: &Context, programs: &'static [Program]) -> impl Iterator<Item = (Version, PathBuf)> {
+    let is_whole = |folder: &PathBuf| programs.iter().all(|program| program.is_in(folder));
+    folders(context).filter(is_whole).filter_map(|folder| Some((version_in(&folder, *programs.first()?)?, folder)))
+}
+
+/// Where the programs may be, each folder once, in the order in which they are taken.
 fn folders(context: &Context) -> impl Iterator<Item = PathBuf> {
-    let asked = || {
-        let told = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
+    // A relative one leads elsewhere in each project, and may hold what somebody else has written.
+    let path: Vec<PathBuf> = context.search_path().into_iter().filter(|folder| folder.is_absolute()).collect();
+    let name = format!("pg_config{}", std::env::consts::EXE_SUFFIX);
+    let config = path.iter().map(|folder| folder.join(&name)).find(|file| file.is_file());
+    let asked = move || {
+        let told = Command::new(config?).arg("--bindir").stdin(Stdio::null()).output().ok()?;
         let folder = String::from_utf8(told.stdout).ok()?;
         Some(PathBuf::from(folder.trim())).filter(|folder| folder.is_absolute())
     };
     let debian = || {
         let entries = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
-        let mut versions: Vec<(u32, PathBuf)> = entries
-            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-            .collect();
-        versions.sort();
-        versions.into_iter().rev().map(|(_, folder)| folder)
+        entries.map(|entry| entry.path().join("bin"))
     };
     // Each is looked for only where the one before has led nowhere.
-    let path = context.search_path().into_iter();
-    path.chain(std::iter::once_with(asked).flatten()).chain(std::iter::once_with(debian).flatten())
+    let all = path.into_iter().chain(std::iter::once_with(asked).flatten());
+    let all = all.chain(std::iter::once_with(debian).flatten());
+    let mut known = BTreeSet::new();
+    all.filter(move |folder| folder.canonicalize().is_ok_and(|folder| known.insert(folder)))
 }
 
-fn version_in(folder: &Path) -> Option<Version> {
-    let mut command = Command::new(folder.join(Program::Dump.file()));
-    let told = command.arg("--version").stdin(Stdio::null()).output().ok()?;
+fn version_in(folder: &Path, program: Program) -> Option<Version> {
+    let told = Command::new(folder.join(program.file())).arg("--version").stdin(Stdio::null()).output().ok()?;
     Version::told(&String::from_utf8_lossy(&told.stdout))
 }
 
-/// The beginning of what a program says; the rest is read, so that it is not held up, and dropped.
-fn beginning(mut stderr: impl Read) -> String {
-    let mut said = Vec::new();
-    let _ = stderr.by_ref().take(MOST_SAID).read_to_end(&mut said);
-    let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-    String::from_utf8_lossy(&said).into_owned()
-}
-
-/// A program that runs. It is killed where it is not waited for.
-#[derive(Debug)]
-pub struct Running {
-    program: Program,
-    child: Child,
-    said: Option<JoinHandle<String>>,
-}
-
-impl Running {
-    /// What it reads, where its command said that it is piped.
-    pub fn input(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
-    }
-
-    /// What it writes, where its command said that it is piped.
-    pub fn output(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
-    }
-
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// [`FAILED`], with what it said.
-    pub fn finish(mut self) -> Result<(), Problem> {
-        drop(self.child.stdin.take());
-        let ended = self.child.wait();
-        let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
-        let program = self.program;
-        let why = match ended {
-            Ok(status) if status.success() => return Ok(()),
-            Ok(status) => status.to_string(),
-            Err(error) => error.to_string(),
-        };
-        Err(told(Problem::new(FAILED, format!("`{program}` has failed: {}", first(program, &said, &why))), &said))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Neither does anything to one that has ended and was waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a program said first that is an error, or how it has ended.
-fn first(program: Program, said: &str, why: &str) -> String {
-    let Some(line) = error_in(said) else { return why.to_owned() };
-    let own = [format!("{program}: error: "), format!("{program}: ")];
-    shown(own.iter().find_map(|own| line.strip_prefix(own.as_str())).unwrap_or(line))
-}
-
-/// The first line that says that it is an error, or the first of all.
-fn error_in(said: &str) -> Option<&str> {
-    let lines = || said.lines().filter(|line| !line.trim().is_empty());
-    let is_error = |line: &&str| ["error:", "ERROR:", "FATAL:"].iter().any(|word| line.contains(word));
-    lines().find(is_error).or_else(|| lines().next())
-}
-
-/// Adds the other lines.
-fn told(problem: Problem, said: &str) -> Problem {
-    let first = error_in(said);
-    let lines = said.lines().filter(|line| !line.trim().is_empty() && first != Some(line)).take(MOST_LINES);
-    lines.fold(problem, |problem, line| problem.note(shown(line)))
-}
-
-fn shown(line: &str) -> String {
-    let line = printable(line.trim());
-    match line.char_indices().nth(LONGEST_LINE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_read_as_each_installation_tells_it() {
-        let version = |major, minor| Some(Version { major, minor });
-        for (told, expected) in [
-            ("pg_dump (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n", version(15, 14)),
-            ("pg_dump (PostgreSQL) 9.6.24", version(9, 6)),
-            ("pg_dump (PostgreSQL) 19devel", version(19, 0)),
-            ("pg_dump (EnterpriseDB) 15", None),
-            ("", None),
-        ] {
-            assert_eq!(Version::told(told), expected, "{told}");
-        }
-        assert!(version(9, 6) < version(15, 0));
-    }
-
-    #[test]
-    fn programs_that_are_older_than_the_server_are_passed_over_and_refused_where_there_are_no_others() {
-        let found =
-            || [(9, 6), (15, 1), (17, 0)].map(|(major, minor)| (Version { major, minor }, format!("/{major}").into()));
-        let chosen = |server: u32, count: usize| {
-            PgTools::chosen(found().into_iter().take(count), Some(Version { major: server, minor: 9 }))
-        };
-        assert_eq!(chosen(15, 3).unwrap().folder, Path::new("/15"));
-        assert_eq!(chosen(16, 3).unwrap().folder, Path::new("/17"));
-        let older = chosen(16, 2).unwrap_err();
-        assert_eq!(older.code(), MISSING);
-        assert!(older.message().contains("15.1") && older.helps()[0].contains("postgresql-client-16"), "{older:?}");
-        assert!(chosen(16, 0).unwrap_err().message().contains("not found"));
-        assert_eq!(PgTools::chosen(found().into_iter(), None).unwrap().folder, Path::new("/9"));
-    }
-
-    #[test]
-    fn what_a_program_says_is_bounded_and_holds_no_control_characters() {
-        let said = format!("psql: error: it is \u{1b}[2Jso\n\n{}\nand more", "x".repeat(1000));
-        assert_eq!(first(Program::Psql, &said, "exit status: 3"), printable("it is \u{1b}[2Jso"));
-        let problem = told(Problem::new(FAILED, "x"), &said);
-        assert_eq!(problem.notes().len(), 2);
-        assert!(problem.notes()[0].chars().count() == LONGEST_LINE + 1);
-        assert_eq!(first(Program::Dump, "", "signal: 9"), "signal: 9");
-        let endless = std::io::repeat(b'a').take(10 * MOST_SAID);
-        assert_eq!(beginning(endless).len() as u64, MOST_SAID);
-    }
-}
+mod tests;

@@ -28,6 +28,8 @@ tests![
     before_what_loses_rows_a_backup_is_made_and_before_nothing_else,
     the_newest_of_those_that_were_made_by_themselves_stay,
     programs_that_are_older_than_the_server_are_passed_over,
+    programs_of_the_servers_version_come_before_newer_ones_and_psql_may_stand_elsewhere,
+    texts_that_are_not_utf_8_come_back_as_they_were,
     no_program_is_told_of_a_password_where_others_can_read_it,
     of_two_that_hold_the_same_one_stays,
     a_full_disk_leaves_nothing_behind,

@@ -9,12 +9,12 @@ use build_support::problem::{Problem, printable};
 use build_support::token::unquoted;
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
 use migrate_runtime::driver::Driver as _;
-use migrate_runtime::driver::postgres::{PostgresDriver, failed, quoted};
+use migrate_runtime::driver::postgres::{PostgresDriver, quoted};
 use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 use migrate_runtime::server::ServerUrl;
 use migrate_runtime::sqlite::{Store, StoreError, create_table_sql};
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 use rusqlite::Connection;
 
 use super::place::Place;
@@ -27,7 +27,7 @@ use crate::project::Database;
 
 /// The transaction whose view of the database the archive is of, for as long as it stays open.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-    SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_export_snapshot(), current_schema()";
+    SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_export_snapshot(), current_schema(), current_setting('server_encoding')";
 
 /// What an archive holds.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub(super) fn make(
         return Err(live::server::missing(database, server));
     };
     let tools = PgTools::find(app.context, Some(Version::of_server(&mut client).map_err(blamed)?))?;
-    let (snapshot, schema) = moment(&mut client).map_err(blamed)?;
+    let Moment { snapshot, schema, is_raw } = moment(&mut client).map_err(blamed)?;
     let history = seen(&mut client, table).map_err(blamed)?;
     let revisions = history.as_ref().map(|history| opened.current(history));
     let place = match to {
@@ -66,10 +66,9 @@ pub(super) fn make(
         }
     };
     let start = Instant::now();
-    let mut command = tools.command(Program::Dump, Some(server));
+    let mut command = tools.dump(server, database.session.role.as_deref(), opened.wait);
     command.args(["--format=custom", "--no-subscriptions"]).arg(format!("--snapshot={snapshot}"));
-    command.arg(format!("--lock-wait-timeout={}", opened.wait.as_millis().max(1)));
-    command.args(database.session.role.as_deref().map(|role| format!("--role={role}")));
+    command.args(is_raw.then_some("--encoding=SQL_ASCII"));
     // A pattern in quotes means what stands in them.
     command.args(server.schema().map(|schema| format!("--schema={}", quoted(schema))));
     command.arg("--file").arg(&place.partial);
@@ -89,27 +88,36 @@ pub(super) fn make(
     Ok(Made { path, shown, bytes, pages: None, revisions, copied_in, checked_in })
 }
 
-/// Begins the transaction that the archive is of; gives the name of what it sees, and the schema of the version table.
-fn moment(client: &mut Client) -> Result<(String, Option<String>), DatabaseError> {
-    let messages = client.simple_query(MOMENT).map_err(|error| failed(&error, MOMENT))?;
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((row.get(0)?.to_owned(), row.get(1).map(str::to_owned))),
-        _ => None,
-    });
-    row.ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no name for what the transaction sees"))
+/// What a transaction sees.
+struct Moment {
+    /// The name under which others see the same.
+    snapshot: String,
+    /// The schema of the version table.
+    schema: Option<String>,
+    /// Whether texts are bytes of which the server does not know what they mean, and which need not be UTF-8.
+    is_raw: bool,
+}
+
+/// Begins the transaction that the archive is of.
+fn moment(client: &mut Client) -> Result<Moment, DatabaseError> {
+    let row = live::server::rows(client, MOMENT)?.into_iter().find_map(|row| <[String; 3]>::try_from(row).ok());
+    let [snapshot, schema, encoding] = row
+        .ok_or_else(|| DatabaseError::new(ErrorKind::Other, "the server gave no name for what the transaction sees"))?;
+    let schema = Some(schema).filter(|schema| !schema.is_empty());
+    Ok(Moment { snapshot, schema, is_raw: encoding == "SQL_ASCII" })
 }
 
 /// The history of that moment; `None` where the version table holds what this tool does not write.
 fn seen(client: &mut Client, table: &str) -> Result<Option<History>, DatabaseError> {
     const SAVEPOINT: &str = "SAVEPOINT cargo_migrate_history";
     const BACK: &str = "ROLLBACK TO SAVEPOINT cargo_migrate_history";
-    client.batch_execute(SAVEPOINT).map_err(|error| failed(&error, SAVEPOINT))?;
+    live::server::run(client, SAVEPOINT)?;
     match PostgresDriver::new(client, table).history() {
         Ok(history) => return Ok(Some(history)),
         Err(StoreError::Database(error)) if error.kind != ErrorKind::Other => return Err(error),
         Err(_) => {}
     }
-    client.batch_execute(BACK).map_err(|error| failed(&error, BACK))?;
+    live::server::run(client, BACK)?;
     Ok(None)
 }
 

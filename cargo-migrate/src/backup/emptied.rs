@@ -4,8 +4,10 @@
 //! schema in which the version table is are left where they are.
 
 use migrate_runtime::connection::DatabaseError;
-use migrate_runtime::driver::postgres::{failed, text};
-use postgres::{Client, SimpleQueryMessage};
+use migrate_runtime::driver::postgres::text;
+use postgres::Client;
+
+use crate::live::server::{OWN_SCHEMAS, column, value};
 
 /// What of a database is emptied.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ impl Scope {
 
     /// What is there and belongs to others, so that it cannot be dropped.
     pub(super) fn of_others(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
-        rows(
+        column(
             client,
             &format!(
                 "WITH {} SELECT format('%s %s, which is owned by %s', o.type, o.identity, pg_get_userbyid(owner)) \
@@ -73,7 +75,7 @@ impl Scope {
 
     /// The schemas that stay.
     pub(super) fn staying(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
-        rows(
+        column(
             client,
             &format!(
                 "WITH {} SELECT nspname FROM pg_namespace WHERE oid NOT IN (SELECT oid FROM going)",
@@ -85,13 +87,15 @@ impl Scope {
     /// The extensions that stay.
     pub(super) fn staying_extensions(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
         let common = self.common();
-        rows(client, &format!("WITH {common} SELECT extname FROM pg_extension WHERE oid IN (SELECT oid FROM staying)"))
+        column(
+            client,
+            &format!("WITH {common} SELECT extname FROM pg_extension WHERE oid IN (SELECT oid FROM staying)"),
+        )
     }
 
     /// Whether there is anything to empty.
     pub(super) fn is_anything(&self, client: &mut Client) -> Result<bool, DatabaseError> {
-        let found = rows(client, &format!("SELECT 1 FROM ({}) AS s LIMIT 1", self.statements()))?;
-        Ok(!found.is_empty())
+        Ok(value(client, &format!("SELECT 1 FROM ({}) AS s LIMIT 1", self.statements()))?.is_some())
     }
 
     fn common(&self) -> String {
@@ -124,14 +128,14 @@ impl Scope {
              OR typtype = 'c' AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = typrelid AND c.relkind = 'c'))",
         ));
         format!(
-            "own AS (SELECT oid, nspname, nspowner FROM pg_namespace AS x WHERE nspname !~ '^pg_' \
-             AND nspname <> 'information_schema' AND {schema_of_none} {scope}), \
+            "own AS (SELECT oid, nspname, nspowner FROM pg_namespace AS n WHERE {OWN_SCHEMAS} \
+             AND {schema_of_none} {scope}), \
              staying AS (SELECT oid, extnamespace FROM pg_extension WHERE {all} extname = 'plpgsql' \
              OR extname IN ({named}) OR NOT pg_has_role(extowner, 'USAGE')), \
              going AS (SELECT oid, nspname FROM own WHERE nspname <> 'public' AND nspname IS DISTINCT FROM current_schema() \
              AND pg_has_role(nspowner, 'USAGE') AND oid NOT IN (SELECT extnamespace FROM staying)), \
              thing AS ({things})",
-            schema_of_none = no_extension("pg_namespace", "x.oid"),
+            schema_of_none = no_extension("pg_namespace", "n.oid"),
             things = things.join(" UNION ALL "),
         )
     }
@@ -150,17 +154,4 @@ fn no_extension(class: &str, oid: &str) -> String {
     format!(
         "NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = '{class}'::regclass AND d.objid = {oid} AND d.deptype = 'e')"
     )
-}
-
-/// The first column of what a query gives.
-///
-/// # Errors
-/// What the server says.
-pub fn rows(client: &mut Client, sql: &str) -> Result<Vec<String>, DatabaseError> {
-    let messages = client.simple_query(sql).map_err(|error| failed(&error, sql))?;
-    let first = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
-    };
-    Ok(messages.iter().filter_map(first).collect())
 }

@@ -16,12 +16,13 @@ use migrate_runtime::server::ServerUrl;
 use postgres::Client;
 
 use super::dump::{Content, names};
-use super::emptied::{Scope, rows};
+use super::emptied::Scope;
 use super::restore::{NOT_RESTORED, Replaced};
 use super::{Why, make};
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::live::server::{column, patience, value};
 use crate::pg_tools::{FAILED, PgTools, Program, Running, Version};
 use crate::project::Database;
 
@@ -45,6 +46,7 @@ pub(super) fn load(
     }
     let mut client = live::server::open_for_writing(database, server, true)?;
     let tools = PgTools::find(app.context, Some(Version::of_server(&mut client).map_err(blamed)?))?;
+    let tools = tools.with_psql(app.context)?;
     // The run's lock belongs to the session, and no transaction of it is in the way of what is dropped.
     let mut driver = PostgresDriver::new(&mut client, table);
     let mut waiting = || app.shell.status("Waiting", "for another process that holds the database");
@@ -128,7 +130,7 @@ fn list(
     let left_out: Vec<String> = schemas.chain(extensions).collect();
     let is_made = |line: &&String| !left_out.iter().any(|thing| line.contains(thing.as_str()));
     let made: Vec<&String> = content.listing.iter().filter(is_made).collect();
-    let roles = rows(client, "SELECT rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')")?;
+    let roles = column(client, "SELECT rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')")?;
     let ends: Vec<String> = roles.iter().map(|role| format!(" {role}")).collect();
     // What has no owner of its own ends with the space that would stand before it.
     let is_possible = |line: &&&String| line.ends_with(' ') || ends.iter().any(|end| line.ends_with(end.as_str()));
@@ -156,19 +158,19 @@ fn beginning(
     database: &Database,
     wait: std::time::Duration,
 ) -> std::result::Result<String, DatabaseError> {
-    let path = rows(client, "SELECT current_setting('search_path')")?.pop().unwrap_or_default();
+    let path = value(client, "SHOW search_path")?.unwrap_or_default();
     let path = text(&path);
     let role = database.session.role.as_deref();
     let role = role.map(|role| format!("SET LOCAL ROLE {};\n", quoted(role))).unwrap_or_default();
-    let patience = wait.as_millis().clamp(1, 2_147_483_647);
     // `pg_restore` begins a transaction, too, of which the server warns.
     Ok(format!(
         "SET client_min_messages = error;\nBEGIN;\n{role}SELECT set_config('search_path', {path}, true);\n\
          SET LOCAL standard_conforming_strings = on;\nSET LOCAL statement_timeout = 0;\n\
-         SET LOCAL idle_in_transaction_session_timeout = 0;\nSET LOCAL lock_timeout = {patience};\n\
+         SET LOCAL idle_in_transaction_session_timeout = 0;\nSET LOCAL lock_timeout = {wait};\n\
          {locks}\\gexec\n\\echo {ready}\n",
         locks = scope.locks(),
         ready = READY,
+        wait = patience(wait),
     ))
 }
 

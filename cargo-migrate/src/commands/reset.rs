@@ -11,7 +11,7 @@ use migrate_runtime::server::ServerUrl;
 use crate::app::{App, Opened, Purpose};
 use crate::args::ResetArgs;
 use crate::backup;
-use crate::backup::emptied::{self, Scope};
+use crate::backup::emptied::Scope;
 use crate::commands::run::{self, How};
 use crate::commands::{confirm, several};
 use crate::copying::{self, CopyError};
@@ -92,7 +92,7 @@ fn on_server(app: App<'_>, opened: &Opened, database: &Database, server: &Server
         let mut waiting = || app.shell.status("Waiting", "for another process that holds the database");
         driver.begin(Enforcement::Immediate, opened.wait, &mut waiting).map_err(blamed)?;
         backup::refuse_others(&scope, &mut looking, database)?;
-        for statement in emptied::rows(&mut looking, &scope.statements()).map_err(blamed)? {
+        for statement in live::server::column(&mut looking, &scope.statements()).map_err(blamed)? {
             driver.execute(&statement).map_err(blamed)?;
         }
         driver.commit(opened.wait).map_err(blamed)?;

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use build_support::problem::{Problem, printable};
 use glob::Pattern;
 use migrate_runtime::server::ServerUrl;
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 
 use crate::failure::{Failure, Result};
-use crate::live::server::{self, MAINTENANCE, MISSING};
+use crate::live::server::{self, MAINTENANCE, MISSING, OWN_SCHEMAS};
 
 /// How the names of the copies begin that rehearsals are made on.
 const REHEARSALS: &str = "cargo_migrate_rehearsal_";
@@ -25,8 +25,12 @@ const DATABASES: &str = "SELECT datname, datallowconn AND NOT datistemplate AND 
     AND pg_catalog.has_database_privilege(oid, 'CONNECT') FROM pg_catalog.pg_database";
 
 /// All schemas but the server's own, with whether this role may use what is in them.
-const SCHEMAS: &str = "SELECT nspname, pg_catalog.has_schema_privilege(oid, 'USAGE') FROM pg_catalog.pg_namespace \
-    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'";
+fn schemas() -> String {
+    format!(
+        "SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE') FROM pg_catalog.pg_namespace AS n \
+         WHERE {OWN_SCHEMAS}"
+    )
+}
 
 /// What the patterns have found.
 #[derive(Debug, Default)]
@@ -64,7 +68,7 @@ pub fn is_there(server: &ServerUrl) -> Result<bool> {
     let Some(mut client) = server::look(server)? else { return Ok(false) };
     match server.schema() {
         None => Ok(true),
-        Some(schema) => Ok(names(server, &mut client, SCHEMAS)?.iter().any(|(name, _)| name == schema)),
+        Some(schema) => Ok(names(server, &mut client, &schemas())?.iter().any(|(name, _)| name == schema)),
     }
 }
 
@@ -143,7 +147,8 @@ fn look_into(server: ServerUrl, schema: Option<&Name>, found: &mut Each) -> Resu
         found.databases.push(server);
         return Ok(());
     };
-    for (name, is_usable) in names(&server, &mut client, SCHEMAS)?.into_iter().filter(|(name, _)| schema.fits(name)) {
+    for (name, is_usable) in names(&server, &mut client, &schemas())?.into_iter().filter(|(name, _)| schema.fits(name))
+    {
         let kept = if is_usable { &mut found.databases } else { &mut found.left_out };
         kept.push(server.with_schema(&name));
     }
@@ -152,14 +157,9 @@ fn look_into(server: ServerUrl, schema: Option<&Name>, found: &mut Each) -> Resu
 
 /// The names that a query lists, each with what it says of it, in an order that hangs on no server's rules.
 fn names(server: &ServerUrl, client: &mut Client, sql: &str) -> Result<Vec<(String, bool)>> {
-    let said = client.simple_query(sql).map_err(|error| server::unlisted(server, &error, sql))?;
-    let mut names: Vec<(String, bool)> = said
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0)?.to_owned(), row.get(1) == Some("t"))),
-            _ => None,
-        })
-        .collect();
+    let said = server::rows(client, sql).map_err(|error| server::unlisted(server, &error))?;
+    let rows = said.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok());
+    let mut names: Vec<(String, bool)> = rows.map(|[name, is_usable]| (name, is_usable == "t")).collect();
     names.sort();
     Ok(names)
 }

@@ -1,11 +1,13 @@
 //! Databases of a PostgreSQL server: a session that is set to what the configuration says.
 
+use std::time::Duration;
+
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::driver::postgres::{failed, quoted, text};
 use migrate_runtime::runner::database_problem;
 use migrate_runtime::server::ServerUrl;
-use postgres::Client;
+use postgres::{Client, SimpleQueryMessage};
 
 use crate::failure::{Failure, Result};
 use crate::project::Database;
@@ -23,6 +25,9 @@ pub const MAINTENANCE: &str = "postgres";
 
 /// The one that new ones are copied from, which is there where somebody has removed the other.
 const TEMPLATE: &str = "template1";
+
+/// The schemas that are people's own, of `pg_namespace AS n`.
+pub const OWN_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
 /// Opens a session that can write nothing. `None` where the server has no such database.
 ///
@@ -81,8 +86,8 @@ pub fn maintenance(server: &ServerUrl) -> Result<Client> {
 }
 
 /// Why the names could not be listed that a server has.
-pub fn unlisted(server: &ServerUrl, error: &postgres::Error, sql: &str) -> Failure {
-    refused(&unnamed(server), &failed(error, sql))
+pub fn unlisted(server: &ServerUrl, error: &DatabaseError) -> Failure {
+    refused(&unnamed(server), error)
 }
 
 fn unnamed(server: &ServerUrl) -> Database {
@@ -123,7 +128,7 @@ pub fn missing(database: &Database, server: &ServerUrl) -> Failure {
 fn make(database: &Database, server: &ServerUrl) -> Result<()> {
     let mut client = server.with_database(MAINTENANCE).connect(NAME).map_err(|error| refused(database, &error))?;
     let sql = format!("CREATE DATABASE {}", quoted(server.database()));
-    client.batch_execute(&sql).map_err(|error| refused(database, &failed(&error, &sql)))
+    run(&mut client, &sql).map_err(|error| refused(database, &error))
 }
 
 /// Sets a new session to what the configuration and the URL say, in one round trip.
@@ -131,7 +136,7 @@ fn set(database: &Database, client: &mut Client, first: &str) -> Result<()> {
     let mut sql = settings(database);
     sql.insert(0, first.to_owned());
     let sql = sql.into_iter().filter(|sql| !sql.is_empty()).collect::<Vec<_>>().join("; ");
-    client.batch_execute(&sql).map_err(|error| refused(database, &failed(&error, &sql)))
+    run(client, &sql).map_err(|error| refused(database, &error))
 }
 
 /// The statements that set a session to what the configuration and the URL say.
@@ -149,6 +154,51 @@ pub fn settings(database: &Database) -> Vec<String> {
         sql.extend(timeout.map(|timeout| format!("SET {name} = {}", timeout.as_millis())));
     }
     sql
+}
+
+/// How long is waited, in milliseconds as a server takes them: by 0 it would wait for ever.
+#[must_use]
+pub fn patience(wait: Duration) -> u128 {
+    wait.as_millis().clamp(1, 2_147_483_647)
+}
+
+/// Runs a text; what it gives is dropped.
+///
+/// # Errors
+/// What the server says.
+pub fn run(client: &mut Client, sql: &str) -> Result<(), DatabaseError> {
+    client.batch_execute(sql).map_err(|error| failed(&error, sql))
+}
+
+/// The rows that a text gives; NULL is told as nothing.
+///
+/// # Errors
+/// What the server says.
+pub fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, DatabaseError> {
+    let messages = client.simple_query(sql).map_err(|error| failed(&error, sql))?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect())
+        }
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+/// The first column of the same.
+///
+/// # Errors
+/// What the server says.
+pub fn column(client: &mut Client, sql: &str) -> Result<Vec<String>, DatabaseError> {
+    Ok(rows(client, sql)?.into_iter().filter_map(|row| row.into_iter().next()).collect())
+}
+
+/// The first value of the same.
+///
+/// # Errors
+/// What the server says.
+pub fn value(client: &mut Client, sql: &str) -> Result<Option<String>, DatabaseError> {
+    Ok(column(client, sql)?.into_iter().next())
 }
 
 fn is_missing(error: &DatabaseError) -> bool {

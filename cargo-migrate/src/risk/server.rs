@@ -4,9 +4,10 @@ use build_support::problem::printable;
 use build_support::token::Dialect;
 use migrate_runtime::driver::postgres::text;
 use migrate_runtime::statement::split_as;
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 
 use super::words::{Verdict, moves_names, of};
+use crate::live::server::{OWN_SCHEMAS, column, value};
 
 /// What these texts, which are run one after another, can lose of what is there, in words.
 pub(super) fn dangers(client: &mut Client, texts: &[String]) -> Vec<String> {
@@ -41,16 +42,10 @@ fn shown(name: &str) -> String {
 
 /// Whether a table has rows; one that is not there has none, and one that cannot be read may have some.
 fn has_rows(client: &mut Client, name: &str) -> bool {
-    let ask = |client: &mut Client, sql: &str| -> Option<bool> {
-        let messages = client.simple_query(sql).ok()?;
-        messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(|value| value == "t"),
-            _ => None,
-        })
-    };
-    match ask(client, &format!("SELECT to_regclass({}) IS NOT NULL", text(name))) {
+    let mut ask = |sql: &str| value(client, sql).ok().flatten().map(|value| value == "t");
+    match ask(&format!("SELECT to_regclass({}) IS NOT NULL", text(name))) {
         Some(false) => false,
-        _ => ask(client, &format!("SELECT EXISTS (SELECT 1 FROM {name})")).unwrap_or(true),
+        _ => ask(&format!("SELECT EXISTS (SELECT 1 FROM {name})")).unwrap_or(true),
     }
 }
 
@@ -61,25 +56,15 @@ fn has_triggers(client: &mut Client, name: &str) -> bool {
          AND NOT tgisinternal) OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = o AND rulename <> '_RETURN')",
         text(name)
     );
-    client
-        .simple_query(&sql)
-        .map_or(true, |messages| messages.iter().any(|it| matches!(it, SimpleQueryMessage::Row(_))))
+    value(client, &sql).map_or(true, |found| found.is_some())
 }
 
 /// Whether any table but the version table has rows.
 pub(super) fn has_any_rows(client: &mut Client, version_table: &str) -> bool {
     let sql = format!(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> {}",
+         WHERE c.relkind = 'r' AND {OWN_SCHEMAS} AND c.relname <> {}",
         text(version_table.rsplit('.').next().unwrap_or_default())
     );
-    let Ok(messages) = client.simple_query(&sql) else { return true };
-    let names: Vec<String> = messages
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .collect();
-    names.iter().any(|name| has_rows(client, name))
+    column(client, &sql).map_or(true, |names| names.iter().any(|name| has_rows(client, name)))
 }

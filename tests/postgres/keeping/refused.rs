@@ -147,6 +147,52 @@ pub fn programs_that_are_older_than_the_server_are_passed_over(server: &Server) 
     assert!(world.project.path("a.dump").is_file());
 }
 
+pub fn programs_of_the_servers_version_come_before_newer_ones_and_psql_may_stand_elsewhere(server: &Server) {
+    let world = World::filled(server);
+    let before = world.dump();
+    // Given programs of a newer version before all others, which fail at whatever they are asked.
+    for program in ["pg_dump", "pg_restore"] {
+        world.script(program, "[ \"$1\" = --version ] && echo 'pg_dump (PostgreSQL) 99.1' || exit 1");
+    }
+    // And those of the server's own version without `psql`, where nothing else is on PATH.
+    let own = world.project.path("own");
+    fs::create_dir(&own).unwrap();
+    for program in ["pg_dump", "pg_restore"] {
+        std::os::unix::fs::symlink(real(program), own.join(program)).unwrap();
+    }
+    let path = format!("{}:{}", world.project.path("scripts").display(), own.display());
+    let run =
+        |arguments: &[&str], path: &str| Ran::of(&world.project.command(arguments).env("PATH", path).output().unwrap());
+    run(&["backup", "--to", "a.dump"], &path).done();
+    world.does("DELETE FROM todos");
+    // Then `psql` is the one that is found behind them.
+    let with_psql = format!("{path}:{}", real("psql").parent().unwrap().display());
+    let newest = run(&["restore", "a.dump", "--yes"], &with_psql);
+    newest.refused(&["this is no backup that could be restored", "`pg_restore` has failed"]);
+    for program in ["pg_dump", "pg_restore"] {
+        fs::remove_file(world.project.path(&format!("scripts/{program}"))).unwrap();
+    }
+    run(&["restore", "a.dump", "--yes"], &with_psql).done();
+    assert_eq!(world.dump(), before);
+}
+
+pub fn texts_that_are_not_utf_8_come_back_as_they_were(server: &Server) {
+    let world = World::new(server);
+    // Given a database whose server knows nothing of encodings.
+    let name = &world.database.name;
+    let maintenance = |sql: &str| {
+        crate::server::config(server.socket(), "postgres").connect(postgres::NoTls).unwrap().batch_execute(sql).unwrap()
+    };
+    maintenance(&format!("DROP DATABASE {name}"));
+    maintenance(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"));
+    world.fill();
+    world.does("INSERT INTO todos (title) VALUES (E'\\351t\\351')");
+    world.run(&["backup"]).done();
+    world.does("DELETE FROM todos");
+    world.run(&["restore", "--yes"]).done();
+    assert_eq!(world.database.ask("SELECT encode(title::bytea, 'hex') FROM todos WHERE id = 3"), "e974e9");
+}
+
 pub fn no_program_is_told_of_a_password_where_others_can_read_it(server: &Server) {
     let world = World::filled(server);
     let (password, written) = ("p@ ss'\"\\$`:/é", "p%40%20ss%27%22%5C%24%60%3A%2F%C3%A9");

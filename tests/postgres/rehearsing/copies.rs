@@ -196,7 +196,7 @@ pub(super) fn programs_that_are_too_old_are_passed_over(server: &Server) {
     if std::fs::exists("/usr/lib/postgresql").unwrap() {
         ran.done();
     } else {
-        ran.refused(&["error[missing-program]", "`pg_dump` is of PostgreSQL 9"]);
+        ran.refused(&["error[no-postgres-tools]", "`pg_dump` is of PostgreSQL 9"]);
     }
 }
 

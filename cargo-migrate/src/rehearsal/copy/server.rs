@@ -8,18 +8,18 @@ mod like;
 
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
-use migrate_runtime::driver::postgres::{failed, quoted, text};
+use migrate_runtime::driver::postgres::{quoted, text};
 use migrate_runtime::runner::database_problem;
 use migrate_runtime::server::ServerUrl;
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 
-use self::like::{Facts, OWNERS, facts};
+use self::like::{Facts, facts, owners};
 use super::Start;
 use super::transfer::Transfer;
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
-use crate::live::server as live;
-use crate::programs::Programs;
+use crate::live::server::{self as live, rows, run};
+use crate::pg_tools::{PgTools, Version};
 use crate::project::Database;
 use crate::rehearsal::interrupts::{Interrupts, Leftover};
 
@@ -57,8 +57,8 @@ pub struct ServerCopy {
     like: Database,
     /// The session that holds the lock, and drops the database.
     holder: Client,
-    programs: Programs,
-    version: u32,
+    tools: PgTools,
+    version: Version,
     keep: bool,
     interrupts: Interrupts,
 }
@@ -86,7 +86,7 @@ impl ServerCopy {
         let blamed = |error: &DatabaseError| Failure::from(like.blamed(database_problem(error)));
         let (mut holder, through) = live::open_beside(source).map_err(|error| blamed(&error))?;
         let asked = facts(&mut holder, source).map_err(|error| blamed(&error))?;
-        let programs = Programs::of(app.context, asked.version / 10_000)?;
+        let tools = PgTools::find(app.context, Some(asked.version))?;
         sweep(&mut holder);
         let clone =
             asked.is_there && (matches!(start, Start::Cloned(_)) || matches!(start, Start::Of(_)) && like.scratch);
@@ -102,7 +102,7 @@ impl ServerCopy {
             made,
             like: like.clone(),
             holder,
-            programs,
+            tools,
             version: asked.version,
             keep: false,
             interrupts: interrupts.clone(),
@@ -127,12 +127,12 @@ impl ServerCopy {
     }
 
     /// The programs that fit its server.
-    pub(in crate::rehearsal) fn programs(&self) -> &Programs {
-        &self.programs
+    pub(in crate::rehearsal) fn tools(&self) -> &PgTools {
+        &self.tools
     }
 
-    /// The server's version, as it counts: 150004 for 15.4.
-    pub(in crate::rehearsal) fn version(&self) -> u32 {
+    /// The server's version.
+    pub(in crate::rehearsal) fn version(&self) -> Version {
         self.version
     }
 
@@ -151,16 +151,16 @@ impl ServerCopy {
 
     fn fill(&mut self, opened: &Opened, source: &ServerUrl) -> Result<()> {
         let blamed = |error: &DatabaseError| Failure::from(self.like.blamed(database_problem(error)));
-        let asked = live::open_for_reading(&self.like, source)?.map(|mut client| rows(&mut client, OWNERS)).transpose();
+        let asked =
+            live::open_for_reading(&self.like, source)?.map(|mut client| rows(&mut client, &owners())).transpose();
         let asked = asked.map_err(|error| blamed(&error))?.unwrap_or_default();
         let says = |at: usize| asked.first().and_then(|row| row.get(at)).is_some_and(|it| it == "t");
         let (superuser, owners, no_public) = (says(0), says(1), says(2));
         if no_public {
-            let sql = "DROP SCHEMA public";
-            self.open()?.batch_execute(sql).map_err(|error| blamed(&failed(&error, sql)))?;
+            run(&mut self.open()?, "DROP SCHEMA public").map_err(|error| blamed(&error))?;
         }
         let transfer = Transfer {
-            programs: &self.programs,
+            tools: &self.tools,
             role: self.role().filter(|_| !superuser),
             owners: superuser || owners,
             wait: opened.wait,
@@ -241,17 +241,15 @@ fn sweep(client: &mut Client) {
          AND l.objsubid = 2 AND l.objid::bigint = (hashtext(d.datname)::bigint & 4294967295))",
         text(COMMENT)
     );
-    for left in rows(client, &sql).unwrap_or_default() {
+    for left in live::column(client, &sql).unwrap_or_default() {
         // What cannot be dropped is in nobody's way.
-        left.iter().for_each(|name| drop(dropped(client, name)));
+        let _ = dropped(client, &left);
     }
 }
 
 /// Drops a database with whoever is connected to it.
 fn dropped(client: &mut Client, name: &str) -> Result<(), DatabaseError> {
-    let version = rows(client, "SELECT current_setting('server_version_num')::int >= 130000")?;
-    let force = version.first().is_some_and(|row| row[0] == "t");
-    if force {
+    if Version::of_server(client)?.major >= 13 {
         return run(client, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name)));
     }
     rows(client, &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}", text(name)))?;
@@ -260,20 +258,4 @@ fn dropped(client: &mut Client, name: &str) -> Result<(), DatabaseError> {
 
 fn commented(client: &mut Client, name: &str, words: &str) -> Result<(), DatabaseError> {
     run(client, &format!("COMMENT ON DATABASE {} IS {}", quoted(name), text(words)))
-}
-
-fn run(client: &mut Client, sql: &str) -> Result<(), DatabaseError> {
-    client.batch_execute(sql).map_err(|error| failed(&error, sql))
-}
-
-/// The rows that a text gives; NULL is told as nothing.
-pub(in crate::rehearsal) fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, DatabaseError> {
-    let messages = client.simple_query(sql).map_err(|error| failed(&error, sql))?;
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect())
-        }
-        _ => None,
-    });
-    Ok(rows.collect())
 }

@@ -1,6 +1,7 @@
 //! The copy of a database on a PostgreSQL server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,15 +13,16 @@ use migrate_runtime::runner::database_problem;
 use postgres::Client;
 
 use super::objects::{self, Objects};
-use super::tables::{self, OWN_SCHEMAS, Table};
+use super::tables::{self, Table, sql_name};
 use super::{Moment, Site, Told, sums};
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
 use crate::fingerprint::{Difference, Fingerprint};
-use crate::programs::{noted, words};
+use crate::live::server::{OWN_SCHEMAS, rows};
+use crate::pg_tools::{PgTools, Program};
 use crate::rehearsal::compared::{self, Held, Layout, Line};
 use crate::rehearsal::copy::ServerCopy;
-use crate::rehearsal::copy::server::{NO_COPY, rows};
+use crate::rehearsal::copy::server::NO_COPY;
 use crate::rehearsal::{Copy, Interrupts, Start, Verdict};
 use crate::report::many;
 
@@ -104,33 +106,27 @@ impl ServerSite {
 
     /// What `pg_dump` writes of the copy.
     fn dumped(&self) -> Result<String> {
-        let mut dump = self.copy.programs().command("pg_dump", self.copy.server());
+        let mut dump = self.copy.tools().dump(self.copy.server(), self.copy.role(), self.wait);
         dump.arg("--schema-only").arg(format!("--exclude-table={}", self.version_table.pattern()));
-        dump.arg(format!("--lock-wait-timeout={}", self.wait.as_millis())).stdout(Stdio::piped());
-        if let Some(role) = self.copy.role() {
-            dump.arg(format!("--role={role}"));
-        }
-        let unread = |why: String| Problem::new(NO_COPY, format!("the copy's schema cannot be read: {why}"));
-        let mut child = dump.spawn().map_err(|error| unread(error.to_string()))?;
-        let stderr = child.stderr.take();
-        let (said, written) = std::thread::scope(|scope| {
-            let said = scope.spawn(|| words(stderr));
-            let mut written = Vec::new();
-            let read = child.stdout.take().map(|mut from| std::io::Read::read_to_end(&mut from, &mut written));
-            (said.join().unwrap_or_default(), read.transpose().map(|_| written))
-        });
-        let status = child.wait().map_err(|error| unread(error.to_string()))?;
-        if !status.success() {
-            return Err(noted(unread("`pg_dump` has failed".to_owned()), &said)
+        dump.stdout(Stdio::piped());
+        let unread = |why: &str| Problem::new(NO_COPY, format!("the copy's schema cannot be read: {why}"));
+        let mut running = PgTools::start(Program::Dump, dump).map_err(|problem| unread(problem.message()))?;
+        let mut written = Vec::new();
+        let read = running.output().map(|mut from| from.read_to_end(&mut written)).transpose();
+        let ended = running.ended();
+        if !ended.is_success() {
+            return Err(ended
+                .noted(unread("`pg_dump` has failed"))
                 .help("see what it says; a revision that takes rights away may have taken those on the copy")
                 .into());
         }
-        Ok(String::from_utf8_lossy(&written.map_err(|error| unread(error.to_string()))?).into_owned())
+        read.map_err(|error| unread(&error.to_string()))?;
+        Ok(String::from_utf8_lossy(&written).into_owned())
     }
 
     fn written(&mut self) -> Option<BTreeMap<String, u64>> {
         // Older servers count elsewhere and later, and may lose some of it.
-        if self.copy.version() < 150_000 {
+        if self.copy.version().major < 15 {
             return None;
         }
         rows(&mut self.client, "SELECT pg_catalog.pg_stat_force_next_flush()").ok()?;
@@ -276,8 +272,9 @@ impl Site for ServerSite {
     fn broken(&mut self, before: &Self::Unchecked) -> Result<Vec<String>> {
         let mut remarks = Vec::new();
         for [schema, table, name] in self.unchecked()?.difference(before) {
-            let sql = format!("ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", quoted(schema), quoted(table), quoted(name));
-            let tried = rows(&mut self.client, &format!("BEGIN; {sql}"));
+            let table_name = sql_name(schema, table);
+            let sql = format!("BEGIN; ALTER TABLE {table_name} VALIDATE CONSTRAINT {}", quoted(name));
+            let tried = rows(&mut self.client, &sql);
             self.asked("ROLLBACK")?;
             let state = tried.err().and_then(|error| error.server.map(|server| server.sqlstate)).unwrap_or_default();
             if state.starts_with("23") {

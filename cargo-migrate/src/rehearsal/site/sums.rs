@@ -5,8 +5,9 @@
 
 use migrate_runtime::driver::postgres::{quoted, text};
 
-use super::tables::{Column, OWN_SCHEMAS, Table};
+use super::tables::{Column, Table, sql_name};
 use crate::fingerprint::{Next, Rows};
+use crate::live::server::OWN_SCHEMAS;
 use crate::rehearsal::compared::HeldTable;
 
 /// A SELECT gives 1664 columns at most, and a table can have nearly as many.
@@ -101,7 +102,7 @@ pub(super) fn held(table: &Table, answers: &[Vec<String>]) -> Option<HeldTable> 
 }
 
 fn name(table: &Table) -> String {
-    format!("{}.{}", quoted(&table.schema), quoted(&table.name))
+    sql_name(&table.schema, &table.name)
 }
 
 /// Gives of each sequence its schema, its name and its step.
@@ -115,7 +116,7 @@ pub(super) fn sequences() -> String {
 
 /// Gives a sequence's last number, and whether it was given already.
 pub(super) fn of_sequence(schema: &str, sequence: &str) -> String {
-    format!("SELECT last_value, is_called FROM {}.{}", quoted(schema), quoted(sequence))
+    format!("SELECT last_value, is_called FROM {}", sql_name(schema, sequence))
 }
 
 /// Where a sequence stands.

@@ -1,6 +1,9 @@
 //! The tables of a server's database, as its catalog has them.
 
+use migrate_runtime::driver::postgres::quoted;
 use serde::Deserialize;
+
+use crate::live::server::OWN_SCHEMAS;
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -23,8 +26,10 @@ pub(super) struct Column {
     pub(super) generated: bool,
 }
 
-/// The schemas that are people's own, of `pg_namespace AS n`.
-pub(super) const OWN_SCHEMAS: &str = "n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
+/// The name of something in a schema, as SQL.
+pub(super) fn sql_name(schema: &str, name: &str) -> String {
+    format!("{}.{}", quoted(schema), quoted(name))
+}
 
 /// Gives each table as an object of JSON; the functions are named with their schema, since the search path is anybody's.
 pub(super) fn query() -> String {

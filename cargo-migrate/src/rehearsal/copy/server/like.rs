@@ -6,11 +6,13 @@ use migrate_runtime::driver::postgres::{quoted, text};
 use migrate_runtime::server::ServerUrl;
 use postgres::Client;
 
-use super::{LOCK, PREFIX, rows};
+use super::{LOCK, PREFIX};
+use crate::live::server::{OWN_SCHEMAS, rows, value};
+use crate::pg_tools::Version;
 
 /// What is asked of the server before a copy is made.
 pub(super) struct Facts {
-    pub(super) version: u32,
+    pub(super) version: Version,
     pub(super) is_there: bool,
     /// The copy's name, with the lock on it.
     pub(super) name: String,
@@ -20,12 +22,9 @@ pub(super) struct Facts {
 
 pub(super) fn facts(client: &mut Client, source: &ServerUrl) -> Result<Facts, DatabaseError> {
     let named = format!(
-        "SELECT current_setting('server_version_num'), '{PREFIX}' || to_hex(pg_backend_pid()) || '_' \
-         || lpad(to_hex((random() * 4294967295)::bigint), 8, '0')"
+        "SELECT '{PREFIX}' || to_hex(pg_backend_pid()) || '_' || lpad(to_hex((random() * 4294967295)::bigint), 8, '0')"
     );
-    let asked = rows(client, &named)?;
-    let [version, name] = asked.first().map_or(&[][..], Vec::as_slice) else { return Err(unheard()) };
-    let version = version.parse().map_err(|_| unheard())?;
+    let name = value(client, &named)?.ok_or_else(unheard)?;
     // Before the database is there, so that it is never seen without its lock. The session is not ended for being idle.
     let prepare = format!(
         "SELECT pg_advisory_lock({LOCK}, hashtext('{name}')); \
@@ -45,7 +44,7 @@ pub(super) fn facts(client: &mut Client, source: &ServerUrl) -> Result<Facts, Da
         }
         _ => (false, String::new()),
     };
-    Ok(Facts { version, is_there, name: name.clone(), options })
+    Ok(Facts { version: Version::of_server(client)?, is_there, name, options })
 }
 
 /// The options that give a new database the encoding and the collations of another one, of which this is the row.
@@ -118,12 +117,16 @@ pub(super) fn set_as(client: &mut Client, name: &str, source: &ServerUrl) -> Res
 
 /// Whether the user may do everything, whether all that is there belongs to roles that the user is in, and whether there
 /// is no schema `public`, which each new database has.
-pub(super) const OWNERS: &str = "SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), \
-    coalesce((SELECT bool_and(pg_has_role(owner, 'MEMBER')) FROM (\
-    SELECT nspowner, oid FROM pg_namespace UNION SELECT relowner, relnamespace FROM pg_class \
-    UNION SELECT proowner, pronamespace FROM pg_proc UNION SELECT typowner, typnamespace FROM pg_type) AS o (owner, namespace) \
-    JOIN pg_namespace AS n ON n.oid = o.namespace \
-    WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), true), to_regnamespace('public') IS NULL";
+pub(super) fn owners() -> String {
+    format!(
+        "SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), \
+         coalesce((SELECT bool_and(pg_has_role(owner, 'MEMBER')) FROM (\
+         SELECT nspowner, oid FROM pg_namespace UNION SELECT relowner, relnamespace FROM pg_class \
+         UNION SELECT proowner, pronamespace FROM pg_proc UNION SELECT typowner, typnamespace FROM pg_type) \
+         AS o (owner, namespace) JOIN pg_namespace AS n ON n.oid = o.namespace WHERE {OWN_SCHEMAS}), true), \
+         to_regnamespace('public') IS NULL"
+    )
+}
 
 fn unheard() -> DatabaseError {
     DatabaseError::new(
