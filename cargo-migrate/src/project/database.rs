@@ -349,6 +349,24 @@ fn without_value(problem: Problem, variable: &str) -> Problem {
         .help(format!("write `{variable}=sqlite:FILE` or `{variable}=postgres://…`; another `env:` is not followed"))
 }
 
+/// A choice as it may be shown: a URL with its password masked, whatever else is wrong with it.
+#[must_use]
+pub fn without_password(choice: &str) -> String {
+    // A file's path has no password, and whoever types the line needs all of it.
+    if is_name(choice) || choice.starts_with("sqlite:") {
+        return choice.to_owned();
+    }
+    let masked = url::mask(choice);
+    // Neither does anybody need to know how long it is.
+    let mut shown = String::new();
+    for c in masked.chars() {
+        if !(c == '*' && shown.ends_with("***")) {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Whether a choice is the name of a configured database, and no URL.
 #[must_use]
 pub fn is_name(choice: &str) -> bool {

@@ -9,7 +9,7 @@ use build_support::problem::Problem;
 
 use crate::args::GlobalArgs;
 use crate::context::Context;
-use crate::project::database::{CHOICE_VARIABLE, is_name};
+use crate::project::database::{CHOICE_VARIABLE, is_name, without_password};
 use crate::project::is_glob;
 
 const COMMAND: &str = "cargo migrate ";
@@ -45,7 +45,7 @@ impl Chosen {
                 + &exclude
                 + &flag("--migrations", path(&global.migrations).as_deref())
                 + &flag("--name", global.name.as_deref()),
-            database: flag("-d", global.database.as_deref().or(variable)),
+            database: flag("-d", global.database.as_deref().or(variable).map(without_password).as_deref()),
         }
     }
 
@@ -113,6 +113,18 @@ mod tests {
             manifest: "--manifest-path a/Cargo.toml ".to_owned(),
             package: "-p shop ".to_owned(),
             database: "-d prod ".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_not_said_again() {
+        for (typed, said) in [
+            ("postgres://u:s3c@ret@h/db", "postgres://u:***@h/db"),
+            ("postgres://h/db?password=s3c&user=u", "postgres://h/db?password=***&user=u"),
+            ("postgres:///db", "postgres:///db"),
+            ("sqlite:me@home.db", "sqlite:me@home.db"),
+        ] {
+            assert_eq!(without_password(typed), said);
         }
     }
 
