@@ -165,10 +165,8 @@ pub fn programs_of_the_servers_version_come_before_newer_ones_and_psql_may_stand
         |arguments: &[&str], path: &str| Ran::of(&world.project.command(arguments).env("PATH", path).output().unwrap());
     run(&["backup", "--to", "a.dump"], &path).done();
     world.does("DELETE FROM todos");
-    // Then `psql` is the one that is found behind them.
+    // Then `psql` is the one that is found behind them. (An archive is read by the newest, which read all of them.)
     let with_psql = format!("{path}:{}", real("psql").parent().unwrap().display());
-    let newest = run(&["restore", "a.dump", "--yes"], &with_psql);
-    newest.refused(&["this is no backup that could be restored", "`pg_restore` has failed"]);
     for program in ["pg_dump", "pg_restore"] {
         fs::remove_file(world.project.path(&format!("scripts/{program}"))).unwrap();
     }
