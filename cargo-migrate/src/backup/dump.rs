@@ -27,7 +27,8 @@ use crate::project::Database;
 
 /// The transaction whose view of the database the archive is of, for as long as it stays open.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-    SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_export_snapshot(), current_schema(), current_setting('server_encoding')";
+    SET LOCAL idle_in_transaction_session_timeout = 0; \
+    SELECT pg_export_snapshot(), current_schema(), current_setting('server_encoding')";
 
 /// What an archive holds.
 #[derive(Clone, Debug)]

@@ -11,10 +11,7 @@ use migrate_runtime::server::ServerUrl;
 use postgres::Client;
 
 use crate::failure::{Failure, Result};
-use crate::live::server::{self, MAINTENANCE, MISSING, OWN_SCHEMAS};
-
-/// How the names of the copies begin that rehearsals are made on.
-const REHEARSALS: &str = "cargo_migrate_rehearsal_";
+use crate::live::server::{self, MAINTENANCE, MISSING, OWN_SCHEMAS, REHEARSALS};
 
 /// How many of those that are left out are named where nothing else is found.
 const LISTED: usize = 3;

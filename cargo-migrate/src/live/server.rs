@@ -26,6 +26,9 @@ pub const MAINTENANCE: &str = "postgres";
 /// The one that new ones are copied from, which is there where somebody has removed the other.
 const TEMPLATE: &str = "template1";
 
+/// How the names of the copies begin that rehearsals are made on.
+pub const REHEARSALS: &str = "cargo_migrate_rehearsal_";
+
 /// The schemas that are people's own, of `pg_namespace AS n`.
 pub const OWN_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 

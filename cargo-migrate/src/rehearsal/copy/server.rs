@@ -18,7 +18,7 @@ use super::Start;
 use super::transfer::Transfer;
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
-use crate::live::server::{self as live, rows, run};
+use crate::live::server::{self as live, REHEARSALS, rows, run};
 use crate::pg_tools::{PgTools, Version};
 use crate::project::Database;
 use crate::rehearsal::interrupts::{Interrupts, Leftover};
@@ -26,7 +26,6 @@ use crate::rehearsal::interrupts::{Interrupts, Leftover};
 /// A copy cannot be made on the server.
 pub(crate) const NO_COPY: Code = Code("no-copy");
 
-const PREFIX: &str = "cargo_migrate_rehearsal_";
 const COMMENT: &str = "the copy of a rehearsal of cargo migrate: dropped at its end, or by the next one";
 const KEPT: &str = "the copy of a rehearsal of cargo migrate, kept by --keep";
 
@@ -235,7 +234,7 @@ fn not_made(like: &Database, error: &DatabaseError) -> Problem {
 /// Drops what processes that have ended have left.
 fn sweep(client: &mut Client) {
     let sql = format!(
-        "SELECT d.datname FROM pg_database AS d WHERE starts_with(d.datname, '{PREFIX}') \
+        "SELECT d.datname FROM pg_database AS d WHERE starts_with(d.datname, '{REHEARSALS}') \
          AND shobj_description(d.oid, 'pg_database') = {} AND pg_has_role(d.datdba, 'MEMBER') \
          AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid::bigint = {LOCK} \
          AND l.objsubid = 2 AND l.objid::bigint = (hashtext(d.datname)::bigint & 4294967295))",

@@ -6,8 +6,8 @@ use migrate_runtime::driver::postgres::{quoted, text};
 use migrate_runtime::server::ServerUrl;
 use postgres::Client;
 
-use super::{LOCK, PREFIX};
-use crate::live::server::{OWN_SCHEMAS, rows, value};
+use super::LOCK;
+use crate::live::server::{OWN_SCHEMAS, REHEARSALS, rows, value};
 use crate::pg_tools::Version;
 
 /// What is asked of the server before a copy is made.
@@ -22,7 +22,7 @@ pub(super) struct Facts {
 
 pub(super) fn facts(client: &mut Client, source: &ServerUrl) -> Result<Facts, DatabaseError> {
     let named = format!(
-        "SELECT '{PREFIX}' || to_hex(pg_backend_pid()) || '_' || lpad(to_hex((random() * 4294967295)::bigint), 8, '0')"
+        "SELECT '{REHEARSALS}' || to_hex(pg_backend_pid()) || '_' || lpad(to_hex((random() * 4294967295)::bigint), 8, '0')"
     );
     let name = value(client, &named)?.ok_or_else(unheard)?;
     // Before the database is there, so that it is never seen without its lock. The session is not ended for being idle.
