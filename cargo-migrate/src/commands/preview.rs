@@ -144,6 +144,12 @@ pub(super) fn print(
         return Ok(());
     }
     start.script.show(app, driver);
+    if way == Way::Up && database.as_ref().is_some_and(|database| !database.scratch) {
+        app.shell.note(
+            "no lock file knows when the script has run: then say `cargo migrate upgrade current`, which runs nothing and \
+             notes what is applied",
+        );
+    }
     Ok(())
 }
 
