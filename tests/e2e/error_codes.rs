@@ -74,7 +74,8 @@ fn every_code_is_produced_by_a_test() {
         let named = |text: String| tests.contains(&text);
         named(format!("\"{code}\"")) || named(format!("[{code}]"))
     };
-    let untested: Vec<String> = codes().into_iter().filter(|code| !OUT_OF_REACH.contains(&code.as_str()) && !expected(code)).collect();
+    let untested: Vec<String> =
+        codes().into_iter().filter(|code| !OUT_OF_REACH.contains(&code.as_str()) && !expected(code)).collect();
     assert!(untested.is_empty(), "no test expects {untested:?}");
 }
 
