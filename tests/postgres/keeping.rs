@@ -1,6 +1,7 @@
 //! Backups of a server's database: made while it is in use, put back exactly or not at all, and made by themselves before
 //! what can lose something.
 
+mod exact;
 mod refused;
 mod world;
 
@@ -8,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use self::exact::*;
 use self::refused::*;
 use self::world::{EVERYTHING, World, dump, rows_of, same, until};
 use crate::server::Server;
@@ -35,6 +37,7 @@ tests![
     a_full_disk_leaves_nothing_behind,
     a_protected_database_is_asked_for,
     a_scratch_database_is_emptied_and_begun_anew,
+    a_partitioned_table_goes_and_comes_back,
 ];
 
 pub fn a_backup_is_made_while_others_write_and_brings_everything_back(server: &Server) {

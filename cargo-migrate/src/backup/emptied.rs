@@ -141,12 +141,13 @@ impl Scope {
     }
 }
 
-/// The things that a catalog lists in the schemas of one's own, but for those that go with another one.
+/// The things that a catalog lists in the schemas of one's own, but for those that go with another one. That a part of a
+/// thing goes with it, as the columns do that a table is partitioned by, says nothing of the thing.
 fn thing(class: &str, schema: &str, owner: &str, rank: u8, only: &str) -> String {
     format!(
         "SELECT '{class}'::regclass::oid AS classid, x.oid AS objid, {schema} AS nsp, {owner} AS owner, {rank} AS rank \
          FROM {class} AS x WHERE {schema} IN (SELECT oid FROM own) AND {only} AND NOT EXISTS (SELECT FROM pg_depend AS d \
-         WHERE d.classid = '{class}'::regclass AND d.objid = x.oid AND d.deptype IN ('e', 'i'))"
+         WHERE d.classid = '{class}'::regclass AND d.objid = x.oid AND d.objsubid = 0 AND d.deptype IN ('e', 'i'))"
     )
 }
 
