@@ -51,6 +51,29 @@ impl Scope {
         )
     }
 
+    /// A query for the statements that take away what this role, and those that it may act for, have said about the
+    /// privileges of whatever they make: what is made anew would get them, too. An archive of a whole database brings back
+    /// those that it has; one of a single schema has not what was said for all schemas, which stays.
+    pub(super) fn default_privileges(&self) -> String {
+        let everywhere = if self.schema.is_some() { "false" } else { "true" };
+        format!(
+            "WITH {common}, said AS (SELECT d.*, nspname, \
+             format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s', pg_get_userbyid(defaclrole), ' IN SCHEMA ' || quote_ident(nspname)) AS alter, \
+             CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES' WHEN 'T' THEN 'TYPES' \
+             WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END AS things \
+             FROM pg_default_acl AS d LEFT JOIN own ON own.oid = defaclnamespace \
+             WHERE (own.oid IS NOT NULL OR defaclnamespace = 0 AND {everywhere}) AND pg_has_role(defaclrole, 'USAGE')) \
+             SELECT sql FROM ( \
+             SELECT 1 AS rank, format('%s REVOKE ALL ON %s FROM %s', alter, things, \
+             CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) AS sql \
+             FROM said, aclexplode(defaclacl) WHERE things IS NOT NULL \
+             UNION SELECT 2, format('%s GRANT ALL ON %s TO %I%s', alter, things, pg_get_userbyid(defaclrole), \
+             CASE WHEN defaclobjtype IN ('f', 'T') THEN ', PUBLIC' END) FROM said WHERE things IS NOT NULL AND defaclnamespace = 0 \
+             ) AS statement ORDER BY rank, sql",
+            common = self.common(),
+        )
+    }
+
     /// A query for the tables that are locked before anything of them is read or dropped.
     pub(super) fn locks(&self) -> String {
         format!(
@@ -95,7 +118,9 @@ impl Scope {
 
     /// Whether there is anything to empty.
     pub(super) fn is_anything(&self, client: &mut Client) -> Result<bool, DatabaseError> {
-        Ok(value(client, &format!("SELECT 1 FROM ({}) AS s LIMIT 1", self.statements()))?.is_some())
+        let all = [self.statements(), self.default_privileges()];
+        let [things, privileges] = all.map(|query| format!("SELECT 1 FROM ({query}) AS s"));
+        Ok(value(client, &format!("{things} UNION ALL {privileges} LIMIT 1"))?.is_some())
     }
 
     fn common(&self) -> String {

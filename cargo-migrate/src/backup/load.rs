@@ -66,7 +66,7 @@ pub(super) fn load(
     }
     // Writers wait from here on, and readers, as the backup is, go on.
     let kept = if has_any { Some(make(app, opened, database, Why::Automatic, None)?) } else { None };
-    session.say(&format!("{}\\gexec\n", scope.statements()));
+    session.say(&format!("{}\\gexec\n{}\\gexec\n", scope.statements(), scope.default_privileges()));
     if !session.feed(&tools, path, &list).map_err(failed)? {
         return Err(failed(session.stopped()));
     }
