@@ -219,12 +219,14 @@ fn are_same(mut one: impl BufRead, mut other: impl BufRead) -> bool {
 
 /// The history that a backup holds; `None` where it cannot be read.
 #[must_use]
-pub fn history_of(app: App<'_>, path: &Path, form: Form, table: &str) -> Option<History> {
+pub fn history_of(app: App<'_>, opened: &Opened, path: &Path, form: Form) -> Option<History> {
+    let table = &opened.project.settings().version_table;
     match form {
         Form::File => check::history_of(path, table),
         Form::Dump => {
             let tools = PgTools::find(app.context, None).ok()?;
-            dump::history(&tools, path, table, None).ok().flatten()
+            let current = |history: &History| opened.current(history);
+            dump::history(&tools, path, &dump::Sought::new(table, None, path, &current)).ok().flatten()
         }
     }
 }

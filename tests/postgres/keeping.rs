@@ -38,6 +38,9 @@ tests![
     a_protected_database_is_asked_for,
     a_scratch_database_is_emptied_and_begun_anew,
     a_partitioned_table_goes_and_comes_back,
+    a_version_table_in_a_schema_of_its_own_is_kept_too,
+    what_is_put_back_has_the_rights_that_were_granted_and_no_others,
+    of_several_schemas_version_tables_it_is_the_one_that_was_meant,
 ];
 
 pub fn a_backup_is_made_while_others_write_and_brings_everything_back(server: &Server) {

@@ -77,8 +77,9 @@ pub(super) fn make(
     drop(client);
     let copied_in = start.elapsed();
     let start = Instant::now();
-    let content =
-        read(&tools, &place.partial, table, schema.as_deref()).map_err(|problem| place.failed_by(&problem))?;
+    let current = |history: &History| opened.current(history);
+    let sought = Sought::new(table, schema.as_deref(), &place.partial, &current);
+    let content = read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem))?;
     if content.history != history {
         return Err(place.failed("what was read back is not what was copied"));
     }
@@ -122,13 +123,8 @@ fn seen(client: &mut Client, table: &str) -> Result<Option<History>, DatabaseErr
     Ok(None)
 }
 
-/// Reads all of an archive, and its version table; the one of this schema, where it is known.
-pub(super) fn read(
-    tools: &PgTools,
-    path: &Path,
-    table: &str,
-    schema: Option<&str>,
-) -> std::result::Result<Content, Problem> {
+/// Reads all of an archive, and its version table.
+fn read(tools: &PgTools, path: &Path, sought: &Sought<'_>) -> std::result::Result<Content, Problem> {
     let bytes = std::fs::metadata(path).map_err(|error| Problem::new(DAMAGED, error.to_string()))?.len();
     let mut listing = Vec::new();
     let mut command = tools.command(Program::Restore, None);
@@ -143,7 +139,7 @@ pub(super) fn read(
     let mut command = tools.command(Program::Restore, None);
     command.arg("--file=-").arg(path);
     PgTools::run(Program::Restore, command)?;
-    Ok(Content { history: history(tools, path, table, schema)?, bytes, listing })
+    Ok(Content { history: history(tools, path, sought)?, bytes, listing })
 }
 
 /// Runs a command and hands over each line of what it writes.
@@ -165,37 +161,95 @@ fn reading(
     running.finish()
 }
 
+/// The version table that is looked for in an archive.
+pub(super) struct Sought<'a> {
+    schema: Option<&'a str>,
+    table: &'a str,
+    /// What the archive's name says that it is at.
+    name: Option<Name>,
+    /// What a history is at.
+    current: &'a dyn Fn(&History) -> Vec<String>,
+}
+
+impl<'a> Sought<'a> {
+    /// The table as the configuration names it, `TABLE` or `SCHEMA.TABLE`; without a schema of its own it is in this one,
+    /// where that is known.
+    pub(super) fn new(
+        configured: &'a str,
+        schema: Option<&'a str>,
+        path: &Path,
+        current: &'a dyn Fn(&History) -> Vec<String>,
+    ) -> Self {
+        let (schema, table) = match configured.split_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (schema, configured),
+        };
+        let name = path.file_name().and_then(|name| Name::parse(name.to_str()?));
+        Self { schema, table, name, current }
+    }
+
+    /// Of several schemas' tables the one that the archive's name speaks of, else that of `public`, else the first.
+    fn chosen(&self, mut found: Vec<(String, Option<History>)>) -> Option<History> {
+        let is_named = |history: &History| self.name.as_ref().is_some_and(|name| name.is_at(&(self.current)(history)));
+        let named = found.iter().position(|(_, history)| history.as_ref().is_some_and(is_named));
+        let place = named.or_else(|| found.iter().position(|(schema, _)| schema == "public")).unwrap_or_default();
+        found.swap_remove(place).1
+    }
+}
+
 /// The version table that an archive holds, without a server: its rows are put into a SQLite table of the same columns.
 /// `None` where it is not one that this tool reads.
 pub(super) fn history(
     tools: &PgTools,
     path: &Path,
-    table: &str,
-    schema: Option<&str>,
+    sought: &Sought<'_>,
 ) -> std::result::Result<Option<History>, Problem> {
     let mut command = tools.command(Program::Restore, None);
-    command.args(["--data-only", "--file=-"]).arg(format!("--table={table}"));
-    command.args(schema.map(|schema| format!("--schema={schema}"))).arg(path);
-    let Ok(mut scratch) = live::file::in_memory() else { return Ok(None) };
-    let mut rows: Option<String> = None;
-    let (mut sound, mut blocks) = (scratch.execute_batch(&create_table_sql(table)).is_ok(), 0);
+    command.args(["--data-only", "--file=-"]).arg(format!("--table={}", sought.table));
+    command.args(sought.schema.map(|schema| format!("--schema={schema}"))).arg(path);
+    let mut found = Vec::new();
+    let mut copied: Option<Copied> = None;
     reading(command, |line| {
         let line = line.trim_end_matches(['\n', '\r']);
         if line == "\\." {
-            rows = None;
-        } else if let Some(insert) = &rows {
-            sound &= put(&scratch, insert, line).is_some();
+            found.extend(copied.take().map(|copied| (copied.schema.clone(), copied.history(sought.table))));
+        } else if let Some(copied) = &mut copied {
+            copied.put(line);
         } else if let Some(columns) = line.strip_prefix("COPY ").and_then(|line| line.strip_suffix(") FROM stdin;")) {
-            blocks += 1;
-            // Of several schemas' tables the first is as good as any, where nobody says which one is meant.
-            rows = (blocks == 1).then(|| insert_into(table, columns)).or(Some(String::new()));
+            copied = Copied::new(sought.table, columns);
         }
         Ok(())
     })?;
-    if !sound {
-        return Ok(None);
+    if found.is_empty() {
+        return Ok(Some(History::default()));
     }
-    Ok(Store::new(&mut scratch, table).read_history().ok())
+    Ok(sought.chosen(found))
+}
+
+/// The rows of one version table.
+struct Copied {
+    schema: String,
+    insert: String,
+    scratch: Connection,
+    sound: bool,
+}
+
+impl Copied {
+    /// A table for what is copied from `schema.table (a, b`.
+    fn new(table: &str, copied: &str) -> Option<Self> {
+        let scratch = live::file::in_memory().ok()?;
+        let sound = scratch.execute_batch(&create_table_sql(table)).is_ok();
+        let schema = copied.split_once('.').map_or("", |(schema, _)| schema);
+        Some(Self { schema: unquoted(schema), insert: insert_into(table, copied), scratch, sound })
+    }
+
+    fn put(&mut self, line: &str) {
+        self.sound &= put(&self.scratch, &self.insert, line).is_some();
+    }
+
+    fn history(mut self, table: &str) -> Option<History> {
+        if self.sound { Store::new(&mut self.scratch, table).read_history().ok() } else { None }
+    }
 }
 
 /// The statement that takes a row of `schema.table (a, b`.
@@ -208,9 +262,6 @@ fn insert_into(table: &str, copied: &str) -> String {
 
 /// Puts a line of COPY's into a table (<https://www.postgresql.org/docs/current/sql-copy.html>, "Text Format").
 fn put(scratch: &Connection, insert: &str, line: &str) -> Option<()> {
-    if insert.is_empty() {
-        return Some(());
-    }
     let values: Vec<Option<String>> = line.split('\t').map(|value| (value != "\\N").then(|| plain(value))).collect();
     scratch.execute(insert, rusqlite::params_from_iter(values)).ok().map(drop)
 }
@@ -235,9 +286,9 @@ fn plain(value: &str) -> String {
 }
 
 /// Looks into all of an archive that is to be restored.
-pub(super) fn inspect(app: App<'_>, path: &Path, table: &str, schema: Option<&str>) -> Result<Content> {
+pub(super) fn inspect(app: App<'_>, path: &Path, sought: &Sought<'_>) -> Result<Content> {
     let tools = PgTools::find(app.context, None)?;
-    read(&tools, path, table, schema).map_err(|problem| {
+    read(&tools, path, sought).map_err(|problem| {
         let mut refused =
             Problem::new(DAMAGED, format!("this is no backup that could be restored: {}", problem.message()))
                 .in_file(path)
@@ -279,6 +330,26 @@ pub(super) fn names(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_version_tables_the_name_says_which_one_is_meant_and_else_it_is_publics() {
+        let found =
+            || ["aside", "public"].map(|schema| (schema.to_owned(), (schema == "public").then(History::default)));
+        let empty = |_: &History| Vec::new();
+        let chosen = |path: &str, found: Vec<_>| Sought::new("m", None, Path::new(path), &empty).chosen(found);
+        assert_eq!(chosen("b.dump", found().into()), Some(History::default()));
+        assert_eq!(
+            chosen("b.dump", vec![("one".to_owned(), None), ("two".to_owned(), Some(History::default()))]),
+            None
+        );
+        let named = "dev-2026-11-23T170301Z-base.dump";
+        assert_eq!(
+            chosen(named, vec![("public".to_owned(), None), ("x".to_owned(), Some(History::default()))]),
+            Some(History::default())
+        );
+        let own = Sought::new("ops.m", Some("one"), Path::new("b.dump"), &empty);
+        assert_eq!((own.schema, own.table), (Some("ops"), "m"));
+    }
 
     #[test]
     fn a_line_of_copys_is_read_as_the_values_that_were_written() {

@@ -62,19 +62,19 @@ pub struct Name {
 impl Name {
     /// The first name of a new backup.
     pub(super) fn new(database: &Database, started: Timestamp, revisions: Option<&[String]>, why: Why) -> Self {
-        let joined = match revisions {
-            None => UNKNOWN.to_owned(),
-            Some([]) => BASE.to_owned(),
-            Some(revisions) => plain(&revisions.join("+"), "_+"),
-        };
         Self {
             database: self::database(database),
             time: started.strftime("%Y-%m-%dT%H%M%SZ").to_string(),
-            revisions: cut(&joined).to_owned(),
+            revisions: said(revisions),
             automatic: why == Why::Automatic,
             counter: 1,
             form: Form::of(database),
         }
+    }
+
+    /// Whether it says that the database was at these revisions.
+    pub(super) fn is_at(&self, revisions: &[String]) -> bool {
+        self.revisions == said(Some(revisions))
     }
 
     /// The file's name.
@@ -113,6 +113,16 @@ impl Name {
         let (minute, second) = rest.split_at(2);
         format!("{hour}:{minute}:{second}")
     }
+}
+
+/// The part of the name that says what a database was at.
+fn said(revisions: Option<&[String]>) -> String {
+    let joined = match revisions {
+        None => UNKNOWN.to_owned(),
+        Some([]) => BASE.to_owned(),
+        Some(revisions) => plain(&revisions.join("+"), "_+"),
+    };
+    cut(&joined).to_owned()
 }
 
 /// A database's part of the name: its own name. One without a name has that of its file, and what tells it from others

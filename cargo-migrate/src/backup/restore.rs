@@ -121,7 +121,11 @@ impl Source {
             (Some(_), false) if check::is_sqlite(path) => {
                 Err(other("a SQLite database", "what `pg_dump` has made of a server's database").into())
             }
-            (Some(server), _) => Ok(Self::Dump(dump::inspect(app, path, table, server.schema())?)),
+            (Some(server), _) => {
+                let current = |history: &History| opened.current(history);
+                let sought = dump::Sought::new(table, server.schema(), path, &current);
+                Ok(Self::Dump(dump::inspect(app, path, &sought)?))
+            }
             (None, false) => {
                 let (connection, content) = check::inspect(path, table)?;
                 Ok(Self::File(connection, content))

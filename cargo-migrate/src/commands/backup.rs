@@ -62,11 +62,10 @@ pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
         let of = backup::database_part(&app.database(opened)?);
         entries.retain(|entry| entry.name.database == of);
     }
-    let table = &opened.project.settings().version_table;
     let current = |history: &History| opened.current(history);
     let revisions: Vec<Option<Vec<String>>> = entries
         .iter()
-        .map(|entry| backup::history_of(app, &entry.path, entry.name.form, table).as_ref().map(current))
+        .map(|entry| backup::history_of(app, opened, &entry.path, entry.name.form).as_ref().map(current))
         .collect();
     if app.json() {
         let backups: Vec<_> = entries

@@ -26,3 +26,73 @@ pub fn a_partitioned_table_goes_and_comes_back(server: &Server) {
     world.run(&["reset"]).done();
     assert_eq!(world.database.tables(), "todos");
 }
+
+pub fn a_version_table_in_a_schema_of_its_own_is_kept_too(server: &Server) {
+    let world = World::new(server);
+    world.configured("version-table = \"ops._m\"\n");
+    world.fill();
+    world.run(&["backup"]).done();
+    world.run(&["backups"]).done().says("by hand").says("a1");
+    let before = world.dump();
+    world.does("DELETE FROM todos");
+    world.run(&["restore", "--yes"]).done().says("a1");
+    same(&world.dump(), &before);
+    world.run(&["status"]).done().says("a1");
+    // Before what loses rows one is made, as ever.
+    let up =
+        "-- migrate:parent a1\n-- migrate:up\nALTER TABLE todos DROP COLUMN priority;\n-- migrate:down\nSELECT 1;\n";
+    world.project.migration("b1", up);
+    world.run(&["upgrade"]).done().says("it can lose data");
+    world.run(&["restore", "--yes"]).done().says("a1");
+    same(&world.dump(), &before);
+}
+
+pub fn of_several_schemas_version_tables_it_is_the_one_that_was_meant(server: &Server) {
+    let world = World::filled(server);
+    world.project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n");
+    // Given a schema before `public`, whose own version table is further on.
+    world.does("CREATE SCHEMA aside");
+    let url = format!("{}&schema=aside", world.url(&world.database.name));
+    world.run(&["-d", &url, "upgrade"]).done();
+    let newest = |listed: crate::harness::Ran| listed.done().json()["backups"][0]["revisions"].to_string();
+    world.run(&["backup"]).done();
+    assert_eq!(newest(world.run(&["backups", "--format", "json"])), "[\"a1\"]");
+    world.run(&["restore", "--yes"]).done().says("had: a1");
+    // Where the search path leads elsewhere, the name of the file says so.
+    world.does(
+        "ALTER ROLE postgres IN DATABASE here SET search_path = aside, public"
+            .replace("here", &world.database.name)
+            .as_str(),
+    );
+    world.run(&["backup"]).done();
+    assert_eq!(newest(world.run(&["backups", "--format", "json"])), "[\"a2\"]");
+    world.run(&["restore", "--yes"]).done().says("had: a2");
+}
+
+pub fn what_is_put_back_has_the_rights_that_were_granted_and_no_others(server: &Server) {
+    let world = World::filled(server);
+    let role = format!("reader_{}", world.database.name);
+    world.does(&format!(
+        "CREATE ROLE {role}; CREATE SCHEMA shop; CREATE TABLE shop.items (x int); \
+         ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO {role}; \
+         ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
+    ));
+    world.run(&["backup"]).done();
+    let before = world.dump();
+    // Given that whatever is made from now on is for everybody.
+    world.does(&format!(
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC; \
+         ALTER DEFAULT PRIVILEGES REVOKE ALL ON TYPES FROM PUBLIC; ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO {role}; \
+         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC"
+    ));
+    world.run(&["restore", "--yes"]).done();
+    for table in ["public.todos", "shop.items"] {
+        let may = format!("SELECT has_table_privilege('{role}', '{table}', 'SELECT')");
+        assert_eq!(world.database.ask(&may), "f", "{table}");
+    }
+    same(&world.dump(), &before);
+    // Those that the backup has are there again.
+    world.does("CREATE TABLE shop.later (x int)");
+    assert_eq!(world.database.ask(&format!("SELECT has_table_privilege('{role}', 'shop.later', 'SELECT')")), "t");
+    world.does(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}

@@ -58,6 +58,14 @@ impl<'s> World<'s> {
         world
     }
 
+    /// With more of the package's settings.
+    pub fn configured(&self, settings: &str) {
+        let manifest = self.project.read("Cargo.toml");
+        let table = "[package.metadata.migrate]\n";
+        assert!(manifest.contains(table), "{manifest}");
+        self.project.write("Cargo.toml", &manifest.replace(table, &format!("{table}{settings}")));
+    }
+
     pub fn url(&self, database: &str) -> String {
         format!("postgresql://postgres@/{database}?host={}", self.database.server.socket().display())
     }
