@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
+use migrate_runtime::driver::postgres::quoted;
 use migrate_runtime::server::{ServerUrl, inherited_variables};
 use postgres::Client;
 
@@ -233,6 +234,20 @@ impl PgTools {
     pub fn run(program: Program, command: Command) -> Result<(), Problem> {
         Self::start(program, command)?.finish()
     }
+}
+
+/// Whether a program has said that somebody held a lock for longer than was waited. `pg_dump` waits for locks with the
+/// timeout of statements, and none has such a timeout for anything else.
+#[must_use]
+pub fn is_lock_timeout(said: &str) -> bool {
+    ["lock", "statement"].iter().any(|of| said.contains(&format!("canceling statement due to {of} timeout")))
+}
+
+/// What helps where `pg_dump` may not read all of a database, as this role or as the user.
+#[must_use]
+pub fn may_read_all(server: &ServerUrl, role: Option<&str>) -> String {
+    let who = quoted(role.unwrap_or(server.user()));
+    format!("the user has to be allowed to read all of it: `GRANT pg_read_all_data TO {who}`")
 }
 
 /// That programs are not there, with how to get them.

@@ -164,6 +164,12 @@ impl ServerUrl {
         &self.database
     }
 
+    /// The role that connects, after all defaults.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// What tells this database from others: hosts, ports and name, the same for URLs that name the same ones, whoever
     /// the user is. A socket's folder is a host.
     #[must_use]

@@ -73,13 +73,13 @@ pub(super) fn make(
     // A pattern in quotes means what stands in them.
     command.args(server.schema().map(|schema| format!("--schema={}", quoted(schema))));
     command.arg("--file").arg(&place.partial);
-    PgTools::run(Program::Dump, command).map_err(|problem| place.failed_by(&problem))?;
+    PgTools::run(Program::Dump, command).map_err(|problem| place.failed_by(&problem, database))?;
     drop(client);
     let copied_in = start.elapsed();
     let start = Instant::now();
     let current = |history: &History| opened.current(history);
     let sought = Sought::new(table, schema.as_deref(), &place.partial, &current);
-    let content = read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem))?;
+    let content = read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem, database))?;
     if content.history != history {
         return Err(place.failed("what was read back is not what was copied"));
     }

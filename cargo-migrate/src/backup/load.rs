@@ -23,7 +23,7 @@ use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::live::server::{column, patience, value};
-use crate::pg_tools::{FAILED, PgTools, Program, Running, Version};
+use crate::pg_tools::{FAILED, PgTools, Program, Running, Version, is_lock_timeout};
 use crate::project::Database;
 
 /// What `psql` says when it holds what nobody may write meanwhile.
@@ -42,7 +42,7 @@ pub(super) fn load(
     let blamed = |error: DatabaseError| Failure::from(database.blamed(database_problem(&error)));
     let table = &opened.project.settings().version_table;
     if live::is_under_way(database, table, opened.wait)? {
-        return Err(busy(database, "a run is under way"));
+        return Err(held(database, "a run is under way").into());
     }
     let mut client = live::server::open_for_writing(database, server, true)?;
     let tools = PgTools::find(app.context, Some(Version::of_server(&mut client).map_err(blamed)?))?;
@@ -59,18 +59,18 @@ pub(super) fn load(
     let has_any = scope.is_anything(&mut looking).map_err(blamed)?;
     let beginning = beginning(&scope, &mut looking, database, opened.wait).map_err(blamed)?;
     drop(looking);
-    let failed = |problem: Problem| not_restored(&problem, database);
-    let mut session = Session::start(&tools, server).map_err(failed)?;
+    let mut failed = |problem: Problem| not_restored(&problem, database, &mut driver);
+    let mut session = Session::start(&tools, server).map_err(&mut failed)?;
     if !session.holds(&beginning) {
         return Err(failed(session.stopped()));
     }
     // Writers wait from here on, and readers, as the backup is, go on.
     let kept = if has_any { Some(make(app, opened, database, Why::Automatic, None)?) } else { None };
     session.say(&format!("{}\\gexec\n{}\\gexec\n", scope.statements(), scope.default_privileges()));
-    if !session.feed(&tools, path, &list).map_err(failed)? {
+    if !session.feed(&tools, path, &list).map_err(&mut failed)? {
         return Err(failed(session.stopped()));
     }
-    session.finish().map_err(failed)?;
+    session.finish().map_err(&mut failed)?;
     Ok(Replaced { kept, aside: Vec::new() })
 }
 
@@ -91,12 +91,17 @@ pub fn refuse_others(scope: &Scope, client: &mut Client, database: &Database) ->
     Err(problem.help("connect as a role that owns all of it, or is a member of those that do").into())
 }
 
-fn busy(database: &Database, why: &str) -> Failure {
+/// That others hold what a restore needs.
+fn held(database: &Database, why: &str) -> Problem {
     let error = DatabaseError { server: Some(Box::default()), ..DatabaseError::new(ErrorKind::Busy, why) };
-    database.blamed(database_problem(&error)).into()
+    database.blamed(database_problem(&error))
 }
 
-fn not_restored(why: &Problem, database: &Database) -> Failure {
+fn not_restored(why: &Problem, database: &Database, driver: &mut PostgresDriver<'_>) -> Failure {
+    if is_lock_timeout(why.message()) {
+        let problem = driver.in_the_way().into_iter().fold(held(database, why.message()), Problem::note);
+        return problem.note("the database is as it was").into();
+    }
     let message = format!("the backup cannot be put in the database's place: {}", why.message());
     let problem = database.blamed(Problem::new(NOT_RESTORED, message));
     let problem = why.notes().iter().fold(problem, |problem, note| problem.note(note));

@@ -4,14 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use build_support::problem::Problem;
+use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
 use migrate_runtime::history::History;
+use migrate_runtime::runner::BUSY;
 
 use super::check::{self, Soundness};
 use super::{EXISTS, FAILED, Folder, Name, damaged, folder, of_database};
 use crate::app::App;
 use crate::failure::{Failure, Result};
+use crate::pg_tools;
 use crate::project::Database;
 
 /// A file that is being made; it is removed unless it was finished.
@@ -99,18 +101,34 @@ impl Place {
         self.problem(why).into()
     }
 
-    /// What a program that writes the file has said.
-    pub(super) fn failed_by(&self, problem: &Problem) -> Failure {
-        let with = self.problem(problem.message());
-        problem.notes().iter().fold(with, |with, note| with.note(note)).into()
+    /// What a program that writes the file has said: of the file, or of the server that it reads.
+    pub(super) fn failed_by(&self, problem: &Problem, database: &Database) -> Failure {
+        let said = problem.message();
+        let is_full = ["too many c", "connection slots"].iter().any(|words| said.contains(words));
+        let failed = match database.server() {
+            Some(server) if said.contains("permission denied for ") => self
+                .problem_of(FAILED, said)
+                .help(pg_tools::may_read_all(server, database.session.role.as_deref()))
+                .help("or make it as another user, by another URL: `-d URL`"),
+            Some(_) if pg_tools::is_lock_timeout(said) => self
+                .problem_of(BUSY, said)
+                .help("wait for who holds it and run the command again, or wait longer with `--wait SECONDS`"),
+            Some(_) if is_full => self.problem_of(FAILED, said).help("wait until others have let go, and run it again"),
+            _ => self.problem(said),
+        };
+        problem.notes().iter().fold(failed, |failed, note| failed.note(note)).into()
     }
 
     fn problem(&self, why: &str) -> Problem {
-        Problem::new(FAILED, format!("the backup cannot be made: {}", build_support::problem::printable(why)))
-            .in_file(&self.path)
-            .note("nothing is left of it, and the database is as it was")
+        self.problem_of(FAILED, why)
             .help("see that there is room on the disk, and who may write the folder")
             .help("or make it elsewhere: `cargo migrate backup --to FILE`")
+    }
+
+    fn problem_of(&self, code: Code, why: &str) -> Problem {
+        Problem::new(code, format!("the backup cannot be made: {}", printable(why)))
+            .in_file(&self.path)
+            .note("nothing is left of it, and the database is as it was")
     }
 }
 

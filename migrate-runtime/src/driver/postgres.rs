@@ -303,8 +303,9 @@ impl Driver for PostgresDriver<'_> {
     }
 
     fn in_the_way(&mut self) -> Vec<String> {
-        let statement = self.session.missed.as_ref().map(|missed| missed.sql.clone());
-        statement.map_or_else(Vec::new, |statement| others::holders(&mut self.session, &statement))
+        // What somebody else has missed who works beside this session is not known here, and so is anything.
+        let statement = self.session.missed.as_ref().map(|missed| missed.sql.clone()).unwrap_or_default();
+        others::holders(&mut self.session, &statement)
     }
 
     fn left_behind(&mut self) -> Result<Vec<String>, DatabaseError> {

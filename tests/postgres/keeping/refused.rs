@@ -59,10 +59,10 @@ pub fn who_does_not_let_go_of_a_table_is_not_waited_for_without_end(server: &Ser
     let before = world.dump();
     let mut reader = world.database.connect();
     reader.batch_execute("BEGIN; SELECT * FROM todos").unwrap();
-    world
-        .run(&["restore", "--yes", "--wait", "1"])
-        .refused(&["not-restored", "lock timeout", "as it was"])
-        .is_printable();
+    let ran = world.run(&["restore", "--yes", "--wait", "1"]);
+    let ran = ran.refused(&["database-busy", "lock timeout", "as it was", "--wait SECONDS", "holds `todos`"]);
+    ran.is_printable();
+    assert!(!ran.err.contains("extension"), "{}", ran.err);
     reader.batch_execute("COMMIT").unwrap();
     same(&world.dump(), &before);
     world.run(&["restore", "--yes", "--wait", "1"]).done();
@@ -263,4 +263,30 @@ pub fn a_protected_database_is_asked_for(server: &Server) {
     assert_eq!(world.dump(), before);
     world.run(&["restore", "--yes"]).done();
     assert_eq!(world.dump(), before);
+}
+
+pub fn who_may_not_read_all_or_comes_too_late_is_told_what_helps(server: &Server) {
+    let world = World::filled(server);
+    let name = &world.database.name;
+    let url = world.url(name).replace("//postgres@", &format!("//few_{name}@"));
+    world.does(&format!("CREATE ROLE few_{name} LOGIN; GRANT SELECT ON _cargo_migrate TO few_{name}"));
+    let ran = world.run(&["-d", &url, "backup", "--to", "b.dump"]);
+    let ran = ran.refused(&["backup-failed", "permission denied for", "`GRANT pg_read_all_data TO \"few_"]);
+    ran.is_printable();
+    assert!(!ran.err.contains("disk"), "{}", ran.err);
+    world.does(&format!("GRANT pg_read_all_data TO few_{name}"));
+    world.run(&["-d", &url, "backup", "--to", "b.dump"]).done();
+    // The session that shows what is copied has the one place that there is.
+    world.does(&format!("ALTER ROLE few_{name} CONNECTION LIMIT 1"));
+    let ran = world.run(&["-d", &url, "backup", "--to", "c.dump"]);
+    let ran = ran.refused(&["backup-failed", "too many connections", "until others have let go"]);
+    ran.is_printable();
+    assert!(!ran.err.contains("disk"), "{}", ran.err);
+    // And a table that somebody rebuilds is waited for as long as is said.
+    let mut other = world.database.connect();
+    other.batch_execute("BEGIN; LOCK TABLE todos IN ACCESS EXCLUSIVE MODE").unwrap();
+    let ran = world.run(&["backup", "--wait", "1"]);
+    let ran = ran.refused(&["database-busy", "LOCK TABLE public.todos", "--wait SECONDS"]);
+    ran.is_printable();
+    assert!(world.backups().is_empty() && !world.project.path("c.dump").exists());
 }

@@ -7,7 +7,7 @@ use build_support::problem::Problem;
 use migrate_runtime::server::ServerUrl;
 
 use super::server::NO_COPY;
-use crate::pg_tools::{Ended, PgTools, Program};
+use crate::pg_tools::{self, Ended, PgTools, Program};
 
 /// How content is copied.
 pub(super) struct Transfer<'a> {
@@ -46,7 +46,7 @@ impl Transfer<'_> {
         Err(if by_dump {
             dumped
                 .noted(Problem::new(NO_COPY, "the database cannot be copied: `pg_dump` has failed"))
-                .help("the user has to be allowed to read all of it: `GRANT pg_read_all_data TO …`")
+                .help(pg_tools::may_read_all(from, self.role))
         } else {
             restored
                 .noted(Problem::new(NO_COPY, "the copy cannot be filled: `pg_restore` has failed"))
