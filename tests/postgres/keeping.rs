@@ -23,6 +23,7 @@ tests![
     extensions_stay_where_they_are_and_those_that_came_later_go,
     who_does_not_let_go_of_a_table_is_not_waited_for_without_end,
     what_belongs_to_others_is_not_dropped,
+    who_may_not_read_all_or_comes_too_late_is_told_what_helps,
     a_run_under_way_keeps_a_restore_out,
     the_wrong_kind_of_backup_is_refused,
     a_database_that_is_not_there_is_made,
@@ -40,6 +41,7 @@ tests![
     a_partitioned_table_goes_and_comes_back,
     a_version_table_in_a_schema_of_its_own_is_kept_too,
     what_is_put_back_has_the_rights_that_were_granted_and_no_others,
+    that_a_backup_is_of_another_database_is_said,
     of_several_schemas_version_tables_it_is_the_one_that_was_meant,
 ];
 

@@ -12,7 +12,7 @@ use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 use rusqlite::Connection;
 
-use super::{Content, DAMAGED, Entry, Form, Made, Why, check, dump, folder, load, name};
+use super::{Content, DAMAGED, Entry, Form, Made, Name, Why, check, dump, folder, load, name};
 use crate::app::{App, Opened};
 use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
@@ -89,9 +89,22 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
             for entry in several.iter().take(MOST_SHOWN) {
                 problem = problem.note(named(entry));
             }
-            Err(problem.help("write more of its name: `cargo migrate backups` lists them all").into())
+            if several.len() > MOST_SHOWN {
+                problem = problem.note("and more");
+            }
+            Err(problem.help("write more of its name, as far as no other one has it").into())
         }
     }
+}
+
+/// The database that a backup is of by its name, where that is another one than this.
+#[must_use]
+pub fn of_another(app: App<'_>, opened: &Opened, database: &Database, path: &Path) -> Option<String> {
+    let of = Name::parse(path.file_name()?.to_str()?)?.database;
+    // A URL leads to a configured database, too.
+    let is_same = |named: Database| named.url.identity() == database.url.identity();
+    let known = opened.project.configured_database(app.context, &of);
+    (of != name::database(database) && !known.is_ok_and(is_same)).then_some(of)
 }
 
 /// A backup that was read as a whole.

@@ -40,6 +40,9 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
     let restored = source.history().cloned().unwrap_or_default();
     of_this_package(&opened, &restored, before.as_ref(), &path)?;
     let shown = live::shown(&opened.project, &database);
+    if let Some(other) = restore::of_another(app, &opened, &database, &path) {
+        app.shell.warning(format!("this is a backup of `{other}`, and it takes the place of what {shown} has"));
+    }
     let question = format!("replace what {shown} has?");
     let show = || {
         let bytes = size(source.bytes());
