@@ -28,6 +28,7 @@ tests![
     a_database_that_only_looks_like_a_copy_stays,
     a_user_who_may_make_no_database_is_told_so,
     a_user_without_rights_beyond_the_own_tables_can_rehearse,
+    a_copy_that_cannot_be_filled_ends_the_rehearsal_at_once,
     programs_that_are_too_old_are_passed_over,
     a_copy_is_kept_where_that_is_asked_for,
     from_nothing_and_the_whole_history,

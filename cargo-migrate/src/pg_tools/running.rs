@@ -64,6 +64,14 @@ impl Running {
         Ended { program: self.program, failure, said }
     }
 
+    /// Ends it, where nobody needs any more what it does.
+    #[must_use]
+    pub fn killed(mut self) -> Ended {
+        // One that has ended by itself is only waited for.
+        let _ = self.child.kill();
+        self.ended()
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

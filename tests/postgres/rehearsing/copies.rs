@@ -178,6 +178,39 @@ pub(super) fn a_user_without_rights_beyond_the_own_tables_can_rehearse(server: &
     assert_eq!(faults[0], "`app.theirs`: 1 row lost after up and down");
 }
 
+pub(super) fn a_copy_that_cannot_be_filled_ends_the_rehearsal_at_once(server: &Server) {
+    let project = Project::new(server);
+    plain_user(&project, "CREATEDB");
+    // An extension that no plain user may make, and more rows than a pipe holds.
+    let mut superuser = project.database.connect();
+    superuser.batch_execute("CREATE EXTENSION file_fdw").unwrap();
+    let rows = "INSERT INTO wide SELECT n, repeat(md5(n::text), 30) FROM generate_series(1, 20000) AS n;";
+    let up = format!("CREATE TABLE wide (id integer, content text);\n{rows}");
+    project.migration("a1", "-- migrate:parent base", &up, "DROP TABLE wide;");
+    project.run(&["upgrade"]).done();
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+
+    let mut command = project.command(&["test"]);
+    let mut running = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = running.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the rehearsal goes on though its copy cannot be filled");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let said = std::io::read_to_string(running.0.stderr.take().unwrap()).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    for word in ["error[no-copy]", "`pg_restore` has failed", "permission denied to create extension"] {
+        assert!(said.contains(word), "`{word}` is not in\n{said}");
+    }
+    // Nobody is in the way of who works on the database.
+    superuser
+        .batch_execute("BEGIN; SET LOCAL lock_timeout = '20s'; LOCK TABLE wide IN ACCESS EXCLUSIVE MODE; ROLLBACK")
+        .unwrap();
+}
+
 pub(super) fn programs_that_are_too_old_are_passed_over(server: &Server) {
     let project = applied(server);
     second(&project, "", "SELECT 1;", "SELECT 1;");

@@ -55,11 +55,14 @@ impl Transfer<'_> {
     }
 }
 
-/// Runs two programs, the second one reading what the first one writes.
+/// Runs two programs, the second one reading what the first one writes. Where the reader has failed, the writer does not
+/// go on: it holds locks on the tables that it reads.
 fn piped(mut first: Command, mut second: Command) -> Result<[Ended; 2], Problem> {
     first.stdout(Stdio::piped());
     let mut first = PgTools::start(Program::Dump, first)?;
     second.stdin(first.output().map_or_else(Stdio::null, Stdio::from));
-    let second = PgTools::start(Program::Restore, second)?;
-    Ok([first.ended(), second.ended()])
+    // Our own end of the pipe goes with the command, so that the writer sees when its reader is gone.
+    let restored = PgTools::start(Program::Restore, second)?.ended();
+    let dumped = if restored.is_success() { first.ended() } else { first.killed() };
+    Ok([dumped, restored])
 }
