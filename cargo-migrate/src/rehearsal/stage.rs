@@ -195,6 +195,7 @@ impl<'a, S: Site> Stage<'a, S> {
         let now = || app.now();
         let options = Options {
             down_from: Some(DownFrom::Stored),
+            on_copy: true,
             ..Options::new(self.opened.wait, &now, env!("CARGO_PKG_VERSION"))
         };
         let files = self.opened.files();

@@ -29,6 +29,8 @@ pub struct Options<'a> {
     pub wait: Duration,
     /// The plan that a person has confirmed.
     pub expected: Option<&'a Plan>,
+    /// The database is a copy that is thrown away: how a person would mend it is not told.
+    pub on_copy: bool,
     /// Which down text to run where two differ; `None` refuses.
     pub down_from: Option<DownFrom>,
     /// Called once in a run that has something to do, with the lock held and before the first statement: whoever wants a
@@ -49,6 +51,7 @@ impl<'a> Options<'a> {
             dry_run: false,
             wait,
             expected: None,
+            on_copy: false,
             down_from: None,
             before: None,
             now,
