@@ -111,6 +111,9 @@ impl ServerCopy {
         }
         if filled && !cloned {
             copy.fill(opened, source)?;
+        } else if !filled {
+            let made = like::make_home(&mut copy.open()?);
+            made.map_err(|error| blamed(&error))?;
         }
         Ok(copy)
     }

@@ -134,6 +134,18 @@ fn made(text: &str) -> String {
     rest[..end].to_owned()
 }
 
+/// Leaves out a schema that holds nothing, with what is said of it.
+pub(super) fn leave_out_empty(objects: &mut Objects, schema: &str) {
+    if objects.keys().any(|key| key.schema == schema) {
+        return;
+    }
+    let of = format!("SCHEMA {schema}");
+    objects.retain(|key, _| {
+        let said = matches!(key.kind.as_str(), "ACL" | "COMMENT") && key.name == of;
+        !(said || key.kind == "SCHEMA" && key.name == schema)
+    });
+}
+
 /// Whether a text names a table, or something of it.
 fn names(text: &str, table: &str) -> bool {
     let within = |c: char| c.is_alphanumeric() || c == '_' || c == '$';

@@ -7,7 +7,7 @@ use migrate_runtime::server::ServerUrl;
 use postgres::Client;
 
 use super::LOCK;
-use crate::live::server::{OWN_SCHEMAS, REHEARSALS, rows, value};
+use crate::live::server::{OWN_SCHEMAS, REHEARSALS, rows, run, value};
 use crate::pg_tools::Version;
 
 /// What is asked of the server before a copy is made.
@@ -115,6 +115,34 @@ pub(super) fn set_as(client: &mut Client, name: &str, source: &ServerUrl) -> Res
     Ok(())
 }
 
+/// Makes the schema that the session's search path names first, where it names none that is there: whoever runs the
+/// migrations there has one, and they have no place without it.
+pub(super) fn make_home(client: &mut Client) -> Result<(), DatabaseError> {
+    let path = "SELECT pg_catalog.current_setting('search_path') WHERE pg_catalog.current_schema() IS NULL";
+    let Some(path) = value(client, path)? else { return Ok(()) };
+    let Some(first) = first_name(&path) else { return Ok(()) };
+    let user = if first == "$user" { value(client, "SELECT current_user")? } else { None };
+    run(client, &format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&user.unwrap_or(first))))
+}
+
+/// The first name of a list as the server writes one: with quotes where it needs them.
+fn first_name(path: &str) -> Option<String> {
+    let path = path.trim_start();
+    let Some(rest) = path.strip_prefix('"') else {
+        let name = path.split(',').next().unwrap_or_default().trim().to_lowercase();
+        return (!name.is_empty()).then_some(name);
+    };
+    let mut name = String::new();
+    let mut rest = rest.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '"' && rest.next_if_eq(&'"').is_none() {
+            break;
+        }
+        name.push(c);
+    }
+    Some(name)
+}
+
 /// Whether the user may do everything, whether all that is there belongs to roles that the user is in, and whether there
 /// is no schema `public`, which each new database has.
 pub(super) fn owners() -> String {
@@ -133,4 +161,18 @@ fn unheard() -> DatabaseError {
         migrate_runtime::connection::ErrorKind::Other,
         "the server gave no row where there is always one",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_name;
+
+    #[test]
+    fn the_first_name_of_a_search_path_is_read_as_the_server_reads_it() {
+        for (path, name) in [("Tenant , public", "tenant"), (r#""a, ""b""", c"#, r#"a, "b""#), (r#""$user""#, "$user")]
+        {
+            assert_eq!(first_name(path).as_deref(), Some(name), "{path}");
+        }
+        assert_eq!(first_name(" "), None);
+    }
 }
