@@ -10,6 +10,7 @@ mod interrupts;
 pub mod report;
 mod site;
 mod stage;
+mod together;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::failure::{Failure, Result};
 
 pub use self::copy::{Copy, Kept, Start};
 pub use self::interrupts::Interrupts;
+pub use self::together::{Planner, together};
 
 /// A revision that a rehearsal finds something wrong with.
 pub const NOT_SAFE: Code = Code("not-safe");
@@ -92,6 +94,8 @@ pub struct Rehearsed {
     pub foreign_keys: Verdict,
     /// Whether SQLite finds the file in order after the upgrade; a server is not asked.
     pub integrity: Verdict,
+    /// What the run of all revisions at once was refused for, where it stopped at this one.
+    pub together: Vec<Problem>,
     /// What is wrong, each thing in a line.
     pub faults: Vec<String>,
     /// What is to be known, and is not wrong.
@@ -112,6 +116,7 @@ impl Rehearsed {
             data: Verdict::Untried,
             foreign_keys: Verdict::Untried,
             integrity: Verdict::Untried,
+            together: Vec::new(),
             faults: Vec::new(),
             remarks: Vec::new(),
         }
@@ -123,9 +128,9 @@ impl Rehearsed {
         self.faults.is_empty()
     }
 
-    /// All that the ways were refused for.
+    /// All that the ways, and the run of all revisions at once, were refused for.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        [&self.up, &self.down, &self.again].into_iter().flat_map(Way::problems)
+        [&self.up, &self.down, &self.again].into_iter().flat_map(Way::problems).chain(&self.together)
     }
 
     /// Notes why a way was refused.

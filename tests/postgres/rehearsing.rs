@@ -1,6 +1,7 @@
 //! `test` on a server: what is pending is rehearsed on a copy beside the database, which is only read.
 
 mod copies;
+mod plans;
 mod project;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use self::copies::*;
+use self::plans::*;
 use self::project::Project;
 use crate::server::{self, Server};
 
@@ -33,6 +35,11 @@ tests![
     a_copy_is_kept_where_that_is_asked_for,
     from_nothing_and_the_whole_history,
     a_clone_by_the_server_itself,
+    what_one_transaction_refuses_is_found_though_each_revision_goes_by_itself,
+    a_failure_outside_of_a_transaction_is_told_as_one_of_the_copy,
+    the_schema_of_the_version_table_is_nobodys_fault,
+    a_rehearsal_from_nothing_has_the_schema_of_its_connection,
+    what_a_revision_loses_is_offered_to_be_declared_only_where_it_loses_rows,
     a_sync_is_rehearsed_before,
     a_dry_run_of_several_commits_is_made_on_a_copy,
 ];

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::{Format, TestArgs};
-use crate::commands::{look, scratch, several};
+use crate::commands::{look, run, scratch, several};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
-use crate::rehearsal::{Interrupts, Kept, NOT_SAFE, Rehearsed, Start, rehearse, report};
+use crate::rehearsal::{Interrupts, Kept, NOT_SAFE, Rehearsed, Start, Verdict, rehearse, report, together};
 use crate::report::many;
 
 /// `cargo migrate test`
@@ -90,7 +90,13 @@ fn test_one(
     });
     bar.finish_and_clear();
     let rehearsal = rehearsal?;
-    let found = rehearsal.found.clone();
+    let mut found = rehearsal.found.clone();
+    let pending = database.filter(|database| args.revision.is_none() && database.server().is_some());
+    let in_one = found.len() > 1 && !opened.project.settings().per_revision;
+    if let Some(database) = pending.filter(|_| in_one && is_safe(&found, revisions.len())) {
+        let planner = run::upgrade_planner(opened, database, "heads");
+        together(app, opened, start, interrupts, &planner, &mut found);
+    }
     if args.keep {
         let place = match rehearsal.keep()? {
             Kept::File(path) => opened.project.show_path(&path).display().to_string(),
@@ -137,9 +143,13 @@ fn nothing(app: App<'_>, opened: &Opened) -> Result<()> {
     Ok(())
 }
 
+fn is_safe(found: &[Rehearsed], pending: usize) -> bool {
+    found.len() == pending && found.iter().all(Rehearsed::is_safe)
+}
+
 fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], pending: usize) -> Result<()> {
     let key = opened.project.key();
-    let safe = found.len() == pending && found.iter().all(Rehearsed::is_safe);
+    let safe = is_safe(found, pending);
     match app.global.format {
         Format::Json => app.shell.json(&json!({
             "command": "test",
@@ -180,6 +190,11 @@ fn tell(app: App<'_>, args: &TestArgs, opened: &Opened, found: &[Rehearsed], pen
     let refused: Vec<Problem> =
         found.iter().flat_map(Rehearsed::problems).filter(|problem| problem.code() != IRREVERSIBLE).cloned().collect();
     let mut problems = refused;
-    problems.push(problem.help("mend the revision, or declare what it means to lose: `-- migrate:loses TABLE.COLUMN`"));
+    // Only what becomes of rows can be declared.
+    problems.push(problem.help(if found.iter().any(|one| one.data == Verdict::No) {
+        "mend the revision, or declare what it means to lose: `-- migrate:loses TABLE.COLUMN`"
+    } else {
+        "mend the revision"
+    }));
     Err(problems.into())
 }
