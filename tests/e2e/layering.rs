@@ -138,7 +138,11 @@ fn what_has_one_room_stays_in_it() {
     only_in("cargo-migrate", "Command::new(\"git\")", &["against/git.rs", "commands/past.rs"]);
     // A handler stays until the process ends: only what the command's process asks for may set one.
     only_in("cargo-migrate", "signal_hook::", &["rehearsal/interrupts.rs"]);
-    only_in("cargo-migrate", "Interrupts::watched", &["commands/rehearse.rs", "commands/sync.rs", "commands/run.rs"]);
+    only_in(
+        "cargo-migrate",
+        "Interrupts::watched",
+        &["commands/rehearse.rs", "commands/run.rs", "commands/sync.rs", "commands/tenants.rs"],
+    );
     // A connection has one authorizer, and only that of a database in memory is ours.
     only_in("cargo-migrate", ".authorizer(", &["footprint.rs"]);
     only_in("migrate-runtime", ".authorizer(", &[]);

@@ -22,7 +22,7 @@ tests! {
 }
 
 /// A project at `a1`, with a pending `a2` that makes tables and then sleeps.
-fn sleeping(server: &Server, seconds: u32) -> Project {
+pub(crate) fn sleeping(server: &Server, seconds: u32) -> Project {
     let project = Project::on(&OnServer::of(server));
     project.migration(
         "a1",
@@ -39,10 +39,10 @@ fn sleeping(server: &Server, seconds: u32) -> Project {
     project
 }
 
-const ASLEEP: &str = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+pub(crate) const ASLEEP: &str = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
 
 /// A run that has come to its sleep.
-fn asleep(project: &Project, arguments: &[&str]) -> Child {
+pub(crate) fn asleep(project: &Project, arguments: &[&str]) -> Child {
     let mut command = project.command(arguments);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("the run sleeps", || {
@@ -53,7 +53,7 @@ fn asleep(project: &Project, arguments: &[&str]) -> Child {
 }
 
 #[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
@@ -66,12 +66,12 @@ fn killed(mut child: Child) {
     child.wait().unwrap();
 }
 
-const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+pub(crate) const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Exactly `a1` is there, and nobody holds a lock.
 #[track_caller]
-fn is_as_before(project: &Project) {
+pub(crate) fn is_as_before(project: &Project) {
     assert_eq!(project.tables(), ["t"]);
     assert_eq!(project.ask("SELECT count(*) FROM t"), "0");
     assert_eq!(project.list("SELECT revision || ' ' || state FROM _cargo_migrate"), ["a1 applied"]);
@@ -80,7 +80,7 @@ fn is_as_before(project: &Project) {
 }
 
 #[track_caller]
-fn is_upgraded(project: &Project) {
+pub(crate) fn is_upgraded(project: &Project) {
     assert_eq!(project.tables(), ["t", "u"]);
     assert_eq!(project.ask("SELECT count(*) FROM t"), "1");
     project.run(&["current", "--check-heads"]).done().says("a2");

@@ -49,6 +49,8 @@ mod tenants;
 #[cfg(unix)]
 mod tenants_refused;
 #[cfg(unix)]
+mod trial;
+#[cfg(unix)]
 #[path = "../../migrate-runtime/tests/postgres/trials.rs"]
 mod trials;
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         ("rehearsing", rehearsing::TESTS),
         ("tenants", tenants::TESTS),
         ("tenants_refused", tenants_refused::TESTS),
+        ("trial", trial::TESTS),
     ]
     .into_iter()
     .flat_map(|(subject, tests)| trials::about(subject, tests))

@@ -32,7 +32,7 @@ pub(super) struct Request {
     pub(super) yes: bool,
     pub(super) down_from: Option<runner::DownFrom>,
     pub(super) backup: Asked,
-    /// What removes a copy that a dry run is made on.
+    /// What removes a copy that a dry run is made on, and ends the session on a server.
     pub(super) interrupts: Interrupts,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target, Purpose::Change)?;
-    let interrupts = watched(args.dry_run);
+    let interrupts = Interrupts::watched();
     several::on_databases(app, "upgrade", groups, &|app, opened, database| {
         let database = database?;
         opened.verified()?;
@@ -73,7 +73,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target, Purpose::TakeBack)?;
-    let interrupts = watched(args.dry_run);
+    let interrupts = Interrupts::watched();
     several::on_databases(app, "downgrade", groups, &|app, opened, database| {
         let database = database?;
         let request = Request {
@@ -90,11 +90,6 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
         told(app, opened, database, &report, "downgrade", args.dry_run);
         Ok(())
     })
-}
-
-/// A dry run may need a copy, which the first signal removes.
-fn watched(dry_run: bool) -> Interrupts {
-    if dry_run { Interrupts::watched() } else { Interrupts::default() }
 }
 
 /// Refuses a range: a run starts from where the database is.
@@ -216,7 +211,9 @@ pub(super) fn moved(
         None => Ok(()),
     };
     let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: Some(&before) };
+    let guarded = request.interrupts.session(database, &mut live);
     let result = carry_out(app, opened, &mut live, &how, planner, &mut |event| observe(app, opened, &event));
+    drop(guarded);
     match result {
         Ok(report) => {
             if !request.dry_run {

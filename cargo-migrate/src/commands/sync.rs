@@ -45,6 +45,7 @@ fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opene
         yes: args.yes,
         down_from: Some(DownFrom::Stored),
         backup: Asked::of(args.safety),
+        interrupts: interrupts.clone(),
         ..Request::default()
     };
     let report = run::run(app, opened, database, &request, &planner)?;

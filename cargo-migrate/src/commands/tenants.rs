@@ -59,6 +59,7 @@ struct Work<'a> {
     rows: Mutex<HashMap<(String, RevisionId), AppliedRevision>>,
     /// Held while the lock files are written.
     locks: Mutex<()>,
+    interrupts: Interrupts,
 }
 
 /// `cargo migrate upgrade --each`
@@ -80,6 +81,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         tally: Mutex::new(Tally::new(app, tenants.len())),
         rows: Mutex::default(),
         locks: Mutex::default(),
+        interrupts: Interrupts::watched(),
     };
     work.all();
     work.record();
@@ -245,7 +247,7 @@ impl Work<'_> {
             // As for a single one: what is edited on a scratch database is taken off on the way.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),
             backup: Asked::of(self.args.safety),
-            interrupts: Interrupts::default(),
+            interrupts: self.interrupts.clone(),
         };
         run::moved(app, self.opened, database, &request, &planner, &|history| self.keep(app, tenant, history))
             .map_err(|failure| gone(database).unwrap_or(failure))

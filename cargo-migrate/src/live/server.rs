@@ -1,6 +1,6 @@
 //! Databases of a PostgreSQL server: a session that is set to what the configuration says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use build_support::problem::{Code, Problem};
 use migrate_runtime::connection::DatabaseError;
@@ -116,6 +116,45 @@ pub fn open_beside(server: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseEr
 /// A server that cannot be reached or refuses.
 pub fn open_again(server: &ServerUrl) -> Result<Client, DatabaseError> {
     server.connect(NAME)
+}
+
+/// A session, by what tells it from all others of its server: another one may get its process's number later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    server: ServerUrl,
+    condition: String,
+}
+
+impl Running {
+    /// This session. `None` where the server does not list it.
+    pub fn of(server: &ServerUrl, client: &mut Client) -> Option<Self> {
+        let sql = "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+        let mut rows = rows(client, sql).ok()?;
+        let [pid, start] = rows.pop()?.try_into().ok()?;
+        (!start.is_empty()).then(|| Self {
+            server: server.clone(),
+            condition: format!(
+                "FROM pg_catalog.pg_stat_activity WHERE pid = {} AND backend_start = {}",
+                text(&pid),
+                text(&start)
+            ),
+        })
+    }
+
+    /// Ends it from another session, and waits at most so long until the server has rolled back what it did. What cannot be
+    /// ended so ends with its statement.
+    pub fn end(&self, patience: Duration) {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let Ok((mut client, _)) = open_beside(&self.server) else { return };
+        if run(&mut client, &format!("SELECT pg_catalog.pg_terminate_backend(pid) {}", self.condition)).is_err() {
+            return;
+        }
+        let start = Instant::now();
+        let there = format!("SELECT 1 {}", self.condition);
+        while start.elapsed() < patience && matches!(value(&mut client, &there), Ok(Some(_))) {
+            std::thread::sleep(PAUSE);
+        }
+    }
 }
 
 /// That the server has no such database.

@@ -1,13 +1,18 @@
-//! What is removed when somebody interrupts the process.
+//! What is removed when somebody interrupts the process, and what a server is told to give up.
 
 #[cfg(unix)]
 use std::fs;
+#[cfg(unix)]
+use std::io::Write as _;
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::copy::server::Made;
+use crate::live::Live;
+use crate::live::server::Running;
+use crate::project::Database;
 
 /// What is not to outlive the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,19 +21,36 @@ pub(super) enum Leftover {
     Folder(PathBuf),
     /// A database on a server.
     Database(Box<Made>),
+    /// A run's session on a server: the server notices the death of a process only once it has something to say to it, and
+    /// until then its statement runs and its locks are held.
+    Session(Box<Running>),
 }
 
-/// The copies that are not to outlive the process. Without [`Interrupts::watched`] signals are left as they are.
+/// What is not to outlive the process. Without [`Interrupts::watched`] signals are left as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupts(Arc<Mutex<Vec<Leftover>>>);
 
-/// How long a server is waited for that is to drop a database, before the process ends all the same.
+/// A run's session that ends with the process. To drop it waits for ever where the process is being ended: whoever was
+/// interrupted says nothing of a session that is lost.
+#[derive(Debug)]
+pub struct Guarded<'a> {
+    interrupts: &'a Interrupts,
+    leftover: Leftover,
+}
+
+impl Drop for Guarded<'_> {
+    fn drop(&mut self) {
+        self.interrupts.forget(&self.leftover);
+    }
+}
+
+/// How long servers are waited for that are to drop databases and end sessions, before the process ends all the same.
 #[cfg(unix)]
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Interrupts {
-    /// From here on SIGINT and SIGTERM remove the copies before they end the process. It is for the command's process
-    /// alone, since the handlers stay until its end.
+    /// From here on SIGINT, SIGTERM and SIGHUP remove what is not to outlive the process before they end it. It is for the
+    /// command's process alone, since the handlers stay until its end.
     ///
     /// Elsewhere than on Unix what an interrupted process leaves is removed by the next one, as after a kill.
     #[must_use]
@@ -41,15 +63,14 @@ impl Interrupts {
 
     #[cfg(unix)]
     fn watch(&self) {
-        use signal_hook::consts::{SIGINT, SIGTERM};
         // A system that refuses leaves the signals as they are, and the copy to the next process.
-        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+        let Ok(mut signals) = signal_hook::iterator::Signals::new(heeded()) else { return };
         let interrupts = self.clone();
         std::thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                // The list is held to the end, so that no new copy is begun.
+                // The list is held to the end, so that nothing new is begun, and nobody says that its session is lost.
                 let copies = interrupts.copies();
-                copies.iter().for_each(remove);
+                remove(&copies);
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
         });
@@ -63,6 +84,15 @@ impl Interrupts {
         Ok(made)
     }
 
+    /// Has a run's session ended when somebody interrupts the process. A file needs nothing of it, and neither does a
+    /// server that does not tell its sessions apart.
+    pub fn session(&self, database: &Database, live: &mut Live) -> Option<Guarded<'_>> {
+        let (Live::Server(client), Some(server)) = (live, database.server()) else { return None };
+        let leftover = Leftover::Session(Box::new(Running::of(server, client)?));
+        self.copies().push(leftover.clone());
+        Some(Guarded { interrupts: self, leftover })
+    }
+
     pub(super) fn forget(&self, leftover: &Leftover) {
         self.copies().retain(|other| other != leftover);
     }
@@ -72,21 +102,51 @@ impl Interrupts {
     }
 }
 
+/// The signals that end the process, without those that whoever has started it wants ignored (`nohup`, say). Where that is
+/// not told, a hangup is left as it is.
 #[cfg(unix)]
-fn remove(leftover: &Leftover) {
-    match leftover {
-        Leftover::Folder(folder) => remove_folder(folder),
-        Leftover::Database(made) => {
-            let made = made.clone();
-            let (done, ended) = std::sync::mpsc::channel();
-            std::thread::spawn(move || {
-                made.drop_now();
-                // Nobody listens any more where it has taken too long.
-                let _ = done.send(());
-            });
-            let _ = ended.recv_timeout(PATIENCE);
-        }
+fn heeded() -> Vec<i32> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    match mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
+        Some(mask) => [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|it| mask & (1 << (it - 1)) == 0).collect(),
+        None => vec![SIGINT, SIGTERM],
     }
+}
+
+/// Removes all of them; servers are asked side by side, and waited for no longer than [`PATIENCE`] in all.
+#[cfg(unix)]
+fn remove(leftovers: &[Leftover]) {
+    if leftovers.iter().any(|leftover| matches!(leftover, Leftover::Session(_))) {
+        // Nobody may be there to read it any more.
+        let _ = writeln!(std::io::stderr(), "interrupted: the server takes back what was not committed");
+    }
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    for leftover in leftovers {
+        let work: Box<dyn FnOnce() + Send> = match leftover {
+            Leftover::Folder(folder) => {
+                remove_folder(folder);
+                continue;
+            }
+            Leftover::Database(made) => {
+                let made = made.clone();
+                Box::new(move || made.drop_now())
+            }
+            Leftover::Session(running) => {
+                let running = running.clone();
+                Box::new(move || running.end(PATIENCE))
+            }
+        };
+        let done = done.clone();
+        std::thread::spawn(move || {
+            work();
+            drop(done);
+        });
+    }
+    drop(done);
+    // Nothing is ever sent: it ends with the last of them, or where that takes too long.
+    let _ = ended.recv_timeout(PATIENCE);
 }
 
 /// The thread that is interrupted may be making one more file in it.
