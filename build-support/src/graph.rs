@@ -383,10 +383,11 @@ fn missing(migrations: &[Migration], nodes: &[Node]) -> Vec<Problem> {
                         .at(migration.directive_place(word));
                 let folder = migration.path.parent().unwrap_or(&migration.path);
                 problem = problem.in_file(folder.join(id.file_name()));
-                problem = match nearest(id.as_str(), known.keys().copied()) {
-                    Some(near) => problem.help(format!("did you mean `{near}`?")),
-                    None => problem,
-                };
+                problem =
+                    match nearest(id.as_str(), known.keys().copied().filter(|known| *known != migration.id.as_str())) {
+                        Some(near) => problem.help(format!("did you mean `{near}`?")),
+                        None => problem,
+                    };
                 problems
                     .push(problem.help(format!("bring the file `{}` back, or name another {what}", id.file_name())));
             }

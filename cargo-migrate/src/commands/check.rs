@@ -228,13 +228,19 @@ fn in_heads(scene: &Scene<'_>) -> Result<Vec<Problem>> {
 
 /// Without models nothing says what the migrations are to make.
 fn models(scene: &Scene<'_>) -> Option<String> {
-    let comparable = scene.opened.all().all(|opened| opened.locks.shared.dialect() == Dialect::Sqlite);
-    (scene.wanted && comparable).then(|| "what the migrations make against the models".to_owned())
+    scene.wanted.then(|| match is_comparable(scene) {
+        true => "what the migrations make against the models".to_owned(),
+        false => "not compared: the models, since the migrations are PostgreSQL's".to_owned(),
+    })
+}
+
+fn is_comparable(scene: &Scene<'_>) -> bool {
+    scene.opened.all().all(|opened| opened.locks.shared.dialect() == Dialect::Sqlite)
 }
 
 fn in_models(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let opened = scene.opened;
-    if !scene.wanted || !against::forked(opened.graph.lineage()).is_empty() {
+    if !scene.wanted || !is_comparable(scene) || !against::forked(opened.graph.lineage()).is_empty() {
         // Of several heads it is not known which one the models are for; that they are several is told.
         return Ok(Vec::new());
     }
@@ -268,12 +274,18 @@ fn schema(scene: &Scene<'_>) -> Option<String> {
         Looked::At(database) if database.server().is_none() => {
             Some(format!("the schema of `{}` against its history", database.lock_name()))
         }
-        Looked::At(_) | Looked::Not(_) => None,
+        Looked::At(database) => {
+            Some(format!("not compared: the schema of `{}`, which is on a server", database.lock_name()))
+        }
+        Looked::Not(_) => None,
     }
 }
 
 fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
+    if database.server().is_some() {
+        return Ok(Vec::new());
+    }
     // Where the files are not those that were applied, running them says nothing of the database.
     if scene.opened.verified().is_err() || !in_database(scene)?.is_empty() {
         return Ok(Vec::new());

@@ -203,6 +203,8 @@ pub(super) fn moved(
     } else if first.is_split() && existed {
         tried_on = Copy::make(app, opened, Start::Of(database), &request.interrupts)?;
         (tried_on.open()?, false)
+    } else if let Some(server) = database.server().filter(|_| !existed && request.create) {
+        return Err(live::server::not_made(database, server));
     } else {
         (live::open_for_writing(database, false)?, true)
     };

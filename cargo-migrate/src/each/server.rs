@@ -36,6 +36,8 @@ pub struct Each {
     pub databases: Vec<ServerUrl>,
     /// What a pattern fits and is no such database, or cannot be used.
     pub left_out: Vec<ServerUrl>,
+    /// Those that fit and may be used, and have no schema of the pattern's.
+    pub without_schema: Vec<ServerUrl>,
 }
 
 /// The databases and schemas that patterns mean, each of which is the URL of one with `*`, `?` and `[…]` in its names.
@@ -50,11 +52,12 @@ pub fn databases(patterns: &[ServerUrl]) -> Result<Each> {
             return Err(nothing(pattern, &found).into());
         }
         found.databases.into_iter().for_each(|server| databases.add(server));
-        found.left_out.into_iter().for_each(|server| left_out.add(server));
+        found.left_out.into_iter().chain(found.without_schema).for_each(|server| left_out.add(server));
     }
     // What one pattern leaves out another one may name.
     left_out.0.retain(|key, _| !databases.0.contains_key(key));
-    Ok(Each { databases: databases.0.into_values().collect(), left_out: left_out.0.into_values().collect() })
+    let (databases, left_out) = (databases.0.into_values().collect(), left_out.0.into_values().collect());
+    Ok(Each { databases, left_out, without_schema: Vec::new() })
 }
 
 /// Whether the schema that a URL names is there; `true` where the URL names none.
@@ -128,7 +131,7 @@ fn found(pattern: &ServerUrl) -> Result<Each> {
             look_into(server.clone(), schema.as_ref(), &mut found)?;
             // One without such a schema is not passed over in silence.
             if (found.databases.len(), found.left_out.len()) == before {
-                found.left_out.push(server);
+                found.without_schema.push(server);
             }
         } else {
             found.databases.push(server);
@@ -167,12 +170,17 @@ fn nothing(pattern: &ServerUrl, found: &Each) -> Problem {
         None => format!("`{}` finds no database on the server", printable(pattern.database())),
     };
     let problem = Problem::new(MISSING, message).note(format!("it is about {pattern}"));
+    let named =
+        |servers: &[ServerUrl]| servers.iter().take(LISTED).map(ServerUrl::shown).collect::<Vec<_>>().join(", ");
+    let problem = match found.without_schema.as_slice() {
+        [] => problem,
+        without => problem.note(format!("what it fits has no such schema: {}", named(without))),
+    };
     if found.left_out.is_empty() {
         return problem.help("see that the URL names the right server, and the names as they are: capitals count");
     }
-    let named: Vec<&str> = found.left_out.iter().take(LISTED).map(ServerUrl::shown).collect();
     problem
-        .note(format!("what it fits is a server's own, a rehearsal's copy or not for this role: {}", named.join(", ")))
+        .note(format!("what it fits is a server's own, a rehearsal's copy or not for this role: {}", named(&found.left_out)))
         .help("write a pattern that fits your databases, such as `tenant_*`, and see what the role may connect to and use")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use build_support::problem::{Code, Problem};
+use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::driver::postgres::{failed, quoted, text};
 use migrate_runtime::runner::database_problem;
@@ -52,16 +52,21 @@ pub fn open_for_reading(database: &Database, server: &ServerUrl) -> Result<Optio
 /// # Errors
 /// A database that is not there, a server that cannot be reached or refuses.
 pub fn open_for_writing(database: &Database, server: &ServerUrl, create: bool) -> Result<Client> {
+    let mut made = false;
     let mut client = match server.connect(NAME) {
         Err(error) if is_missing(&error) && !create => return Err(missing(database, server)),
         Err(error) if is_missing(&error) => {
             make(database, server)?;
+            made = true;
             server.connect(NAME)
         }
         client => client,
     }
     .map_err(|error| refused(database, &error))?;
     set(database, &mut client, "")?;
+    if made {
+        make_schema(database, server, &mut client)?;
+    }
     Ok(client)
 }
 
@@ -166,11 +171,35 @@ pub fn missing(database: &Database, server: &ServerUrl) -> Failure {
         .into()
 }
 
+/// That a dry run has no such database, and makes none.
+pub fn not_made(database: &Database, server: &ServerUrl) -> Failure {
+    Problem::new(MISSING, format!("the server has no database `{}`, and a dry run makes none", server.database()))
+        .note(format!("it is about {}", database.url))
+        .help("leave `--dry-run` out, and `--create` makes it; `upgrade --sql` prints what will run")
+        .into()
+}
+
 /// Makes the database that a URL names, through the one that each server has.
 fn make(database: &Database, server: &ServerUrl) -> Result<()> {
     let mut client = server.with_database(MAINTENANCE).connect(NAME).map_err(|error| refused(database, &error))?;
     let sql = format!("CREATE DATABASE {}", quoted(server.database()));
-    run(&mut client, &sql).map_err(|error| refused(database, &error))
+    run(&mut client, &sql).map_err(|error| {
+        let failure = refused(database, &error);
+        if state(&error) != "42501" {
+            return failure;
+        }
+        let role = value(&mut client, "SELECT CURRENT_USER").ok().flatten().unwrap_or_default();
+        failure
+            .help(format!("let a superuser say `ALTER ROLE {} CREATEDB`", printable(&quoted(&role))))
+            .help(format!("or ask one who may to make it: `createdb {}`", printable(server.database())))
+    })
+}
+
+/// Makes the schema that the URL of a new database names.
+fn make_schema(database: &Database, server: &ServerUrl, client: &mut Client) -> Result<()> {
+    let Some(schema) = server.schema().filter(|schema| !schema.is_empty()) else { return Ok(()) };
+    // Every new database has `public`, and others may come from its template.
+    run(client, &format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema))).map_err(|error| refused(database, &error))
 }
 
 /// Sets a new session to what the configuration and the URL say, in one round trip.

@@ -179,6 +179,10 @@ pub(super) fn parse(text: &str) -> Result<Reference, Problem> {
             .help("write it without line feeds, tabs and NUL characters"));
     }
     let text = text.trim();
+    if is_keywords(text) {
+        return Err(Problem::new(INVALID, "a database is named by a URL, and not by keywords and values")
+            .help("write `postgres://USER@HOST:PORT/DATABASE`"));
+    }
     let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| !is_drive(scheme)) else {
         return Err(bare_path(text));
     };
@@ -195,6 +199,12 @@ pub(super) fn parse(text: &str) -> Result<Reference, Problem> {
         .help("use a SQLite or a PostgreSQL database: `sqlite:FILE`, `postgres://…`")),
         _ => Err(unknown_scheme(scheme, rest)),
     }
+}
+
+/// Whether this is what programs on libpq take besides a URL: `host=… port=…`, in which there may be a password.
+fn is_keywords(text: &str) -> bool {
+    const KEYWORDS: [&str; 8] = ["host", "hostaddr", "port", "dbname", "user", "password", "service", "sslmode"];
+    text.split_once('=').is_some_and(|(first, _)| KEYWORDS.contains(&first.trim_end()))
 }
 
 fn unknown_scheme(scheme: &str, rest: &str) -> Problem {
@@ -226,7 +236,9 @@ fn bare_path(text: &str) -> Problem {
 /// Whether a word that is no configured database's name was meant as a path or a URL.
 pub(super) fn looks_like_url_or_path(text: &str) -> bool {
     let endings = [".db", ".db3", ".sqlite", ".sqlite3", ".s3db"];
-    text.contains([':', '/', '\\', '@']) || endings.iter().any(|end| text.to_ascii_lowercase().ends_with(end))
+    is_keywords(text)
+        || text.contains([':', '/', '\\', '@'])
+        || endings.iter().any(|end| text.to_ascii_lowercase().ends_with(end))
 }
 
 fn variable(name: &str) -> Result<Reference, Problem> {

@@ -59,6 +59,9 @@ impl std::fmt::Debug for PostgresDriver<'_> {
 /// What a session was like before the run.
 struct Here {
     key: i64,
+    database: String,
+    user: String,
+    schema: String,
     settings: [Option<String>; 2],
 }
 
@@ -108,9 +111,9 @@ impl<'c> PostgresDriver<'c> {
     fn look_around(&mut self) -> Result<bool, DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp(), pg_catalog.current_database(), \
-             pg_catalog.current_schema(), {SETTINGS}"
+             pg_catalog.current_schema(), CURRENT_USER, {SETTINGS}"
         );
-        let [open, database, schema, path, role] = match self.session.row(&sql) {
+        let [open, database, schema, user, path, role] = match self.session.row(&sql) {
             // It has failed already.
             Err(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "25P02") => return Ok(true),
             row => row?,
@@ -118,14 +121,22 @@ impl<'c> PostgresDriver<'c> {
         if self.here.is_none() {
             self.rows.schema = self.schema.as_deref().map(quoted);
             let schema = self.schema.clone().or(schema).ok_or_else(|| {
+                let make = match path.as_deref() {
+                    // A single one is told as it is written in SQL.
+                    Some(path) if !path.is_empty() && !path.contains([',', '$']) => format!("`CREATE SCHEMA {path}`"),
+                    _ => "make the schema".to_owned(),
+                };
                 refused(
                     "the search path names no schema that is there, so the version table has no place",
-                    "make the schema, or name one that is there: `SET search_path TO …`, or `options` of the connection",
+                    &format!(
+                        "{make}, or name one that is there: `SET search_path TO …`, or `options` of the connection"
+                    ),
                 )
             })?;
             self.rows.name = format!("{}.{}", quoted(&schema), quoted(&self.table));
-            let key = lock::key(&database.unwrap_or_default(), &schema, &self.table);
-            self.here = Some(Here { key, settings: [path, role] });
+            let (database, user) = (database.unwrap_or_default(), user.unwrap_or_default());
+            let key = lock::key(&database, &schema, &self.table);
+            self.here = Some(Here { key, database, user, schema, settings: [path, role] });
         }
         Ok(open.as_deref() == Some("t"))
     }
@@ -135,6 +146,30 @@ impl<'c> PostgresDriver<'c> {
             self.look_around()?;
         }
         Ok(())
+    }
+
+    /// Says of a refusal that it is about the version table, whose statements nobody has written, and what would let the
+    /// role do it.
+    fn blamed<T>(&self, result: Result<T, StoreError>, makes: bool) -> Result<T, StoreError> {
+        result.map_err(|error| match (error, &self.here) {
+            (StoreError::Database(mut error), Some(here)) => {
+                if let Some(server) = error.server.as_mut().filter(|server| server.sqlstate == "42501") {
+                    let (schema, user) = (quoted(&here.schema), quoted(&here.user));
+                    let (does, grant) = if makes {
+                        ("making the version table", format!("GRANT CREATE ON SCHEMA {schema} TO {user}"))
+                    } else {
+                        let rights = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {user}", self.rows.name);
+                        ("the version table", format!("GRANT USAGE ON SCHEMA {schema} TO {user}; {rights}"))
+                    };
+                    let (name, database) = (&self.rows.name, &here.database);
+                    server.context =
+                        Some(format!("it was {does}, {name}, in the database `{database}` as the role {user}"));
+                    server.hint = Some(format!("let the schema's owner say `{grant}`"));
+                }
+                StoreError::Database(error)
+            }
+            (error, _) => error,
+        })
     }
 
     /// Sets the search path and the role back where a migration has changed them.
@@ -204,22 +239,26 @@ impl Driver for PostgresDriver<'_> {
 
     fn history(&mut self) -> Result<History, StoreError> {
         self.known()?;
-        self.rows.history(&mut self.session)
+        let result = self.rows.history(&mut self.session);
+        self.blamed(result, false)
     }
 
     fn newest(&mut self, package: &str) -> Result<Option<Newest>, StoreError> {
         self.known()?;
-        self.rows.newest(&mut self.session, package)
+        let result = self.rows.newest(&mut self.session, package);
+        self.blamed(result, false)
     }
 
     fn ensure_table(&mut self) -> Result<(), StoreError> {
         self.known()?;
-        self.rows.ensure(&mut self.session)
+        let result = self.rows.ensure(&mut self.session);
+        self.blamed(result, true)
     }
 
     fn stored_down(&mut self, package: &str, id: &RevisionId) -> Result<Option<String>, StoreError> {
         self.known()?;
-        self.rows.stored_down(&mut self.session, package, id)
+        let result = self.rows.stored_down(&mut self.session, package, id);
+        self.blamed(result, false)
     }
 
     fn execute(&mut self, statement: &str) -> Result<(), DatabaseError> {
@@ -249,11 +288,13 @@ impl Driver for PostgresDriver<'_> {
     }
 
     fn record(&mut self, row: &AppliedRevision, down: Option<&str>) -> Result<(), StoreError> {
-        self.rows.record(&mut self.session, row, down)
+        let result = self.rows.record(&mut self.session, row, down);
+        self.blamed(result, false)
     }
 
     fn mark(&mut self, package: &str, id: &RevisionId, state: State, elapsed_ms: i64) -> Result<(), StoreError> {
-        self.rows.mark(&mut self.session, package, id, state, elapsed_ms)
+        let result = self.rows.mark(&mut self.session, package, id, state, elapsed_ms);
+        self.blamed(result, false)
     }
 
     fn amend(
@@ -263,19 +304,23 @@ impl Driver for PostgresDriver<'_> {
         checksum: &Checksum,
         down: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.rows.amend(&mut self.session, package, id, checksum, down)
+        let result = self.rows.amend(&mut self.session, package, id, checksum, down);
+        self.blamed(result, false)
     }
 
     fn rename_package(&mut self, old: &str, new: &str) -> Result<(), StoreError> {
-        self.rows.rename_package(&mut self.session, old, new)
+        let result = self.rows.rename_package(&mut self.session, old, new);
+        self.blamed(result, false)
     }
 
     fn forget(&mut self, package: &str, id: &RevisionId) -> Result<(), StoreError> {
-        self.rows.delete(&mut self.session, package, id)
+        let result = self.rows.delete(&mut self.session, package, id);
+        self.blamed(result, false)
     }
 
     fn finish(&mut self, packages: &[&str]) -> Result<(), StoreError> {
-        self.rows.finish(&mut self.session, packages)
+        let result = self.rows.finish(&mut self.session, packages);
+        self.blamed(result, false)
     }
 
     /// No key is ever broken here.

@@ -52,6 +52,9 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
     ) {
         return database_problem(error).at(section.place(statement.span.clone()));
     }
+    if let Some(problem) = cancelled(error) {
+        return problem.at(section.place(statement.span.clone()));
+    }
     let span = match error.offset.or_else(|| place_of_word(&error.message, statement.text)) {
         Some(offset) => {
             let start = statement.span.start + offset;
@@ -139,10 +142,33 @@ pub(super) fn query_problem(error: &DatabaseError, section: &Section, query: &St
         .help("write in the up section, and ask here without the function that does it")
 }
 
+/// That a server was told to give a statement up, which is not the statement's fault. Of a server that speaks another
+/// language it is not known by whom.
+fn cancelled(error: &DatabaseError) -> Option<Problem> {
+    error.server.as_ref().filter(|server| server.sqlstate == "57014")?;
+    let message = match &error.message {
+        said if said.contains("statement timeout") => "the statement took longer than `statement_timeout` lets it",
+        said if said.contains("user request") => "somebody has cancelled the statement on the server",
+        _ => "the server was told to cancel the statement",
+    };
+    let problem = Problem::new(DATABASE, message).note(printable(&error.message));
+    let problem = with_server(problem, error).note("what was not committed is rolled back");
+    Some(if error.message.contains("user request") {
+        problem.help("ask who has cancelled it (`pg_cancel_backend`) and why, then run it again")
+    } else {
+        problem
+            .help("give it more time: `statement-timeout = SECONDS` of the database in the configuration")
+            .help("or for this revision alone: `SET LOCAL statement_timeout = 'TIME';` before the statement")
+    })
+}
+
 /// A database's own error as a problem with a way out.
 #[must_use]
 pub fn database_problem(error: &DatabaseError) -> Problem {
     let message = printable(&error.message);
+    if let Some(problem) = cancelled(error) {
+        return problem;
+    }
     if error.server.is_some() {
         return with_server(server_problem(error.kind, message), error);
     }
@@ -217,6 +243,12 @@ pub fn store_problem(error: &StoreError) -> Problem {
             Problem::new(DATABASE, "the version table was not made by this tool: it has other columns")
                 .note(printable(&error.message))
                 .help("name another one: `version-table = \"NAME\"` in `[package.metadata.migrate]`")
+        }
+        StoreError::Database(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "42501") => {
+            database_problem(error).help(
+                "or name a place where this role may work, `version-table = \"SCHEMA.TABLE\"`, or the role that may, \
+                 `role = \"ROLE\"` of the database",
+            )
         }
         StoreError::Database(error) => database_problem(error),
         StoreError::Gone(what) => Problem::new(HISTORY_MOVED, printable(what))
