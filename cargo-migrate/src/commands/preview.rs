@@ -71,14 +71,14 @@ impl Script {
         }
     }
 
-    fn show(&self, app: App<'_>, driver: RecordingDriver<'_, '_>) {
+    fn show(&self, app: App<'_>, noted: &str, driver: RecordingDriver<'_, '_>) {
         let script = driver.into_script();
         let (shell, first) = match self {
             Self::Sqlite => ("the `sqlite3` shell", String::new()),
             Self::Server(settings) => ("`psql`", settings.iter().map(|sql| format!("{sql};\n")).collect()),
         };
         let version = env!("CARGO_PKG_VERSION");
-        app.shell.raw(&format!("-- Written by cargo-migrate {version} for {shell}.\n{first}{script}"));
+        app.shell.raw(&format!("-- Written by cargo-migrate {version} for {shell}.\n{noted}{first}{script}"));
     }
 }
 
@@ -143,13 +143,13 @@ pub(super) fn print(
         app.shell.status("Finished", "nothing to do");
         return Ok(());
     }
-    start.script.show(app, driver);
-    if way == Way::Up && database.as_ref().is_some_and(|database| !database.scratch) {
-        app.shell.note(
-            "no lock file knows when the script has run: then say `cargo migrate upgrade current`, which runs nothing and \
-             notes what is applied",
-        );
-    }
+    // Until then the files that it is made of can be edited unnoticed here.
+    let noted = if way == Way::Up && database.as_ref().is_some_and(|database| !database.scratch) {
+        "-- When it has run, `cargo migrate upgrade current` runs nothing and notes in the lock what is applied.\n"
+    } else {
+        ""
+    };
+    start.script.show(app, noted, driver);
     Ok(())
 }
 
@@ -185,7 +185,7 @@ pub(super) fn print_change(
     }
     driver.finish(&[opened.project.key()]).map_err(store)?;
     driver.commit(wait).map_err(|error| store(error.into()))?;
-    start.script.show(app, driver);
+    start.script.show(app, "", driver);
     Ok(())
 }
 
