@@ -36,7 +36,7 @@ fn an_interrupted_run_leaves_nothing_running_on_the_server(server: &Server) {
     for (arguments, name, number) in [
         (&["upgrade"][..], "-INT", 2),
         (&["upgrade", "--per-revision"], "-TERM", 15),
-        (&["upgrade", "--dry-run"], "-HUP", 1),
+        (&["upgrade", "--dry-run"], "-TERM", 15),
         (&["sync"], "-INT", 2),
     ] {
         let project = sleeping(server, 30);
