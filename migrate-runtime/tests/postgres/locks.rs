@@ -9,7 +9,7 @@ use migrate_runtime::driver::{Driver as _, Enforcement};
 use migrate_runtime::event::Event;
 use migrate_runtime::history::History;
 use migrate_runtime::plan::{self, Step};
-use migrate_runtime::runner::{self, BUSY, Files, Options, SQL_ERROR};
+use migrate_runtime::runner::{self, BUSY, DATABASE, Files, Options};
 
 use crate::running::{Texts, USERS, embedded, graph, names};
 use crate::server::{Database, Server};
@@ -150,7 +150,7 @@ fn who_comes_after_a_run_that_waits_is_let_by(server: &Server) {
 }
 
 fn whatever_only_missed_a_lock_is_tried_again_and_nothing_else_is(server: &Server) {
-    for (sqlstate, code) in [("55P03", None), ("40P01", None), ("40001", None), ("57014", Some(SQL_ERROR))] {
+    for (sqlstate, code) in [("55P03", None), ("40P01", None), ("40001", None), ("57014", Some(DATABASE))] {
         let database = server.database();
         database.connect().batch_execute("CREATE SEQUENCE tries").unwrap();
         let text = format!("-- migrate:up\nCREATE TABLE t (a int);\n{}", fails_at_first(sqlstate, 2));
