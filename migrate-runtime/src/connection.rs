@@ -173,6 +173,12 @@ impl DatabaseError {
         };
         Self::new(kind, message)
     }
+
+    /// A server's five characters for the kind of error; empty where no server has said any.
+    #[must_use]
+    pub fn sqlstate(&self) -> &str {
+        self.server.as_ref().map_or("", |server| &server.sqlstate)
+    }
 }
 
 impl fmt::Display for DatabaseError {

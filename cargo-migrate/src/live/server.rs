@@ -85,7 +85,7 @@ pub fn look(server: &ServerUrl) -> Result<Option<Client>> {
 /// A server that cannot be reached or refuses.
 pub fn maintenance(server: &ServerUrl) -> Result<Client> {
     let server = server.with_database(MAINTENANCE);
-    let client = server.connect(NAME).or_else(|error| match state(&error) {
+    let client = server.connect(NAME).or_else(|error| match error.sqlstate() {
         // It was removed, or is shut for this role.
         "3D000" | "42501" | "28000" => server.with_database(TEMPLATE).connect(NAME).map_err(|_| error),
         _ => Err(error),
@@ -185,7 +185,7 @@ fn make(database: &Database, server: &ServerUrl) -> Result<()> {
     let sql = format!("CREATE DATABASE {}", quoted(server.database()));
     run(&mut client, &sql).map_err(|error| {
         let failure = refused(database, &error);
-        if state(&error) != "42501" {
+        if error.sqlstate() != "42501" {
             return failure;
         }
         let role = value(&mut client, "SELECT CURRENT_USER").ok().flatten().unwrap_or_default();
@@ -273,16 +273,12 @@ pub fn value(client: &mut Client, sql: &str) -> Result<Option<String>, DatabaseE
 }
 
 fn is_missing(error: &DatabaseError) -> bool {
-    state(error) == "3D000"
-}
-
-fn state(error: &DatabaseError) -> &str {
-    error.server.as_ref().map_or("", |server| &server.sqlstate)
+    error.sqlstate() == "3D000"
 }
 
 fn refused(database: &Database, error: &DatabaseError) -> Failure {
     let problem = database.blamed(database_problem(error));
-    match state(error) {
+    match error.sqlstate() {
         "53300" => problem
             .help("wait until others have let go, and run it again; of many databases take fewer at once: `--jobs 1`")
             .into(),

@@ -115,7 +115,7 @@ impl<'c> PostgresDriver<'c> {
         );
         let [open, database, schema, user, path, role] = match self.session.row(&sql) {
             // It has failed already.
-            Err(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "25P02") => return Ok(true),
+            Err(error) if error.sqlstate() == "25P02" => return Ok(true),
             row => row?,
         };
         if self.here.is_none() {
@@ -153,7 +153,9 @@ impl<'c> PostgresDriver<'c> {
     fn blamed<T>(&self, result: Result<T, StoreError>, makes: bool) -> Result<T, StoreError> {
         result.map_err(|error| match (error, &self.here) {
             (StoreError::Database(mut error), Some(here)) => {
-                if let Some(server) = error.server.as_mut().filter(|server| server.sqlstate == "42501") {
+                if error.sqlstate() == "42501"
+                    && let Some(server) = &mut error.server
+                {
                     let (schema, user) = (quoted(&here.schema), quoted(&here.user));
                     let (does, grant) = if makes {
                         ("making the version table", format!("GRANT CREATE ON SCHEMA {schema} TO {user}"))

@@ -79,8 +79,8 @@ pub(super) fn end_problem(error: &DatabaseError, section: &Section) -> Problem {
 /// Adds what a server says besides, and what helps with the errors that one transaction cannot avoid.
 fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
     let Some(server) = &error.server else { return problem };
-    if !server.sqlstate.is_empty() {
-        problem = problem.note(format!("SQLSTATE {}", printable(&server.sqlstate)));
+    if !error.sqlstate().is_empty() {
+        problem = problem.note(format!("SQLSTATE {}", printable(error.sqlstate())));
     }
     for said in [&server.detail, &server.context].into_iter().flatten() {
         problem = problem.note(printable(said));
@@ -88,7 +88,7 @@ fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
     if let Some(hint) = &server.hint {
         problem = problem.help(printable(hint));
     }
-    match server.sqlstate.as_str() {
+    match error.sqlstate() {
         "55P04" => problem
             .help("let the revision that adds the value say `-- migrate:no-transaction`: it is committed before the next one")
             .help("or put the use into a revision of its own, and commit between the two: with `--per-revision`, or by two runs"),
@@ -145,7 +145,9 @@ pub(super) fn query_problem(error: &DatabaseError, section: &Section, query: &St
 /// That a server was told to give a statement up, which is not the statement's fault. Of a server that speaks another
 /// language it is not known by whom.
 fn cancelled(error: &DatabaseError) -> Option<Problem> {
-    error.server.as_ref().filter(|server| server.sqlstate == "57014")?;
+    if error.sqlstate() != "57014" {
+        return None;
+    }
     let message = match &error.message {
         said if said.contains("statement timeout") => "the statement took longer than `statement_timeout` lets it",
         said if said.contains("user request") => "somebody has cancelled the statement on the server",
@@ -231,8 +233,7 @@ fn disconnected(message: String) -> Problem {
 
 /// Whether a statement names a column that a table has not, in SQLite's words or by a server's code.
 fn lacks_column(error: &DatabaseError) -> bool {
-    let undefined = error.server.as_ref().is_some_and(|server| server.sqlstate == "42703");
-    undefined || error.message.starts_with("no such column")
+    error.sqlstate() == "42703" || error.message.starts_with("no such column")
 }
 
 /// An error of the version table as a problem.
@@ -244,12 +245,10 @@ pub fn store_problem(error: &StoreError) -> Problem {
                 .note(printable(&error.message))
                 .help("name another one: `version-table = \"NAME\"` in `[package.metadata.migrate]`")
         }
-        StoreError::Database(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "42501") => {
-            database_problem(error).help(
-                "or name a place where this role may work, `version-table = \"SCHEMA.TABLE\"`, or the role that may, \
+        StoreError::Database(error) if error.sqlstate() == "42501" => database_problem(error).help(
+            "or name a place where this role may work, `version-table = \"SCHEMA.TABLE\"`, or the role that may, \
                  `role = \"ROLE\"` of the database",
-            )
-        }
+        ),
         StoreError::Database(error) => database_problem(error),
         StoreError::Gone(what) => Problem::new(HISTORY_MOVED, printable(what))
             .note("somebody has changed the version table meanwhile")

@@ -128,7 +128,7 @@ pub(super) fn connect(url: &ServerUrl, application_name: &str) -> Result<Client,
                     failures.push(failure(why, "name a host that is, or take out `target_session_attrs`"));
                 }
                 // A server that answers has the last word, unless it is only just starting or on its way down.
-                Err(error) if state(&error).is_some_and(|state| !state.starts_with("57P")) => return Err(error),
+                Err(error) if !matches!(error.sqlstate().get(..3), None | Some("57P")) => return Err(error),
                 Err(error) => failures.push(error),
             }
         }
@@ -187,7 +187,7 @@ fn reach(
         Ok(client) => return Ok(client),
         Err(failed) => failed,
     };
-    let refused = of_tls || state(&error) == Some("28000");
+    let refused = of_tls || error.sqlstate() == "28000";
     let Some(second) = second.filter(|_| refused) else { return Err(error) };
     try_it(second).map_err(|(other, _)| {
         // Both ways are told of, unless they ended in the same words.
@@ -309,8 +309,7 @@ const REACH: &str = "see that the server runs, and that the URL's host and port 
 /// Adds a way out to what a server says.
 fn of_server(url: &ServerUrl, mut error: DatabaseError) -> DatabaseError {
     error.kind = ErrorKind::CannotOpen;
-    let Some(words) = &mut error.server else { return error };
-    let hint = match words.sqlstate.as_str() {
+    let hint = match error.sqlstate() {
         "28P01" => Some(with_ignored(url, PASSWORD)),
         "28000" => Some(
             "see that the user is there and that the server's `pg_hba.conf` takes it from here, for this database and with \
@@ -320,7 +319,9 @@ fn of_server(url: &ServerUrl, mut error: DatabaseError) -> DatabaseError {
         "3D000" => Some(format!("see the name of the database in the URL, or make it: `createdb {}`", url.database)),
         _ => None,
     };
-    words.hint = words.hint.take().or(hint);
+    if let Some(words) = &mut error.server {
+        words.hint = words.hint.take().or(hint);
+    }
     error
 }
 
@@ -337,11 +338,6 @@ fn failure(message: String, hint: &str) -> DatabaseError {
     let hint = (!hint.is_empty()).then(|| hint.to_owned());
     let words = ServerWords { hint, ..ServerWords::default() };
     DatabaseError { server: Some(Box::new(words)), ..DatabaseError::new(ErrorKind::CannotOpen, message) }
-}
-
-/// What a server has answered, where one has.
-fn state(error: &DatabaseError) -> Option<&str> {
-    error.server.as_ref().map(|words| words.sqlstate.as_str()).filter(|state| !state.is_empty())
 }
 
 /// All that was tried in one error, which is otherwise the last one's.

@@ -166,7 +166,7 @@ fn a_wrong_password_is_told_and_not_shown(server: &Server) {
     let wrong = "wr:o/n?g @\\";
     let url = format!("postgres://app:{}@localhost:{}/{}", escaped(wrong), server.port, database.name);
     let error = connect(&url).err().unwrap();
-    assert_eq!(error.server.as_ref().unwrap().sqlstate, "28P01");
+    assert_eq!(error.sqlstate(), "28P01");
     assert!(told(&error).contains("password authentication failed for user \"app\""), "{error}");
     assert!(told(&error).contains("`@` as `%40`"), "{error:?}");
     assert!(!format!("{error:?}").contains(wrong));

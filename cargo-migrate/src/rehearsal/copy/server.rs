@@ -220,8 +220,7 @@ fn create(
 }
 
 fn not_made(like: &Database, error: &DatabaseError) -> Problem {
-    let state = error.server.as_ref().map_or("", |server| server.sqlstate.as_str());
-    match state {
+    match error.sqlstate() {
         "42501" => like
             .blamed(Problem::new(NO_COPY, format!("the copy cannot be made: {}", error.message)))
             .note("a rehearsal works on a database of its own, on the same server")

@@ -278,8 +278,7 @@ impl Site for ServerSite {
             let sql = format!("BEGIN; ALTER TABLE {table_name} VALIDATE CONSTRAINT {}", quoted(name));
             let tried = rows(&mut self.client, &sql);
             self.asked("ROLLBACK")?;
-            let state = tried.err().and_then(|error| error.server.map(|server| server.sqlstate)).unwrap_or_default();
-            if state.starts_with("23") {
+            if tried.is_err_and(|error| error.sqlstate().starts_with("23")) {
                 remarks.push(format!(
                     "the constraint `{}` of `{}.{}` is NOT VALID, and there are rows that do not keep to it",
                     printable(name),

@@ -38,7 +38,7 @@ pub(super) fn take(
         format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid(), pg_catalog.version()");
     loop {
         let [taken, process, version] = match session.row(&ask) {
-            Err(error) if error.server.as_ref().is_some_and(|server| server.sqlstate == "42883") => {
+            Err(error) if error.sqlstate() == "42883" => {
                 return Err(refused(
                     &format!("this server has no advisory locks: {}", printable(&error.message)),
                     "nothing here keeps two runs apart: migrations are run on PostgreSQL itself, or what keeps such locks",
