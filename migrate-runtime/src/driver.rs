@@ -4,6 +4,7 @@
 pub mod postgres;
 pub mod recording;
 pub mod sqlite;
+mod version_table;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use build_support::token::Dialect;
 use crate::connection::DatabaseError;
 use crate::history::{AppliedRevision, History, State};
 use crate::sqlite::{Newest, StoreError};
+
+pub use self::version_table::VersionTable;
 
 /// How the statements of a part of a run are held together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

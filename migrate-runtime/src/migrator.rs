@@ -10,7 +10,7 @@ use build_support::token::Dialect;
 use build_support::verify::EDITED_COMMENTS;
 
 use crate::database::Database;
-use crate::driver::Driver;
+use crate::driver::{Driver, VersionTable};
 use crate::event::Event;
 use crate::history::{AppliedRevision, History};
 use crate::migrations::{AHEAD, BEHIND, Error, Migrations, Outcome, Status};
@@ -244,16 +244,13 @@ impl<'a> Migrator<'a> {
     /// The database with the version table of these settings.
     fn driver<'c>(&self, database: &'c mut (impl Database + ?Sized)) -> Result<Box<dyn Driver + 'c>, Error> {
         let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let (schema, table) = match self.version_table.split_once('.') {
-            Some((schema, table)) => (Some(schema), table),
-            None => (None, self.version_table.as_str()),
-        };
+        let table = VersionTable::of(&self.version_table);
         let usage = |message| Err(Problem::new(Code("usage"), message).into());
-        if !named(table) || !schema.is_none_or(named) {
+        if !table.parts().all(named) {
             return usage("a version table's name has only letters, digits and `_`");
         }
         let driver = database.driver(&self.version_table);
-        if schema.is_some() && driver.dialect() == Dialect::Sqlite {
+        if table.schema.is_some() && driver.dialect() == Dialect::Sqlite {
             return usage("on SQLite a version table has no schema before its name");
         }
         Ok(driver)

@@ -8,8 +8,8 @@ use std::time::Instant;
 use build_support::problem::{Problem, printable};
 use build_support::token::unquoted;
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
-use migrate_runtime::driver::Driver as _;
 use migrate_runtime::driver::postgres::{PostgresDriver, quoted};
+use migrate_runtime::driver::{Driver as _, VersionTable};
 use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 use migrate_runtime::server::ServerUrl;
@@ -163,8 +163,7 @@ fn reading(
 
 /// The version table that is looked for in an archive.
 pub(super) struct Sought<'a> {
-    schema: Option<&'a str>,
-    table: &'a str,
+    table: VersionTable,
     /// What the archive's name says that it is at.
     name: Option<Name>,
     /// What a history is at.
@@ -175,17 +174,15 @@ impl<'a> Sought<'a> {
     /// The table as the configuration names it, `TABLE` or `SCHEMA.TABLE`; without a schema of its own it is in this one,
     /// where that is known.
     pub(super) fn new(
-        configured: &'a str,
-        schema: Option<&'a str>,
+        configured: &str,
+        schema: Option<&str>,
         path: &Path,
         current: &'a dyn Fn(&History) -> Vec<String>,
     ) -> Self {
-        let (schema, table) = match configured.split_once('.') {
-            Some((schema, table)) => (Some(schema), table),
-            None => (schema, configured),
-        };
+        let mut table = VersionTable::of(configured);
+        table.schema = table.schema.or_else(|| schema.map(str::to_owned));
         let name = path.file_name().and_then(|name| Name::parse(name.to_str()?));
-        Self { schema, table, name, current }
+        Self { table, name, current }
     }
 
     /// Of several schemas' tables the one that the archive's name speaks of, else that of `public`, else the first.
@@ -205,18 +202,19 @@ pub(super) fn history(
     sought: &Sought<'_>,
 ) -> std::result::Result<Option<History>, Problem> {
     let mut command = tools.command(Program::Restore, None);
-    command.args(["--data-only", "--file=-"]).arg(format!("--table={}", sought.table));
-    command.args(sought.schema.map(|schema| format!("--schema={schema}"))).arg(path);
+    let VersionTable { schema, name } = &sought.table;
+    command.args(["--data-only", "--file=-"]).arg(format!("--table={name}"));
+    command.args(schema.as_ref().map(|schema| format!("--schema={schema}"))).arg(path);
     let mut found = Vec::new();
     let mut copied: Option<Copied> = None;
     reading(command, |line| {
         let line = line.trim_end_matches(['\n', '\r']);
         if line == "\\." {
-            found.extend(copied.take().map(|copied| (copied.schema.clone(), copied.history(sought.table))));
+            found.extend(copied.take().map(|copied| (copied.schema.clone(), copied.history(name))));
         } else if let Some(copied) = &mut copied {
             copied.put(line);
         } else if let Some(columns) = line.strip_prefix("COPY ").and_then(|line| line.strip_suffix(") FROM stdin;")) {
-            copied = Copied::new(sought.table, columns);
+            copied = Copied::new(name, columns);
         }
         Ok(())
     })?;
@@ -348,7 +346,7 @@ mod tests {
             Some(History::default())
         );
         let own = Sought::new("ops.m", Some("one"), Path::new("b.dump"), &empty);
-        assert_eq!((own.schema, own.table), (Some("ops"), "m"));
+        assert_eq!(own.table, VersionTable::of("ops.m"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use build_support::problem::{Code, Problem, nearest, printable};
+use migrate_runtime::driver::VersionTable;
 use serde_json::{Map, Value};
 
 use super::manifest::{Manifest, Part, Section};
@@ -382,15 +383,15 @@ fn check_database_name(text: &str) -> Check {
 
 /// A table's name; on a server the name of its schema may stand before it.
 fn check_table(text: &str) -> Check {
-    let (schema, table) = text.split_once('.').map_or((None, text), |(schema, table)| (Some(schema), table));
+    let table = VersionTable::of(text);
     let plain = |name: &str| {
         let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    if !schema.into_iter().chain([table]).all(plain) {
+    if !table.parts().all(plain) {
         return Err(("is not a plain table name", "write letters, digits and `_`, such as `_cargo_migrate`"));
     }
-    if table.to_ascii_lowercase().starts_with("sqlite_") {
+    if table.name.to_ascii_lowercase().starts_with("sqlite_") {
         return Err(("begins with `sqlite_`, which SQLite keeps for itself", "write such as `_cargo_migrate`"));
     }
     Ok(())

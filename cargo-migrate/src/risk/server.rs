@@ -2,6 +2,7 @@
 
 use build_support::problem::printable;
 use build_support::token::Dialect;
+use migrate_runtime::driver::VersionTable;
 use migrate_runtime::driver::postgres::text;
 use migrate_runtime::statement::split_as;
 use postgres::Client;
@@ -64,7 +65,7 @@ pub(super) fn has_any_rows(client: &mut Client, version_table: &str) -> bool {
     let sql = format!(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'r' AND {OWN_SCHEMAS} AND c.relname <> {}",
-        text(version_table.rsplit('.').next().unwrap_or_default())
+        text(&VersionTable::of(version_table).name)
     );
     column(client, &sql).map_or(true, |names| names.iter().any(|name| has_rows(client, name)))
 }

@@ -26,7 +26,7 @@ use self::rows::Rows;
 use self::session::Session;
 pub use self::session::{of as failed, quoted, text};
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
-use crate::driver::{Driver, Enforcement};
+use crate::driver::{Driver, Enforcement, VersionTable};
 use crate::history::{AppliedRevision, History, State};
 use crate::sqlite::{Newest, StoreError, create_table_text};
 
@@ -34,9 +34,7 @@ use crate::sqlite::{Newest, StoreError, create_table_text};
 /// the session's search path and role are as before.
 pub struct PostgresDriver<'c> {
     session: Session<'c>,
-    /// The schema of the version table, where it is named.
-    schema: Option<String>,
-    table: String,
+    table: VersionTable,
     rows: Rows,
     here: Option<Here>,
     /// The server process that holds the lock, where it is held.
@@ -79,15 +77,9 @@ impl<'c> PostgresDriver<'c> {
     /// schema of the search path.
     #[must_use]
     pub fn new(client: &'c mut Client, table: &str) -> Self {
-        let (schema, table) = match table.split_once('.') {
-            Some((schema, table)) => (Some(schema.to_owned()), table.to_owned()),
-            None => (None, table.to_owned()),
-        };
-        let session = Session::new(client);
         Self {
-            session,
-            schema,
-            table,
+            session: Session::new(client),
+            table: VersionTable::of(table),
             rows: Rows::default(),
             here: None,
             holder: None,
@@ -119,8 +111,8 @@ impl<'c> PostgresDriver<'c> {
             row => row?,
         };
         if self.here.is_none() {
-            self.rows.schema = self.schema.as_deref().map(quoted);
-            let schema = self.schema.clone().or(schema).ok_or_else(|| {
+            self.rows.schema = self.table.schema.as_deref().map(quoted);
+            let schema = self.table.schema.clone().or(schema).ok_or_else(|| {
                 let make = match path.as_deref() {
                     // A single one is told as it is written in SQL.
                     Some(path) if !path.is_empty() && !path.contains([',', '$']) => format!("`CREATE SCHEMA {path}`"),
@@ -133,9 +125,9 @@ impl<'c> PostgresDriver<'c> {
                     ),
                 )
             })?;
-            self.rows.name = format!("{}.{}", quoted(&schema), quoted(&self.table));
+            self.rows.name = format!("{}.{}", quoted(&schema), quoted(&self.table.name));
             let (database, user) = (database.unwrap_or_default(), user.unwrap_or_default());
-            let key = lock::key(&database, &schema, &self.table);
+            let key = lock::key(&database, &schema, &self.table.name);
             self.here = Some(Here { key, database, user, schema, settings: [path, role] });
         }
         Ok(open.as_deref() == Some("t"))
@@ -191,7 +183,7 @@ impl<'c> PostgresDriver<'c> {
 /// The statement that makes a version table, `TABLE` or `SCHEMA.TABLE`, where none is.
 #[must_use]
 pub fn create_table_sql(table: &str) -> String {
-    let name: Vec<String> = table.splitn(2, '.').map(quoted).collect();
+    let name: Vec<String> = VersionTable::of(table).parts().map(quoted).collect();
     create_table_text(&name.join("."), "BIGINT")
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use migrate_runtime::driver::VersionTable;
 use migrate_runtime::server::ServerUrl;
 
 use super::Tenant;
@@ -68,7 +69,7 @@ fn servers<'t>(app: App<'_>, patterns: &[String], target: &'t str) -> Result<(Op
     };
     let servers = patterns.iter().map(server).collect::<Result<Vec<ServerUrl>>>()?;
     if servers.iter().any(|server| server.schema().is_some())
-        && let Some((schema, _)) = opened.project.settings().version_table.split_once('.')
+        && let Some(schema) = VersionTable::of(&opened.project.settings().version_table).schema
     {
         return Err(Failure::misused(format!(
             "`version-table` names the schema `{schema}`, so all schemas of a database would share one history"

@@ -8,6 +8,7 @@ use std::time::Duration;
 use build_support::problem::{Problem, printable};
 use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::database::Database;
+use migrate_runtime::driver::VersionTable;
 use migrate_runtime::driver::postgres::quoted;
 use migrate_runtime::runner::database_problem;
 use postgres::Client;
@@ -33,12 +34,6 @@ pub(in crate::rehearsal) struct ServerSite {
     version_table: VersionTable,
     wait: Duration,
     copy: ServerCopy,
-}
-
-/// The version table's name, and its schema where the configuration names one.
-struct VersionTable {
-    schema: Option<String>,
-    name: String,
 }
 
 /// What a database is made of.
@@ -67,25 +62,18 @@ impl Layout for ServerSchema {
     }
 }
 
-impl VersionTable {
-    fn of(configured: &str) -> Self {
-        match configured.split_once('.') {
-            Some((schema, name)) => Self { schema: Some(schema.to_owned()), name: name.to_owned() },
-            None => Self { schema: None, name: configured.to_owned() },
-        }
-    }
-
-    /// The pattern by which `pg_dump` knows it.
-    fn pattern(&self) -> String {
-        format!("{}.{}", self.schema.as_deref().map_or_else(|| "*".to_owned(), quoted), quoted(&self.name))
-    }
-
-    fn is(&self, schema: &str, name: &str) -> bool {
-        name == self.name && self.schema.as_deref().is_none_or(|own| own == schema)
-    }
+/// The pattern by which `pg_dump` knows a version table.
+fn pattern(VersionTable { schema, name }: &VersionTable) -> String {
+    format!("{}.{}", schema.as_deref().map_or_else(|| "*".to_owned(), quoted), quoted(name))
 }
 
 impl ServerSite {
+    /// Whether this is the version table; without a schema of its own it is so in any.
+    fn is_version_table(&self, schema: &str, name: &str) -> bool {
+        let own = &self.version_table;
+        name == own.name && own.schema.as_deref().is_none_or(|own| own == schema)
+    }
+
     fn asked(&mut self, sql: &str) -> Result<Vec<Vec<String>>> {
         rows(&mut self.client, sql).map_err(|error| refused(&error))
     }
@@ -107,7 +95,7 @@ impl ServerSite {
     /// What `pg_dump` writes of the copy.
     fn dumped(&self) -> Result<String> {
         let mut dump = self.copy.tools().dump(self.copy.server(), self.copy.role(), self.wait);
-        dump.arg("--schema-only").arg(format!("--exclude-table={}", self.version_table.pattern()));
+        dump.arg("--schema-only").arg(format!("--exclude-table={}", pattern(&self.version_table)));
         dump.stdout(Stdio::piped());
         let unread = |why: &str| Problem::new(NO_COPY, format!("the copy's schema cannot be read: {why}"));
         let mut running = PgTools::start(Program::Dump, dump).map_err(|problem| unread(problem.message()))?;
@@ -142,7 +130,7 @@ impl ServerSite {
             if counts != "on" {
                 return None;
             }
-            if !self.version_table.is(schema, name) {
+            if !self.is_version_table(schema, name) {
                 written.insert(table.clone(), count.parse().ok()?);
             }
         }
@@ -172,7 +160,7 @@ impl Site for ServerSite {
         let mut all = Vec::new();
         for row in self.asked(&tables::query())? {
             let table: Table = serde_json::from_str(&row.concat()).map_err(|_| unheard("a table"))?;
-            if !self.version_table.is(&table.schema, &table.name) {
+            if !self.is_version_table(&table.schema, &table.name) {
                 all.push(table);
             }
         }

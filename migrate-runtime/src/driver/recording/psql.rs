@@ -8,28 +8,24 @@ use std::time::Duration;
 use build_support::token::{Dialect, TokenKind, tokens_of};
 
 use super::shell::Shell;
-use crate::driver::Enforcement;
+use crate::driver::{Enforcement, VersionTable};
 use crate::sqlite::create_table_text;
 
 /// psql, and the name of the version table.
 pub(super) struct Psql {
-    schema: Option<String>,
-    table: String,
+    table: VersionTable,
 }
 
 impl Psql {
     pub(super) fn new(version_table: &str) -> Self {
-        match version_table.split_once('.') {
-            Some((schema, table)) => Self { schema: Some(schema.to_owned()), table: table.to_owned() },
-            None => Self { schema: None, table: version_table.to_owned() },
-        }
+        Self { table: VersionTable::of(version_table) }
     }
 
     /// Asks where the version table is, for the key of its lock, which is the one that runs take, and for what a migration
     /// may change for its session.
     fn look_around(&self) -> String {
-        let schema = self.schema.as_deref().map_or_else(|| "current_schema()::text".to_owned(), text);
-        let table = text(&self.table);
+        let schema = self.table.schema.as_deref().map_or_else(|| "current_schema()::text".to_owned(), text);
+        let table = text(&self.table.name);
         format!(
             "SELECT now() <> statement_timestamp() AS inside, place.schema IS NULL AS placeless,\n    \
              format('%I.%I', coalesce(place.schema, '-'), place.name) AS table, ('x' || left(encode(sha256(\n    \
@@ -177,7 +173,7 @@ impl Shell for Psql {
     fn rollback(&mut self) {}
 
     fn ensure_table(&mut self, history: &str) -> String {
-        let schema = self.schema.as_deref().map_or_else(String::new, |schema| {
+        let schema = self.table.schema.as_deref().map_or_else(String::new, |schema| {
             let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
             format!(
                 "SELECT to_regnamespace({}) IS NULL AS missing \\gset cargo_migrate_\n\
