@@ -108,7 +108,8 @@ fn a_lock_that_stays_is_told_with_who_holds_it_and_how_to_go_on(server: &Server)
     for words in [
         "migrations/a2.sql:3:1",
         "lock timeout",
-        &format!("process {process} (`the tests`), idle in transaction, in a transaction of 0 s, holds `users`"),
+        &format!("process {process} (`the tests`), idle in transaction, in a transaction of "),
+        " s, holds `users`; ",
         &format!("`SELECT pg_terminate_backend({process});`"),
         "`--wait SECONDS`",
         "end the session",
