@@ -2,6 +2,11 @@
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(unreachable_pub, reason = "the driver that hands these on to programs is left out")
+)]
+mod postgres_sql;
 pub mod recording;
 pub mod sqlite;
 mod version_table;

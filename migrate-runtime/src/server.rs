@@ -38,6 +38,7 @@ use self::parameters::Settings;
 use self::text::{Shown, invalid};
 use self::tls::{Mode, Tls};
 use crate::connection::DatabaseError;
+use crate::driver::postgres::quoted;
 
 /// A URL that cannot be read, or that asks for what is not supported.
 pub const INVALID: Code = Code("invalid-database-url");
@@ -248,7 +249,7 @@ impl ServerUrl {
     /// The options that the session starts with: those that are given, and the search path.
     fn options(&self) -> Option<String> {
         let path = self.schema.as_ref().filter(|schema| !schema.is_empty()).map(|schema| {
-            let name = format!("\"{}\"", schema.replace('"', "\"\""));
+            let name = quoted(schema);
             // Options end at white space, unless a backslash stands before it.
             let mut path = "-c search_path=".to_owned();
             for c in name.chars() {

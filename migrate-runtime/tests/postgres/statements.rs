@@ -70,10 +70,10 @@ DO $$ BEGIN PERFORM twice(1); END $$;
 
 fn strings_are_read_alike_whatever_the_server_is_set_to(server: &Server) {
     let database = server.database();
-    database
-        .connect()
-        .batch_execute(&format!("ALTER DATABASE {} SET standard_conforming_strings = off", database.name))
-        .unwrap();
+    for setting in ["standard_conforming_strings", "backslash_quote"] {
+        let off = format!("ALTER DATABASE {} SET {setting} = off", database.name);
+        database.connect().batch_execute(&off).unwrap();
+    }
     upgrade(&database, "-- it's \\ a message\n-- migrate:up\nINSERT INTO users VALUES (1, 'a\\');\nINSERT INTO users VALUES (2, 'b');\n").unwrap();
     assert_eq!(database.ask("SELECT string_agg(name, '|' ORDER BY id) FROM users"), "a\\|b");
     assert_eq!(database.ask("SELECT message FROM _cargo_migrate WHERE revision = 'b0'"), "it's \\ a message");

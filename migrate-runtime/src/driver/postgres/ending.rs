@@ -6,6 +6,7 @@
 
 use super::{MARK, PostgresDriver, SETTINGS, server};
 use crate::connection::DatabaseError;
+use crate::driver::postgres_sql::DEFERRED;
 
 /// How many triggers a transaction has added and changed, as the server says it.
 type Changes = [Option<String>; 2];
@@ -43,14 +44,6 @@ const CHANGES: &str =
 /// Whether there can be a constraint that waits for its check. Where the server does not count, nobody knows.
 const DEFERRABLE: &str = "pg_catalog.current_setting('track_counts') <> 'on' \
     OR EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.condeferrable)";
-
-/// The constraints that a transaction defers unless it is told otherwise. What SET CONSTRAINTS would refuse is left out: a
-/// name that also belongs to one that cannot be deferred, and a schema that is none of this role's business.
-const DEFERRED: &str = "(SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') \
-    FROM pg_catalog.pg_constraint AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.connamespace \
-    WHERE c.condeferred AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS o \
-    WHERE o.conname = c.conname AND o.connamespace = c.connamespace AND NOT o.condeferrable))";
 
 /// The statements that set nothing for the session, and give no rows, which would have to be kept until the answer behind them
 /// has come.

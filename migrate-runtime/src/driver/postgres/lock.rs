@@ -8,13 +8,14 @@ use build_support::problem::printable;
 use super::refused;
 use super::session::Session;
 use crate::connection::{DatabaseError, ErrorKind, ServerWords};
+use crate::driver::postgres_sql::{self, LOCK};
 
 /// How long is waited between two attempts, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The key of a version table's lock.
 pub(super) fn key(database: &str, schema: &str, table: &str) -> i64 {
-    let mut digest = Digest::new("cargo-migrate lock 1");
+    let mut digest = Digest::new(LOCK);
     for part in [database, schema, table] {
         digest.part(part.as_bytes());
     }
@@ -62,12 +63,7 @@ pub(super) fn take(
 
 /// Which of the server's locks `l` are held ones of this key, as a condition.
 pub(super) fn is_held(key: i64) -> String {
-    let (high, low) = ((key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF);
-    format!(
-        "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-         AND l.classid::bigint = {high} AND l.objid::bigint = {low} AND l.database = \
-         (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-    )
+    postgres_sql::is_held(&format!("'{key}'::bigint"))
 }
 
 fn busy(session: &mut Session<'_>, key: i64) -> DatabaseError {

@@ -2,7 +2,8 @@
 
 use build_support::problem::printable;
 
-use super::session::{Session, Texts, quoted, text};
+use super::session::{Session, Texts};
+use super::{quoted, text};
 use crate::connection::DatabaseError;
 
 /// How many sessions are named.

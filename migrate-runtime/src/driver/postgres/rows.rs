@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
 
-use super::session::{Session, Texts, literal, text};
+use super::session::{Session, Texts, literal};
+use super::text;
 use crate::connection::{DatabaseError, ErrorKind, Value};
 use crate::history::{AppliedRevision, History, State};
 use crate::sqlite::{COLUMNS, INTEGERS, Newest, StoreError, create_table_text, read_row, state_text, values};

@@ -7,6 +7,7 @@ use postgres::error::ErrorPosition;
 use postgres::{Client, Error, SimpleQueryMessage};
 
 use crate::connection::{DatabaseError, ErrorKind, ServerWords, Value};
+use crate::driver::postgres_sql::text;
 
 /// A row's values as text.
 pub(super) type Texts = Vec<Option<String>>;
@@ -150,18 +151,6 @@ fn byte_of(sql: &str, character: u32) -> Option<usize> {
     Some(if at == sql.len() { sql.char_indices().next_back()?.0 } else { at })
 }
 
-/// A name as SQL.
-#[must_use]
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL, whatever `standard_conforming_strings` is set to.
-#[must_use]
-pub fn text(value: &str) -> String {
-    format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
 /// A value of the version table as SQL; there are only texts and integers.
 pub(super) fn literal(value: &Value) -> String {
     match value {
@@ -181,11 +170,5 @@ mod tests {
         assert_eq!(byte_of("éa", 2), Some(2));
         assert_eq!(byte_of("SELECT é", 9), Some(7));
         assert_eq!((byte_of("a", 0), byte_of("", 1)), (None, None));
-    }
-
-    #[test]
-    fn texts_are_closed_by_nothing_that_stands_in_them() {
-        assert_eq!(text("a'b\\'c"), "E'a\\'b\\\\\\'c'");
-        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
     }
 }

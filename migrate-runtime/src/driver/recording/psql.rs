@@ -8,6 +8,7 @@ use std::time::Duration;
 use build_support::token::{Dialect, TokenKind, tokens_of};
 
 use super::shell::Shell;
+use crate::driver::postgres_sql::{DEFERRED, LOCK, is_held, quoted, text};
 use crate::driver::{Enforcement, VersionTable};
 use crate::sqlite::create_table_text;
 
@@ -29,7 +30,7 @@ impl Psql {
         format!(
             "SELECT now() <> statement_timestamp() AS inside, place.schema IS NULL AS placeless,\n    \
              format('%I.%I', coalesce(place.schema, '-'), place.name) AS table, ('x' || left(encode(sha256(\n    \
-             convert_to(E'cargo-migrate lock 1\\n', 'UTF8') || parts.bytes), 'hex'), 16))::bit(64)::bigint AS key,\n    \
+             convert_to(E'{LOCK}\\n', 'UTF8') || parts.bytes), 'hex'), 16))::bit(64)::bigint AS key,\n    \
              pg_backend_pid() AS process, current_setting('search_path') AS path, current_setting('role') AS role,\n    \
              current_setting('standard_conforming_strings') AS strings\n\
              FROM (SELECT {schema} AS schema, {table}::text AS name) AS place, LATERAL (\n    \
@@ -58,11 +59,12 @@ const SETTINGS: &str = "\
 \\encoding UTF8
 ";
 
-/// Makes the statement that defers again what transactions defer unless they are told otherwise; none where nothing is.
-const DEFER: &str = "\\set cargo_migrate_defer 'SELECT ''SET CONSTRAINTS '' || string_agg(DISTINCT format(''%I.%I'', \
-    n.nspname, c.conname), '', '') || '' DEFERRED'' FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace \
-    WHERE c.condeferred AND has_schema_privilege(n.oid, ''USAGE'') AND NOT EXISTS (SELECT FROM pg_constraint AS o \
-    WHERE o.conname = c.conname AND o.connamespace = c.connamespace AND NOT o.condeferrable) HAVING count(*) > 0'";
+/// Makes the statement that defers again what transactions defer unless they are told otherwise: it says that statement, or
+/// NULL, which `\gexec` passes over, where nothing is.
+fn defer() -> String {
+    let statement = format!("SELECT 'SET CONSTRAINTS ' || {DEFERRED} || ' DEFERRED'");
+    format!("\\set cargo_migrate_defer '{}'", statement.replace('\'', "''"))
+}
 
 /// Sets back what a migration may have changed for its session. The role first: it may have been given up for one that may
 /// not come back by itself.
@@ -82,16 +84,15 @@ BEGIN
             RAISE lock_not_available USING MESSAGE = 'another session migrates this database',
                 DETAIL = (SELECT format('It is process %s, `%s`.', l.pid, a.application_name) FROM pg_locks AS l
                     LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-                    AND l.classid::bigint = (key >> 32) & 4294967295 AND l.objid::bigint = key & 4294967295
-                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1),
+                    WHERE {} LIMIT 1),
                 HINT = 'Run the script again once that is done.';
         END IF;
         PERFORM pg_sleep(0.1);
         COMMIT;
     END LOOP;
 END",
-        wait.as_millis()
+        wait.as_millis(),
+        is_held("key")
     );
     format!(
         "SELECT set_config('cargo_migrate.key', :'cargo_migrate_key', false) AS key,\n    {}\n{}",
@@ -144,7 +145,8 @@ impl Shell for Psql {
             "Make the schema, or name one that is there.",
         );
         format!(
-            "{SETTINGS}{DEFER}\n\n{}\n{inside}\n{placeless}\n{}\nSET standard_conforming_strings = on;\n",
+            "{SETTINGS}{}\n\n{}\n{inside}\n{placeless}\n{}\nSET standard_conforming_strings = on;\n",
+            defer(),
             self.look_around(),
             lock(wait)
         )
@@ -174,7 +176,7 @@ impl Shell for Psql {
 
     fn ensure_table(&mut self, history: &str) -> String {
         let schema = self.table.schema.as_deref().map_or_else(String::new, |schema| {
-            let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+            let quoted = quoted(schema);
             format!(
                 "SELECT to_regnamespace({}) IS NULL AS missing \\gset cargo_migrate_\n\
                  \\if :cargo_migrate_missing\nCREATE SCHEMA {quoted};\n\\endif\n",
@@ -252,12 +254,6 @@ END"
     }
 }
 
-/// A text as SQL, whatever `standard_conforming_strings` and `backslash_quote` are set to.
-fn text(value: &str) -> String {
-    let prefix = if value.contains('\\') { "E" } else { "" };
-    format!("{prefix}'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 /// A text between two tags that do not stand in it.
 fn dollar_quoted(word: &str, body: &str) -> String {
     let tag = |number: usize| if number == 0 { format!("${word}$") } else { format!("${word}_{number}$") };
@@ -333,9 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_closed_by_nothing_that_stands_in_them() {
-        assert_eq!(text("it's"), "'it''s'");
-        assert_eq!(text("a\\'b"), "E'a\\\\''b'");
+    fn a_body_is_closed_by_nothing_that_stands_in_it() {
         assert_eq!(dollar_quoted("q", " $q$ $q_1$ "), "$q_2$ $q$ $q_1$ $q_2$");
     }
 }
