@@ -10,6 +10,7 @@
 //! - [`pg_tools`]: PostgreSQL's own programs.
 //! - [`copying`], [`backup`]: copies of databases, and those that are kept.
 //! - [`each`]: the databases that a pattern means.
+//! - `words`: a statement for a server as its words.
 //! - [`footprint`]: what statements touch.
 //! - [`against`]: the tree as it would be after a merge.
 //! - [`schema`], [`scratch`], [`introspect`]: a database's schema as a value, and how it is read.
@@ -55,6 +56,7 @@ pub mod schema;
 pub mod scratch;
 pub mod side_by_side;
 pub mod source;
+mod words;
 
 use std::ffi::OsString;
 

@@ -5,44 +5,38 @@
 
 use std::ops::Range;
 
-use build_support::token::{Dialect, Token, TokenKind, tokens_of, unquoted};
+use build_support::token::Dialect;
 use migrate_runtime::statement::split_as;
 
 use super::{ColumnDeed, Deed, Footprint, Kind};
+use crate::words::Words;
 
 /// What a section's statements touch.
 #[must_use]
 pub fn of(text: &str, section: Range<usize>) -> Footprint {
     let mut footprint = Footprint::default();
     for statement in split_as(Dialect::Postgres, text, section) {
-        let tokens = tokens_of(Dialect::Postgres, statement.text).filter(|token| token.kind.counts()).collect();
-        Words { text: statement.text, tokens, at: 0 }.note(&mut footprint);
+        Reading { words: Words::of(statement.text), at: 0 }.note(&mut footprint);
     }
     footprint
 }
 
-struct Words<'a> {
-    text: &'a str,
-    tokens: Vec<Token>,
+/// A statement that is read word by word.
+struct Reading<'a> {
+    words: Words<'a>,
     at: usize,
 }
 
-impl Words<'_> {
-    fn here(&self) -> &str {
-        self.tokens.get(self.at).map_or("", |token| &self.text[token.span.clone()])
+impl Reading<'_> {
+    fn stands(&self, word: &str) -> bool {
+        self.words.is(self.at, word)
     }
 
     /// Steps over these words where they stand here.
     fn are(&mut self, words: &[&str]) -> bool {
-        let start = self.at;
-        for word in words {
-            if !self.here().eq_ignore_ascii_case(word) {
-                self.at = start;
-                return false;
-            }
-            self.at += 1;
-        }
-        true
+        let all = self.words.is_all(self.at, words);
+        self.at = self.words.past(self.at, words);
+        all
     }
 
     /// Steps over one of these words where it stands here.
@@ -53,7 +47,7 @@ impl Words<'_> {
     /// Steps over a name, with the schema's before it unless that is `public`.
     fn name(&mut self) -> Option<String> {
         let mut name = self.plain()?;
-        while self.here() == "." {
+        while self.stands(".") {
             self.at += 1;
             let next = self.plain()?;
             name = if name == "public" { next } else { format!("{name}.{next}") };
@@ -62,43 +56,23 @@ impl Words<'_> {
     }
 
     fn plain(&mut self) -> Option<String> {
-        let token = self.tokens.get(self.at)?;
-        let name = match token.kind {
-            TokenKind::Quoted => unquoted(&self.text[token.span.clone()]),
-            TokenKind::Word => self.text[token.span.clone()].to_ascii_lowercase(),
-            _ => return None,
-        };
+        let name = self.words.name(self.at)?;
         self.at += 1;
         Some(name)
     }
 
-    /// Steps over what stands between brackets, and all else, up to the next comma; gives whether there is one.
+    /// Steps over all up to the next comma that stands in no parentheses; gives whether there is one.
     fn next_of_list(&mut self) -> bool {
-        let mut depth = 0_usize;
-        while self.at < self.tokens.len() {
-            match self.here() {
-                "(" => depth += 1,
-                ")" => depth = depth.saturating_sub(1),
-                "," if depth == 0 => {
-                    self.at += 1;
-                    return true;
-                }
-                _ => {}
-            }
-            self.at += 1;
-        }
-        false
+        let next = self.words.next_part(self.at);
+        self.at = next.unwrap_or(self.words.len());
+        next.is_some()
     }
 
-    /// Goes to a word; gives whether it is there.
+    /// Goes behind a word; gives whether it is there.
     fn find(&mut self, word: &str) -> bool {
-        while self.at < self.tokens.len() {
-            if self.are(&[word]) {
-                return true;
-            }
-            self.at += 1;
-        }
-        false
+        let found = (self.at..self.words.len()).find(|at| self.words.is(*at, word));
+        self.at = found.map_or(self.words.len(), |at| at + 1);
+        found.is_some()
     }
 
     fn note(mut self, found: &mut Footprint) {
@@ -142,7 +116,7 @@ impl Words<'_> {
         self.is(&["CONCURRENTLY"]);
         self.are(&["IF", "NOT", "EXISTS"]);
         // An index may have no name of its own.
-        if !self.here().eq_ignore_ascii_case("ON")
+        if !self.stands("ON")
             && let Some(name) = self.name()
         {
             found.touch(kind, &name, Deed::Create);
@@ -180,7 +154,7 @@ impl Words<'_> {
             () => return None,
         };
         let other = ["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "EXCLUDE", "TO"];
-        if !self.is(&["COLUMN"]) && other.iter().any(|word| self.here().eq_ignore_ascii_case(word)) {
+        if !self.is(&["COLUMN"]) && self.words.is_any(self.at, &other) {
             return None;
         }
         if !self.are(&["IF", "NOT", "EXISTS"]) {

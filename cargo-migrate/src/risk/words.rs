@@ -5,7 +5,8 @@
 //! or of whatever there is.
 
 use build_support::problem::printable;
-use build_support::token::{Dialect, TokenKind, tokens_of, unquoted};
+
+use crate::words::Words;
 
 /// What a statement may do to what is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,96 +64,21 @@ const COLUMN_ALTERED: &str = "\
     SET DEFAULT, DROP DEFAULT, SET NOT, DROP NOT, SET STATISTICS, SET STORAGE, SET COMPRESSION, \
     SET GENERATED, SET (, RESET, ADD GENERATED, DROP IDENTITY, RESTART";
 
-/// The words of a statement.
-struct Words<'a> {
-    text: &'a str,
-    tokens: Vec<(TokenKind, std::ops::Range<usize>)>,
+/// A name that may have a schema before it, as the statement writes it, and where it ends.
+fn name(words: &Words<'_>, at: usize) -> Option<(String, usize)> {
+    let end = words.name_end(at)?;
+    Some(((at..end).map(|at| words.text(at)).collect(), end))
 }
 
-impl<'a> Words<'a> {
-    fn of(text: &'a str) -> Self {
-        let mut tokens: Vec<_> = tokens_of(Dialect::Postgres, text)
-            .filter(|token| token.kind.counts())
-            .map(|token| (token.kind, token.span))
-            .collect();
-        tokens.pop_if(|(kind, _)| *kind == TokenKind::Semicolon);
-        Self { text, tokens }
-    }
-
-    fn text(&self, at: usize) -> &'a str {
-        self.tokens.get(at).map_or("", |(_, span)| &self.text[span.clone()])
-    }
-
-    fn is(&self, at: usize, word: &str) -> bool {
-        self.text(at).eq_ignore_ascii_case(word)
-    }
-
-    fn is_any(&self, at: usize, words: &[&str]) -> bool {
-        words.iter().any(|word| self.is(at, word))
-    }
-
-    /// Whether it is one of these words.
-    fn is_in(&self, at: usize, words: &str) -> bool {
-        words.split_ascii_whitespace().any(|word| self.is(at, word))
-    }
-
-    /// Whether one of these sequences of words begins here.
-    fn is_one_of(&self, at: usize, sequences: &str) -> bool {
-        sequences.split(", ").any(|sequence| {
-            sequence.split_ascii_whitespace().enumerate().all(|(further, word)| self.is(at + further, word))
-        })
-    }
-
-    fn is_all(&self, at: usize, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(further, word)| self.is(at + further, word))
-    }
-
-    fn holds(&self, word: &str) -> bool {
-        (0..self.tokens.len()).any(|at| self.is(at, word))
-    }
-
-    /// Behind these words, where they stand here.
-    fn past(&self, at: usize, words: &[&str]) -> usize {
-        if self.is_all(at, words) { at + words.len() } else { at }
-    }
-
-    fn is_name(&self, at: usize) -> bool {
-        matches!(self.tokens.get(at), Some((TokenKind::Word | TokenKind::Quoted, _)))
-    }
-
-    /// A name that may have a schema before it, and where it ends.
-    fn name(&self, at: usize) -> Option<(String, usize)> {
-        let mut end = at + 1;
-        while self.is(end, ".") && self.is_name(end + 1) {
-            end += 2;
-        }
-        self.is_name(at).then(|| ((at..end).map(|at| self.text(at)).collect(), end))
-    }
-
-    /// A function that is called and may do anything.
-    fn unknown_call(&self) -> Option<&'a str> {
-        let called = |at: &usize| self.is(at + 1, "(") && self.is_name(*at);
-        // What stands behind a name with a schema is another function than the known one of that name, but for the server's.
-        let is_known = |at: &usize| {
-            let schema = if self.is(at.wrapping_sub(1), ".") { self.text(at.wrapping_sub(2)) } else { "pg_catalog" };
-            schema.eq_ignore_ascii_case("pg_catalog") && self.is_in(*at, PURE)
-        };
-        (0..self.tokens.len()).filter(called).find(|at| !is_known(at)).map(|at| self.text(at))
-    }
-
-    /// The parts between commas that stand in no parentheses, each as where it starts.
-    fn parts(&self, from: usize) -> Vec<usize> {
-        let (mut starts, mut depth) = (vec![from], 0_i32);
-        for at in from..self.tokens.len() {
-            match self.text(at) {
-                "(" | "[" => depth += 1,
-                ")" | "]" => depth -= 1,
-                "," if depth == 0 => starts.push(at + 1),
-                _ => {}
-            }
-        }
-        starts
-    }
+/// A function that is called and may do anything.
+fn unknown_call<'a>(words: &Words<'a>) -> Option<&'a str> {
+    let called = |at: &usize| words.is(at + 1, "(") && words.is_name(*at);
+    // What stands behind a name with a schema is another function than the known one of that name, but for the server's.
+    let is_known = |at: &usize| {
+        let schema = if words.is(at.wrapping_sub(1), ".") { words.text(at.wrapping_sub(2)) } else { "pg_catalog" };
+        schema.eq_ignore_ascii_case("pg_catalog") && words.is_in(*at, PURE)
+    };
+    (0..words.len()).filter(called).find(|at| !is_known(at)).map(|at| words.text(at))
 }
 
 /// Whether names stand for other tables behind a statement.
@@ -160,7 +86,7 @@ pub(super) fn moves_names(statement: &str) -> bool {
     let words = Words::of(statement);
     let moves = |at: usize| words.is_any(at, &["RENAME", "ATTACH", "INHERIT", "search_path"]);
     let settings = words.is_any(0, &["SET", "RESET"]);
-    (words.is_any(0, &["ALTER"]) && ((0..words.tokens.len()).any(moves) || words.holds("SCHEMA")))
+    (words.is_any(0, &["ALTER"]) && ((0..words.len()).any(moves) || words.holds("SCHEMA")))
         || settings && (words.holds("search_path") || words.holds("SCHEMA") || words.holds("ALL"))
 }
 
@@ -169,7 +95,7 @@ pub(super) fn of(statement: &str) -> Vec<Verdict> {
     let words = Words::of(statement);
     let harmless = || vec![Verdict::Harmless];
     let anything = || {
-        let said: Vec<&str> = (0..words.tokens.len().min(3)).map(|at| words.text(at)).collect();
+        let said: Vec<&str> = (0..words.len().min(3)).map(|at| words.text(at)).collect();
         vec![Verdict::Anything(format!("`{} …` may do anything", printable(&said.join(" "))))]
     };
     match words.text(0).to_ascii_uppercase().as_str() {
@@ -200,7 +126,7 @@ pub(super) fn of(statement: &str) -> Vec<Verdict> {
 
 /// One table, and what becomes of it.
 fn table(words: &Words<'_>, at: usize, what: &str) -> Option<Vec<Verdict>> {
-    let (name, _) = words.name(at)?;
+    let (name, _) = name(words, at)?;
     Some(vec![Verdict::Table { name, what: what.to_owned() }])
 }
 
@@ -210,7 +136,7 @@ fn tables(words: &Words<'_>, from: usize, what: &str) -> Vec<Verdict> {
         let said = format!("`{} … CASCADE` goes further than to what it names", words.text(0).to_uppercase());
         return vec![Verdict::Anything(said)];
     }
-    let named = |at: usize| match words.name(words.past(at, &["ONLY"])) {
+    let named = |at: usize| match name(words, words.past(at, &["ONLY"])) {
         Some((name, _)) => Verdict::Table { name, what: what.to_owned() },
         None => Verdict::Anything("a statement could not be read beforehand".to_owned()),
     };
@@ -218,12 +144,12 @@ fn tables(words: &Words<'_>, from: usize, what: &str) -> Vec<Verdict> {
 }
 
 fn created(words: &Words<'_>) -> Option<Vec<Verdict>> {
-    let kind = (1..words.tokens.len()).find(|at| !words.is_in(*at, BEFORE))?;
+    let kind = (1..words.len()).find(|at| !words.is_in(*at, BEFORE))?;
     // A rule can say something else of every statement that follows; so can what runs at them.
     let known = words.is_in(kind, CREATED) && !words.is_all(kind, &["RULE"]);
     // What it is filled with may call anything.
     let filled = words.is(kind, "TABLE") || words.is(kind, "MATERIALIZED");
-    (known && (!filled || !words.holds("SELECT") || words.unknown_call().is_none())).then(|| vec![Verdict::Harmless])
+    (known && (!filled || !words.holds("SELECT") || unknown_call(words).is_none())).then(|| vec![Verdict::Harmless])
 }
 
 fn dropped(words: &Words<'_>) -> Option<Vec<Verdict>> {
@@ -232,7 +158,7 @@ fn dropped(words: &Words<'_>) -> Option<Vec<Verdict>> {
     if words.is(1, "TABLE") {
         // What goes with a table by CASCADE has no rows of its own: constraints, views and rules.
         let named = |at: usize| {
-            let (name, _) = words.name(at)?;
+            let (name, _) = name(words, at)?;
             Some(Verdict::Table { name, what: "`{}` is dropped".to_owned() })
         };
         return words.parts(past(2)).into_iter().map(named).collect();
@@ -255,7 +181,7 @@ fn altered(words: &Words<'_>) -> Option<Vec<Verdict>> {
         return harmless();
     }
     let at = words.past(words.past(2, &["IF", "EXISTS"]), &["ONLY"]);
-    let (name, end) = words.name(at)?;
+    let (name, end) = name(words, at)?;
     let mut verdicts = Vec::new();
     for at in words.parts(words.past(end, &["*"])) {
         verdicts.extend(action(words, at, &name)?);
@@ -267,7 +193,7 @@ fn altered(words: &Words<'_>) -> Option<Vec<Verdict>> {
 fn action(words: &Words<'_>, at: usize, name: &str) -> Option<Option<Verdict>> {
     let column_at = |at: usize| words.past(words.past(at, &["COLUMN"]), &["IF", "EXISTS"]);
     let of_column = |at: usize, what: &str| {
-        let column = printable(&bare(words.text(at)));
+        let column = printable(&words.name(at).unwrap_or_default());
         Some(Some(Verdict::Table { name: name.to_owned(), what: format!("`{{}}.{column}` {what}") }))
     };
     if words.is_one_of(at, ALTERED) {
@@ -296,29 +222,24 @@ fn action(words: &Words<'_>, at: usize, name: &str) -> Option<Option<Verdict>> {
 }
 
 fn inserted(words: &Words<'_>) -> Option<Vec<Verdict>> {
-    let (name, end) = words.name(words.past(1, &["INTO"]))?;
+    let (name, end) = name(words, words.past(1, &["INTO"]))?;
     // What stands behind the table's name looks like a call.
-    let rest = Words { text: words.text, tokens: words.tokens.get(end..).unwrap_or_default().to_vec() };
-    if (0..words.tokens.len()).any(|at| words.is_all(at, &["DO", "UPDATE"])) {
+    let rest = words.from(end);
+    if (0..words.len()).any(|at| words.is_all(at, &["DO", "UPDATE"])) {
         return Some(vec![Verdict::Table { name, what: "rows of `{}` are changed".to_owned() }]);
     }
-    (writes_nothing(&rest) && rest.unknown_call().is_none()).then(|| vec![Verdict::Filled(name)])
+    (writes_nothing(&rest) && unknown_call(&rest).is_none()).then(|| vec![Verdict::Filled(name)])
 }
 
 fn asked(words: &Words<'_>) -> Option<Vec<Verdict>> {
-    let harmless = writes_nothing(words) && words.unknown_call().is_none();
+    let harmless = writes_nothing(words) && unknown_call(words).is_none();
     harmless.then(|| vec![Verdict::Harmless])
 }
 
 /// Whether no part of a query is a statement that changes something.
 fn writes_nothing(words: &Words<'_>) -> bool {
     let inner = |at: usize| words.is_any(at, &["DELETE", "UPDATE", "MERGE"]) && !words.is(at.wrapping_sub(1), "FOR");
-    !(0..words.tokens.len()).any(inner)
-}
-
-/// A name as the server looks it up: what is not quoted is in lower case.
-fn bare(name: &str) -> String {
-    if name.starts_with('"') { unquoted(name) } else { name.to_lowercase() }
+    !(0..words.len()).any(inner)
 }
 
 #[cfg(test)]
