@@ -84,13 +84,8 @@ pub fn look(server: &ServerUrl) -> Result<Option<Client>> {
 /// # Errors
 /// A server that cannot be reached or refuses.
 pub fn maintenance(server: &ServerUrl) -> Result<Client> {
-    let server = server.with_database(MAINTENANCE);
-    let client = server.connect(NAME).or_else(|error| match error.sqlstate() {
-        // It was removed, or is shut for this role.
-        "3D000" | "42501" | "28000" => server.with_database(TEMPLATE).connect(NAME).map_err(|_| error),
-        _ => Err(error),
-    });
-    client.map_err(|error| refused(&unnamed(&server), &error))
+    let opened = open_beside(server).map(|(client, _)| client);
+    opened.map_err(|error| refused(&unnamed(&server.with_database(MAINTENANCE)), &error))
 }
 
 /// Why the names could not be listed that a server has.
@@ -102,17 +97,27 @@ fn unnamed(server: &ServerUrl) -> Database {
     Database::unnamed(DatabaseUrl::of_server(server.clone()), BackupPolicy::Never)
 }
 
-/// Opens a session from which databases are made and dropped: in the one that each server has, else in this one; gives
-/// which it is.
+/// Opens a session from which databases are seen, made and dropped, whether the URL's own is there or not; gives which one
+/// has taken it. That is the one that each server has, else the URL's own, else the one that new ones are copied from, which
+/// comes last because nobody makes a database while somebody else is in that one.
 ///
 /// # Errors
-/// A server that cannot be reached or refuses.
+/// What is wrong with the first of them.
 pub fn open_beside(server: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseError> {
-    let other = server.with_database(MAINTENANCE);
-    match other.connect(NAME) {
-        Ok(client) => Ok((client, other)),
-        Err(_) => Ok((server.connect(NAME)?, server.clone())),
+    let first = server.with_database(MAINTENANCE);
+    let error = match first.connect(NAME) {
+        Ok(client) => return Ok((client, first)),
+        Err(error) => error,
+    };
+    // Who does not answer, or does not take the password, does so for the others too.
+    if !matches!(state(&error), "" | "28P01") {
+        for other in [server.clone(), server.with_database(TEMPLATE)] {
+            if let Ok(client) = other.connect(NAME) {
+                return Ok((client, other));
+            }
+        }
     }
+    Err(error)
 }
 
 /// Opens a session of no database's in particular, through a URL that has led to one before.
@@ -179,9 +184,9 @@ pub fn not_made(database: &Database, server: &ServerUrl) -> Failure {
         .into()
 }
 
-/// Makes the database that a URL names, through the one that each server has.
+/// Makes the database that a URL names.
 fn make(database: &Database, server: &ServerUrl) -> Result<()> {
-    let mut client = server.with_database(MAINTENANCE).connect(NAME).map_err(|error| refused(database, &error))?;
+    let (mut client, _) = open_beside(server).map_err(|error| refused(database, &error))?;
     let sql = format!("CREATE DATABASE {}", quoted(server.database()));
     run(&mut client, &sql).map_err(|error| {
         let failure = refused(database, &error);
