@@ -18,7 +18,7 @@ use self::reading::FolderRead;
 use crate::args::{Format, GlobalArgs};
 use crate::context::Context;
 use crate::failure::Result;
-use crate::live;
+use crate::live::{self, Looked};
 use crate::project::{Database, Project, Selection};
 use crate::report::shell::Shell;
 use crate::risk::Replayed;
@@ -170,7 +170,15 @@ impl Opened {
     /// # Errors
     /// A database that cannot be read.
     pub fn history(&self, database: &Database) -> Result<History> {
-        live::history(database, &self.project.settings().version_table, self.wait)
+        Ok(self.look(database)?.history)
+    }
+
+    /// The same with the session that has read it, for whoever has more to ask of the database.
+    ///
+    /// # Errors
+    /// A database that cannot be read.
+    pub fn look(&self, database: &Database) -> Result<Looked> {
+        live::look(database, &self.project.settings().version_table, self.wait)
     }
 
     /// The applied revisions that no applied revision follows, by the database's own record. One that is half way is not

@@ -11,7 +11,7 @@ use crate::app::{App, Opened};
 use crate::diff;
 use crate::failure::{Failure, Result};
 use crate::introspect;
-use crate::live::{self, Live};
+use crate::live::{Live, Looked};
 use crate::project::Database;
 use crate::project::settings::ColumnOrder;
 use crate::source;
@@ -24,22 +24,11 @@ pub const DRIFT: Code = Code("drift");
 ///
 /// # Errors
 /// A database that cannot be read.
-pub fn at_a_glance(app: App<'_>, opened: &Opened, database: &Database, history: &History) -> Result<Option<bool>> {
-    // What no run has left a word about need not be opened.
-    if recorded(history).is_none() {
-        return Ok(None);
-    }
+pub fn at_a_glance(looked: &mut Looked, opened: &Opened) -> Result<Option<bool>> {
+    let (history, live) = looked.parts();
     // A server's schema has no hash of its text.
-    let Some(Live::File(mut connection)) = live::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
-    on_connection(&mut connection, opened, history)
-}
-
-/// The same on an open connection.
-///
-/// # Errors
-/// A database that cannot be read.
-pub fn on_connection(connection: &mut Connection, opened: &Opened, history: &History) -> Result<Option<bool>> {
-    recorded(history).map(|recorded| Ok(hash(connection, opened)? != recorded)).transpose()
+    let (Some(recorded), Some(connection)) = (recorded(history), live.and_then(Live::file)) else { return Ok(None) };
+    Ok(Some(hash(connection, opened)? != recorded))
 }
 
 fn recorded(history: &History) -> Option<&str> {
@@ -68,29 +57,35 @@ pub fn noticed(database: &str) -> Problem {
 ///
 /// # Errors
 /// A database that cannot be read.
-pub fn object_by_object(app: App<'_>, opened: &Opened, database: &Database) -> Result<Option<Problem>> {
+pub fn object_by_object(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    looked: &mut Looked,
+) -> Result<Option<Problem>> {
     if database.server().is_some() {
         return Ok(None);
     }
-    let history = opened.history(database)?;
+    let history = &looked.history;
     let name = format!("`{}`", database.lock_name());
     if history.rows().is_empty() || history.rows().iter().any(migrate_runtime::history::AppliedRevision::is_half_way) {
         // Nothing has been run here, or it is not known how far.
         return Ok(None);
     }
-    let by_hash = || -> Result<Option<Problem>> {
-        let drifted = at_a_glance(app, opened, database, &history)? == Some(true);
+    let by_hash = |looked: &mut Looked| -> Result<Option<Problem>> {
+        let drifted = at_a_glance(looked, opened)? == Some(true);
         Ok(drifted.then(|| as_error(&name, "the schema is not the one that the last run has left")))
     };
     if !history.rows().iter().all(|row| opened.file_of(row).is_some()) {
-        return by_hash();
+        return by_hash(looked);
     }
-    let Some(connection) = live::file::open_for_reading(database, app.wait(opened))? else { return Ok(None) };
     let version_table = &opened.project.settings().version_table;
-    let is = introspect::read(&connection, version_table)?;
+    let (history, live) = looked.parts();
+    let Some(connection) = live.and_then(Live::file) else { return Ok(None) };
+    let is = introspect::read(connection, version_table)?;
     // What uses functions that only the program has cannot be run again here.
-    let made = source::replay_history(app, opened, &history).and_then(|made| introspect::read(&made, version_table));
-    let Ok(made) = made else { return by_hash() };
+    let made = source::replay_history(app, opened, history).and_then(|made| introspect::read(&made, version_table));
+    let Ok(made) = made else { return by_hash(looked) };
     // A column that was added is the last one, wherever a rebuild would have put it.
     let changes = diff::changes(&made, &is, ColumnOrder::Any);
     if changes.is_empty() {

@@ -10,12 +10,12 @@ use migrate_runtime::database::Database as _;
 use migrate_runtime::driver::postgres::PostgresDriver;
 use migrate_runtime::driver::sqlite as sqlite_driver;
 use migrate_runtime::driver::{Driver, sqlite::SqliteDriver};
-use migrate_runtime::history::History;
+use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan;
 use migrate_runtime::runner::{self, database_problem, store_problem, with_left_behind};
 use rusqlite::Connection;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::project::{Database, Project};
 
 /// An open database.
@@ -88,80 +88,118 @@ pub fn is_there(database: &Database) -> Result<bool> {
     }
 }
 
+/// What one look at a database has found. The session stays, so that whoever has more to ask connects no second time.
+#[derive(Debug)]
+pub struct Looked {
+    /// What it says of itself; empty where it is not there.
+    pub history: History,
+    live: Option<Live>,
+}
+
 /// Reads a database's history without writing anything; waits so long for a process that holds it locked.
 ///
 /// # Errors
 /// A database that cannot be read.
-pub fn history(database: &Database, table: &str, wait: Duration) -> Result<History> {
-    match open_for_reading(database, wait)? {
-        None => Ok(History::default()),
-        Some(mut live) => history_on(&mut live, database, table),
-    }
+pub fn look(database: &Database, table: &str, wait: Duration) -> Result<Looked> {
+    let mut live = open_for_reading(database, wait)?;
+    let history = match &mut live {
+        None => History::default(),
+        Some(live) => {
+            live.driver(table).history().map_err(|error| Failure::from(database.blamed(store_problem(&error))))?
+        }
+    };
+    Ok(Looked { history, live })
 }
 
-/// The same of an open one.
-///
-/// # Errors
-/// A database that cannot be read.
-pub fn history_on(live: &mut Live, database: &Database, table: &str) -> Result<History> {
-    live.driver(table).history().map_err(|error| database.blamed(store_problem(&error)).into())
+impl Looked {
+    /// Whether the database is there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// What it says of itself, and the session, which can write nothing; `None` where the database is not there.
+    pub fn parts(&mut self) -> (&History, Option<&mut Live>) {
+        (&self.history, self.live.as_mut())
+    }
+
+    /// The same, each by itself.
+    #[must_use]
+    pub fn into_parts(self) -> (History, Option<Live>) {
+        (self.history, self.live)
+    }
+
+    /// Ends the session.
+    pub fn leave(&mut self) {
+        self.live = None;
+    }
+
+    /// Opens the database for a run as [`open_for_writing`] does. A server's session goes on where it was not left.
+    ///
+    /// # Errors
+    /// As [`open_for_writing`].
+    pub fn into_writing(self, database: &Database, create: bool) -> Result<Live> {
+        match self.live {
+            Some(Live::Server(mut client)) => {
+                server::let_write(database, &mut client)?;
+                Ok(Live::Server(client))
+            }
+            // What a file was opened for, it stays for.
+            other => {
+                drop(other);
+                open_for_writing(database, create)
+            }
+        }
+    }
+
+    /// Of the revisions that are half way: that their run is under way, or was interrupted. `None` where there are none.
+    ///
+    /// # Errors
+    /// As [`is_under_way`].
+    pub fn half_way(&mut self, package: &str, database: &Database, table: &str) -> Result<Option<&'static str>> {
+        if !self.history.of(package).any(AppliedRevision::is_half_way) {
+            return Ok(None);
+        }
+        let Some(live) = &mut self.live else { return Ok(None) };
+        Ok(Some(if is_under_way(live, database, table)? { "under way" } else { "interrupted" }))
+    }
+
+    /// What was found in the history, where a revision that looks interrupted may be one whose run lives.
+    ///
+    /// # Errors
+    /// As [`is_under_way`].
+    pub fn told_apart(
+        &mut self,
+        mut problems: Vec<Problem>,
+        package: &str,
+        database: &Database,
+        table: &str,
+    ) -> Result<Vec<Problem>> {
+        let interrupted = |problem: &Problem| problem.code() == plan::INTERRUPTED;
+        let Some(live) = self.live.as_mut().filter(|_| problems.iter().any(interrupted)) else { return Ok(problems) };
+        if is_under_way(live, database, table)? {
+            problems.retain(|problem| !interrupted(problem));
+            problems.extend(self.history.of(package).filter(|row| row.is_half_way()).map(runner::under_way));
+        } else if let Live::Server(_) = live {
+            let mut driver = live.driver(table);
+            let mut told =
+                |problem| if interrupted(&problem) { with_left_behind(&mut *driver, problem) } else { problem };
+            problems = problems.into_iter().map(&mut told).collect();
+        }
+        Ok(problems)
+    }
 }
 
 /// Whether another process is in the middle of a run that commits more than once; nothing is written to find out.
 ///
 /// # Errors
 /// A database that cannot be read, or a lock beside it that cannot be looked at.
-pub fn is_under_way(database: &Database, table: &str, wait: Duration) -> Result<bool> {
-    let under_way = match open_for_reading(database, wait)? {
-        None => return Ok(false),
-        Some(Live::File(mut connection)) => sqlite_driver::is_under_way(&mut connection),
-        Some(Live::Server(mut client)) => PostgresDriver::new(&mut client, table).is_under_way(),
+pub fn is_under_way(live: &mut Live, database: &Database, table: &str) -> Result<bool> {
+    let under_way = match live {
+        Live::File(connection) => sqlite_driver::is_under_way(connection),
+        Live::Server(client) => PostgresDriver::new(client, table).is_under_way(),
     };
     under_way.map_err(|error| database.blamed(database_problem(&error)).into())
-}
-
-/// Of the revisions that are half way: that their run is under way, or was interrupted. `None` where there are none.
-///
-/// # Errors
-/// As [`is_under_way`].
-pub fn half_way(
-    history: &History,
-    package: &str,
-    database: &Database,
-    table: &str,
-    wait: Duration,
-) -> Result<Option<&'static str>> {
-    if !history.of(package).any(|row| row.is_half_way()) {
-        return Ok(None);
-    }
-    Ok(Some(if is_under_way(database, table, wait)? { "under way" } else { "interrupted" }))
-}
-
-/// What was found in a history, where a revision that looks interrupted may be one whose run lives.
-///
-/// # Errors
-/// As [`is_under_way`].
-pub fn told_apart(
-    mut problems: Vec<Problem>,
-    history: &History,
-    package: &str,
-    database: &Database,
-    table: &str,
-    wait: Duration,
-) -> Result<Vec<Problem>> {
-    let interrupted = |problem: &Problem| problem.code() == plan::INTERRUPTED;
-    if !problems.iter().any(interrupted) {
-        return Ok(problems);
-    }
-    if is_under_way(database, table, wait)? {
-        problems.retain(|problem| !interrupted(problem));
-        problems.extend(history.of(package).filter(|row| row.is_half_way()).map(runner::under_way));
-    } else if let Some(mut live @ Live::Server(_)) = open_for_reading(database, wait)? {
-        let mut driver = live.driver(table);
-        let mut told = |problem| if interrupted(&problem) { with_left_behind(&mut *driver, problem) } else { problem };
-        problems = problems.into_iter().map(&mut told).collect();
-    }
-    Ok(problems)
 }
 
 /// A database's name with the place where it is, for a status line.

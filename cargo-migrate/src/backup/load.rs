@@ -41,10 +41,10 @@ pub(super) fn load(
 ) -> Result<Replaced> {
     let blamed = |error: DatabaseError| Failure::from(database.blamed(database_problem(&error)));
     let table = &opened.project.settings().version_table;
-    if live::is_under_way(database, table, opened.wait)? {
+    let mut client = live::server::open_for_writing(database, server, true)?;
+    if PostgresDriver::new(&mut client, table).is_under_way().map_err(blamed)? {
         return Err(held(database, "a run is under way").into());
     }
-    let mut client = live::server::open_for_writing(database, server, true)?;
     let tools = PgTools::find(app.context, Some(Version::of_server(&mut client).map_err(blamed)?))?;
     let tools = tools.with_psql(app.context)?;
     // The run's lock belongs to the session, and no transaction of it is in the way of what is dropped.

@@ -212,10 +212,13 @@ fn file(
         }
         State::Missing => create(target, path)?,
         State::Unreadable => return replaced(database, app, backup),
-        State::Readable if live::is_under_way(database, &opened.project.settings().version_table, opened.wait)? => {
-            return Err(live::file::busy(database));
+        State::Readable => {
+            let table = &opened.project.settings().version_table;
+            let mut live = live::open_for_reading(database, opened.wait)?;
+            if live.as_mut().map_or(Ok(false), |live| live::is_under_way(live, database, table))? {
+                return Err(live::file::busy(database));
+            }
         }
-        State::Readable => {}
     }
     let mut connection = live::file::open_for_writing(database, false)?;
     let kept = match keep(app, opened, database, &connection) {

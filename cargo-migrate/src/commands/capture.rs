@@ -54,7 +54,7 @@ pub(super) fn asked_for(
     }
     // Without a database, or without one that can be read, there is nothing to tell.
     let Ok(database) = app.database(opened) else { return Ok(None) };
-    let drifted = opened.history(&database).and_then(|history| drift::at_a_glance(app, opened, &database, &history));
+    let drifted = opened.look(&database).and_then(|mut looked| drift::at_a_glance(&mut looked, opened));
     if database.scratch || !matches!(drifted, Ok(Some(true))) {
         return Ok(None);
     }

@@ -1,5 +1,7 @@
 //! `check`: everything that may disagree, looked at in one go, for CI.
 
+use std::cell::RefCell;
+
 use build_support::problem::{Code, Problem, Severity, printable};
 use build_support::target;
 use build_support::token::Dialect;
@@ -37,7 +39,7 @@ struct Scene<'a> {
 
 /// The database, or why there is none to look at.
 enum Looked {
-    At(Database),
+    At(Box<Database>, Box<RefCell<live::Looked>>),
     Not(String),
 }
 
@@ -191,14 +193,21 @@ fn looked(app: App<'_>, opened: &Opened, database: Result<Database>) -> Result<L
         Err(failure) => return Err(failure),
     };
     let name = database.lock_name();
-    if !live::is_there(&database)? {
+    let not_there = || {
         let place = opened.project.show_place(&database);
-        return Ok(Looked::Not(format!("no database: `{name}` ({}) is not there", place.display())));
-    }
+        Ok(Looked::Not(format!("no database: `{name}` ({}) is not there", place.display())))
+    };
     if database.scratch {
+        if !live::is_there(&database)? {
+            return not_there();
+        }
         return Ok(Looked::Not(format!("no database: `{name}` is a scratch one, which follows the files")));
     }
-    Ok(Looked::At(database))
+    let looked = opened.look(&database)?;
+    if !looked.is_there() {
+        return not_there();
+    }
+    Ok(Looked::At(Box::new(database), Box::new(RefCell::new(looked))))
 }
 
 fn files(scene: &Scene<'_>) -> Option<String> {
@@ -271,10 +280,10 @@ fn in_packages(scene: &Scene<'_>) -> Result<Vec<Problem>> {
 
 fn schema(scene: &Scene<'_>) -> Option<String> {
     match &scene.database {
-        Looked::At(database) if database.server().is_none() => {
+        Looked::At(database, _) if database.server().is_none() => {
             Some(format!("the schema of `{}` against its history", database.lock_name()))
         }
-        Looked::At(database) => {
+        Looked::At(database, _) => {
             Some(format!("not compared: the schema of `{}`, which is on a server", database.lock_name()))
         }
         Looked::Not(_) => None,
@@ -282,7 +291,7 @@ fn schema(scene: &Scene<'_>) -> Option<String> {
 }
 
 fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
-    let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
+    let Looked::At(database, looked) = &scene.database else { return Ok(Vec::new()) };
     if database.server().is_some() {
         return Ok(Vec::new());
     }
@@ -290,12 +299,13 @@ fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     if scene.opened.verified().is_err() || !in_database(scene)?.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(drift::object_by_object(scene.app, scene.opened, database)?.into_iter().collect())
+    let problem = drift::object_by_object(scene.app, scene.opened, database, &mut looked.borrow_mut())?;
+    Ok(problem.into_iter().collect())
 }
 
 fn database(scene: &Scene<'_>) -> Option<String> {
     Some(match &scene.database {
-        Looked::At(database) => {
+        Looked::At(database, _) => {
             format!("the history of {}", live::shown(&scene.opened.project, database))
         }
         Looked::Not(why) => why.clone(),
@@ -304,8 +314,8 @@ fn database(scene: &Scene<'_>) -> Option<String> {
 
 /// What is pending is for `upgrade`, and what this checkout does not know is on another branch: neither is wrong.
 fn in_database(scene: &Scene<'_>) -> Result<Vec<Problem>> {
-    let Looked::At(database) = &scene.database else { return Ok(Vec::new()) };
-    let mut problems = trust::differences(scene.app, scene.opened, database)?;
+    let Looked::At(database, looked) = &scene.database else { return Ok(Vec::new()) };
+    let mut problems = trust::differences(scene.opened, database, &mut looked.borrow_mut())?;
     problems.retain(|problem| problem.code() != plan::UNKNOWN_APPLIED);
     Ok(problems)
 }

@@ -35,21 +35,21 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     let opened = app.open()?;
     let chosen = app.database(&opened).ok();
     let key = opened.project.key();
-    let history = match &chosen {
-        Some(database) => opened.history(database)?,
-        None => History::default(),
-    };
+    let looked = chosen.as_ref().map(|database| opened.look(database)).transpose()?;
+    let history = looked.as_ref().map(|looked| looked.history.clone()).unwrap_or_default();
     let wanted = wanted(args, &opened, &history)?;
     not_depended_on(app, &opened, &wanted.ids)?;
-    let holders = Holders::find(app, &opened)?;
+    let holders = Holders::find(app, &opened, chosen.as_ref().map(|database| (database, &history)))?;
     let rolled_back = args.downgrade.then_some(chosen.as_ref()).flatten();
     let respliced = splice::plan(&opened, &wanted.files, args.splice, &|id| holders.any(id))?;
     holders.refuse(&wanted.ids, rolled_back)?;
-    if let Some(database) = rolled_back
+    if let (Some(database), Some(looked)) = (rolled_back, looked)
         && wanted.ids.iter().any(|id| history.find(key, id).is_some())
     {
         let request = Request { yes: args.yes, down_from: args.down_from.map(run::down_from), ..Request::default() };
-        run::run(app, &opened, database, &request, &|history| take_off(key, history, &wanted.ids))?;
+        let planner = |history: &History| take_off(key, history, &wanted.ids);
+        let record = |history: &History| run::record(app, &opened, database, history);
+        run::moved(app, &opened, (database, looked), &request, &planner, &record)?;
     }
     // The children first: killed in between, the history is whole, and the command can be given again.
     for (name, text) in &respliced {
@@ -170,12 +170,14 @@ struct Holders {
 }
 
 impl Holders {
-    fn find(app: App<'_>, opened: &Opened) -> Result<Self> {
+    /// The chosen database was asked before.
+    fn find(app: App<'_>, opened: &Opened, chosen: Option<(&Database, &History)>) -> Result<Self> {
         let mut reached: Vec<(String, History)> = Vec::new();
         let mut look = |database: &Database| -> Result<()> {
             let name = database.lock_name().to_owned();
             if reached.iter().all(|(known, _)| *known != name) {
-                reached.push((name, opened.history(database)?));
+                let known = chosen.filter(|(chosen, _)| chosen.lock_name() == name).map(|(_, history)| history.clone());
+                reached.push((name, known.map_or_else(|| opened.history(database), Ok)?));
             }
             Ok(())
         };
@@ -186,8 +188,8 @@ impl Holders {
                 unreached.push(name.to_owned());
             }
         }
-        if let Ok(database) = app.database(opened) {
-            look(&database)?;
+        if let Some((database, _)) = chosen {
+            look(database)?;
         }
         if !unreached.is_empty() {
             app.shell.warning(format!("not reached, so not asked: {}", unreached.join(", ")));

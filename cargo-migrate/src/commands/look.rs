@@ -11,19 +11,13 @@ use crate::args::{CurrentArgs, HistoryArgs, ShowArgs};
 use crate::commands::drawing::Drawing;
 use crate::commands::{lanes, several};
 use crate::failure::Result;
-use crate::live;
 use crate::project::Database;
 
 /// Says where a database was looked for in vain: a URL on the command line starts at the working directory.
 pub(super) fn note_missing(app: App<'_>, database: &Database) {
     match database.url.file() {
-        Some(path) if !path.exists() => {
-            app.shell.note(format!("there is no file {}: nothing is applied", path.display()));
-        }
-        None if !live::is_there(database).unwrap_or(true) => {
-            app.shell.note(format!("there is no database {}: nothing is applied", database.url));
-        }
-        Some(_) | None => {}
+        Some(path) => app.shell.note(format!("there is no file {}: nothing is applied", path.display())),
+        None => app.shell.note(format!("there is no database {}: nothing is applied", database.url)),
     }
 }
 
@@ -43,7 +37,8 @@ pub(super) fn current(app: App<'_>, args: &CurrentArgs) -> Result<()> {
 
 fn current_of(app: App<'_>, args: &CurrentArgs, opened: &Opened) -> Result<()> {
     let database = app.database(opened)?;
-    let history = opened.history(&database)?;
+    let looked = opened.look(&database)?;
+    let (is_there, history) = (looked.is_there(), looked.history);
     opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
     let at = opened.current(&history);
     let heads = heads_of(opened);
@@ -52,7 +47,9 @@ fn current_of(app: App<'_>, args: &CurrentArgs, opened: &Opened) -> Result<()> {
     if app.json() {
         app.shell.json(&json!({ "command": "current", "database": database.name, "current": at, "heads": heads, "at_head": at_head }));
     } else if at.is_empty() {
-        note_missing(app, &database);
+        if !is_there {
+            note_missing(app, &database);
+        }
         app.shell.out("base");
     } else {
         for id in &at {
@@ -104,10 +101,10 @@ impl States {
         let (key, lineage) = (opened.project.key(), opened.graph.lineage());
         let mut states = Self { applied: None, half_way: vec![false; lineage.len()], word: None, current: Vec::new() };
         let Ok(database) = app.database(opened) else { return Ok(states) };
-        let history = opened.history(&database)?;
+        let mut looked = opened.look(&database)?;
+        states.word = looked.half_way(key, &database, &opened.project.settings().version_table)?;
+        let history = looked.history;
         states.applied = Some(plan::applied(key, lineage, &history.settled()));
-        states.word =
-            live::half_way(&history, key, &database, &opened.project.settings().version_table, app.wait(opened))?;
         for row in history.of(key).filter(|row| row.is_half_way()) {
             if let Some(at) = lineage.find(row.id.as_str()) {
                 states.half_way[at] = true;

@@ -110,7 +110,7 @@ pub(super) fn print(
                 Some(database) => database,
                 None => app.database(&opened)?,
             };
-            online(app, &opened, database, way, target)?
+            online(&opened, database, way, target)?
         }
     };
     let database = start.database.take();
@@ -171,7 +171,7 @@ pub(super) fn print_change(
     change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
 ) -> Result<()> {
     let table = opened.project.settings().version_table.clone();
-    let mut start = online(app, opened, app.database(opened)?, Way::Down, "")?;
+    let mut start = online(opened, app.database(opened)?, Way::Down, "")?;
     let mut stored = stored_downs(opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
     let mut driver = start.script.driver(&[opened.project.key()], &table, &start.history, &mut stored, shadow);
@@ -190,12 +190,11 @@ pub(super) fn print_change(
 }
 
 /// Without a range the database's history is read, and nothing is written.
-fn online(app: App<'_>, opened: &Opened, database: Database, way: Way, target: &str) -> Result<Start> {
+fn online(opened: &Opened, database: Database, way: Way, target: &str) -> Result<Start> {
     if way == Way::Up {
         opened.verified()?;
     }
-    let history = opened.history(&database)?;
-    let mut live = live::open_for_reading(&database, app.wait(opened))?;
+    let (history, mut live) = opened.look(&database)?.into_parts();
     let scratch = match &mut live {
         Some(Live::File(connection)) => scratch::empty_like(connection).ok(),
         Some(Live::Server(_)) => None,
@@ -275,8 +274,9 @@ fn stored_downs<'a>(
     live: &'a mut Option<Live>,
     table: &'a str,
 ) -> impl FnMut(&str, &build_support::revision::RevisionId) -> std::result::Result<Option<String>, StoreError> + 'a {
-    move |package, id| match live {
-        Some(live) => live.driver(table).stored_down(package, id),
+    let mut driver = live.as_mut().map(|live| live.driver(table));
+    move |package, id| match &mut driver {
+        Some(driver) => driver.stored_down(package, id),
         None => {
             let Some(of) = opened.package(package) else { return Ok(None) };
             let Some(migration) = of.graph.find(id.as_str()) else { return Ok(None) };

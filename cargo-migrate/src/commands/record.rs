@@ -34,7 +34,7 @@ pub(super) fn change(
 ) -> Result<usize> {
     confirm::protected(app, &opened.project, database, yes, "say `--yes` where this is meant", || ())?;
     // What the record says is data, too: where some of it may go, all of it is kept first.
-    let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never && live::is_there(database)?;
+    let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never;
     let mut live = live::open_for_writing(database, create)?;
     let mut driver = live.driver(&opened.project.settings().version_table);
     let driver = &mut *driver;

@@ -12,7 +12,7 @@ use crate::app::{App, Opened, Purpose};
 use crate::args::{Format, TestArgs};
 use crate::commands::{look, run, scratch, several};
 use crate::failure::{Failure, Result};
-use crate::live;
+use crate::live::Looked;
 use crate::project::Database;
 use crate::rehearsal::{Interrupts, Kept, NOT_SAFE, Rehearsed, Start, Verdict, rehearse, report, together};
 use crate::report::many;
@@ -50,12 +50,12 @@ fn test_one(
     if args.template && database.is_some_and(|database| database.server().is_none()) {
         return Err(Failure::misused("`--template` is for databases on a server: the copy of a file disturbs nobody"));
     }
-    let history = match database {
-        Some(database) => opened.history(database)?,
-        None => History::default(),
-    };
+    let looked = database.map(|database| opened.look(database)).transpose()?;
+    let is_there = looked.as_ref().is_some_and(Looked::is_there);
+    // The session is not kept: a server copies no database by itself that is in use.
+    let history = looked.map(|looked| looked.history).unwrap_or_default();
     if let Some(database) = database {
-        if !live::is_there(database)? {
+        if !is_there {
             app.shell.note(format!("{database} is not there yet: the rehearsal starts from nothing"));
         }
         opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;

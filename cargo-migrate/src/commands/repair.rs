@@ -102,8 +102,13 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
 fn comments(app: App<'_>, yes: bool) -> Result<()> {
     let opened = app.open()?;
     let key = opened.project.key();
-    let database = app.database(&opened).ok().filter(|database| live::is_there(database).unwrap_or(false));
-    let history = database.as_ref().map(|database| opened.history(database)).transpose()?.unwrap_or_default();
+    let chosen = app.database(&opened).ok();
+    let (database, history) = match chosen.map(|database| (opened.look(&database), database)) {
+        Some((Ok(looked), database)) if looked.is_there() => (Some(database), looked.history),
+        // One that is there and cannot be read is not passed over.
+        Some((Err(failure), database)) if live::is_there(&database).unwrap_or(false) => return Err(failure),
+        _ => (None, History::default()),
+    };
     refuse_others(&opened, &history)?;
     let amended = history.of(key).any(|row| changed_text(&opened, row).is_some());
     // Before the lock files are written: who says no has changed nothing.

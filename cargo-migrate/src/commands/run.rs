@@ -18,7 +18,7 @@ use crate::commands::safeguard::{Asked, Safeguard};
 use crate::commands::{ground, scratch, several, tenants};
 use crate::drift;
 use crate::failure::{Failure, Result};
-use crate::live::{self, Live};
+use crate::live::{self, Live, Looked};
 use crate::project::Database;
 use crate::rehearsal::{Copy, Interrupts, Start};
 use crate::report::many;
@@ -134,21 +134,21 @@ pub(super) fn run(
     request: &Request,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
 ) -> Result<Report> {
-    moved(app, opened, database, request, planner, &|history| record(app, opened, database, history))
+    let looked = opened.look(database)?;
+    moved(app, opened, (database, looked), request, planner, &|history| record(app, opened, database, history))
 }
 
-/// The same where `record` takes what the database has then.
+/// The same of a database that was looked at, where `record` takes what it has then.
 pub(super) fn moved(
     app: App<'_>,
     opened: &Opened,
-    database: &Database,
+    (database, mut looked): (&Database, Looked),
     request: &Request,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
     record: &dyn Fn(&History),
 ) -> Result<Report> {
     // Looked at first without the lock: a mistake in the target is found before a file is made or a person asked.
-    let before = opened.history(database)?;
-    let first = match planner(&before) {
+    let first = match planner(&looked.history) {
         Ok(plan) => plan,
         // A run of another process may be between two of its commits: the runner knows, and waits for it.
         // Where a person must agree first there is nothing to show yet.
@@ -161,21 +161,22 @@ pub(super) fn moved(
         Err(problems) => return Err(problems.into()),
     };
     // What was committed by then needs nothing: whoever moves the database at this moment comes after.
-    let interrupted = before.rows().iter().any(AppliedRevision::is_half_way);
+    let interrupted = looked.history.rows().iter().any(AppliedRevision::is_half_way);
     if first.steps.is_empty() && !interrupted {
         if !request.dry_run {
-            record(&before);
+            record(&looked.history);
         }
-        return Ok(Report { done: Vec::new(), history: before });
+        return Ok(Report { done: Vec::new(), history: looked.history });
     }
     // A rebuild knows the indexes and triggers of the migrations alone; what was made by hand would go with the old table.
-    if !database.scratch && drift::at_a_glance(app, opened, database, &before)? == Some(true) {
+    if !database.scratch && drift::at_a_glance(&mut looked, opened)? == Some(true) {
         app.shell.problem(&drift::noticed(&database.to_string()));
     }
     let safeguard = if request.dry_run {
         None
     } else {
-        Some(Safeguard::of(opened, database, &first.steps, request.down_from, request.backup)?)
+        let (_, live) = looked.parts();
+        Some(Safeguard::of(opened, (database, live), &first.steps, request.down_from, request.backup)?)
     };
     let asked = confirm(app, opened, database, request, &first, safeguard.as_ref())?;
     let confirmed = asked.then_some(&first);
@@ -188,12 +189,16 @@ pub(super) fn moved(
     }
     let per_revision = !request.dry_run && (request.per_revision || opened.project.settings().per_revision);
     let (copy, tried_on);
-    let existed = live::is_there(database)?;
+    let existed = looked.is_there();
+    if asked {
+        // A session that is left idle while a person thinks may have been ended.
+        looked.leave();
+    }
     if !existed && !request.dry_run {
         note_lost(app, opened, database);
     }
     let (mut live, dry_run) = if !request.dry_run {
-        (live::open_for_writing(database, request.create)?, false)
+        (looked.into_writing(database, request.create)?, false)
     } else if !existed && database.server().is_none() {
         (Live::File(live::file::in_memory()?), false)
     } else if first.is_split() && database.server().is_none() {
@@ -201,12 +206,14 @@ pub(super) fn moved(
         copy = live::file::copy(database, app.wait(opened))?;
         (Live::File(live::file::open_file(copy.path())?), false)
     } else if first.is_split() && existed {
+        // A server copies no database by itself that is in use.
+        looked.leave();
         tried_on = Copy::make(app, opened, Start::Of(database), &request.interrupts)?;
         (tried_on.open()?, false)
     } else if let Some(server) = database.server().filter(|_| !existed && request.create) {
         return Err(live::server::not_made(database, server));
     } else {
-        (live::open_for_writing(database, false)?, true)
+        (looked.into_writing(database, false)?, true)
     };
     let before = |steps: &[Step]| match &safeguard {
         Some(safeguard) => safeguard.make(app, opened, database, steps),

@@ -8,7 +8,7 @@ use crate::app::{App, Opened};
 use crate::args::SafetyArgs;
 use crate::backup::{self, Why};
 use crate::failure::Result;
-use crate::live;
+use crate::live::Live;
 use crate::project::Database;
 use crate::project::settings::BackupPolicy;
 use crate::risk::{self, Risk};
@@ -52,7 +52,7 @@ impl Safeguard {
     /// Looks at a run before it starts. A scratch database, and one that is not there, have nothing to lose.
     pub(super) fn of(
         opened: &Opened,
-        database: &Database,
+        (database, live): (&Database, Option<&mut Live>),
         steps: &[Step],
         down_from: Option<DownFrom>,
         asked: Asked,
@@ -61,17 +61,15 @@ impl Safeguard {
         if asked == Asked::NoBackup || database.scratch && asked != Asked::Backup {
             return Ok(nothing);
         }
-        let Some(mut live) = live::open_for_reading(database, opened.wait)? else {
-            return Ok(nothing);
-        };
+        let Some(live) = live else { return Ok(nothing) };
         let by_rule = match database.backup {
             BackupPolicy::Never => false,
-            BackupPolicy::Always => risk::has_rows(&mut live, opened)?,
+            BackupPolicy::Always => risk::has_rows(live, opened)?,
             BackupPolicy::Destructive => true,
         };
         let risk = match database.backup {
             BackupPolicy::Never if asked == Asked::Nothing => Risk::default(),
-            _ => risk::of(opened, &mut live, steps, down_from)?,
+            _ => risk::of(opened, live, steps, down_from)?,
         };
         let makes = asked == Asked::Backup || by_rule && (database.backup == BackupPolicy::Always || !risk.is_none());
         Ok(Self { makes, risk, allowed: by_rule || asked == Asked::Backup, ..nothing })

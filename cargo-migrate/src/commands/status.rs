@@ -14,7 +14,7 @@ use crate::commands::look::{heads_of, note_missing, or_base};
 use crate::commands::{scratch, several, sync};
 use crate::drift;
 use crate::failure::Result;
-use crate::live;
+use crate::live::{self, Looked};
 use crate::project::Database;
 use crate::project::database::Identity;
 use crate::report::{columns, many};
@@ -26,19 +26,20 @@ struct Seen {
     packages: BTreeMap<String, History>,
     there: bool,
     drifted: Option<bool>,
+    /// The database with its session where a revision is half way: then there is more to ask of it.
+    half_way: Option<Looked>,
 }
 
 impl Seen {
-    fn of(app: App<'_>, opened: &Opened, database: &Database) -> Result<Self> {
-        let Some(mut live) = live::open_for_reading(database, app.wait(opened))? else {
-            return Ok(Self::default());
+    fn of(opened: &Opened, database: &Database) -> Result<Self> {
+        let mut looked = opened.look(database)?;
+        let drifted = drift::at_a_glance(&mut looked, opened)?;
+        let there = looked.is_there();
+        let (packages, half_way) = match looked.history.rows().iter().any(AppliedRevision::is_half_way) {
+            true => (looked.history.clone().by_package(), Some(looked)),
+            false => (looked.history.by_package(), None),
         };
-        let history = live::history_on(&mut live, database, &opened.project.settings().version_table)?;
-        let drifted = match live.file() {
-            Some(connection) => drift::on_connection(connection, opened, &history)?,
-            None => None,
-        };
-        Ok(Self { there: true, packages: history.by_package(), drifted })
+        Ok(Self { packages, there, drifted, half_way })
     }
 
     /// The rows of all packages.
@@ -132,7 +133,7 @@ impl<'a> Standing<'a> {
         let place = (database.url.identity(), opened.project.settings().version_table.clone());
         let seen = match seen.entry(place) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(Seen::of(app, opened, &database)?),
+            Entry::Vacant(place) => place.insert(Seen::of(opened, &database)?),
         };
         let (key, there, drifted) = (opened.project.key(), seen.there, seen.drifted);
         let others = seen.packages.iter().filter(|(other, _)| *other != key);
@@ -159,7 +160,10 @@ impl<'a> Standing<'a> {
         let name = format!("`{}`", database.lock_name());
         let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
         let table = &opened.project.settings().version_table;
-        let mut found = live::told_apart(found, &history, key, &database, table, app.wait(opened))?;
+        let mut found = match &mut seen.half_way {
+            Some(looked) => looked.told_apart(found, key, &database, table)?,
+            None => found,
+        };
         found.retain(|problem| {
             !problems
                 .iter()
@@ -253,7 +257,9 @@ impl<'a> Standing<'a> {
         app.shell.out(format!("head      {}", or_base(&heads_of(opened))));
         app.shell.out(format!("applied   {}", self.applied()));
         app.shell.out(format!("pending   {}", self.pending.len()));
-        note_missing(app, database);
+        if !self.there {
+            note_missing(app, database);
+        }
         if opened.locks.shared.dialect() != database.dialect() && !opened.graph.migrations().is_empty() {
             app.shell.note(format!(
                 "the migrations are read as {}'s, and this is a database of {}: `cargo migrate lock --dialect {}` says so",

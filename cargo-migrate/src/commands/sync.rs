@@ -30,14 +30,18 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
 
 fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opened, database: &Database) -> Result<()> {
     opened.verified()?;
-    let history = opened.history(database)?;
-    opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
-    let off = elsewhere(opened, &history);
+    let mut looked = opened.look(database)?;
+    let history = &looked.history;
+    opened.not_renamed(history, &format!("`{}`", database.lock_name()))?;
+    let off = elsewhere(opened, history);
     named(database, &off, &args.revisions)?;
     let planner = planner(opened, database);
-    let plan = planner(&history)?;
-    if !plan.steps.is_empty() && live::is_there(database)? {
+    let plan = planner(history)?;
+    if !plan.steps.is_empty() && looked.is_there() {
+        // A server copies no database by itself that is in use.
+        looked.leave();
         rehearse(app, interrupts, opened, database, &planner)?;
+        looked = opened.look(database)?;
     }
     let request = Request {
         dry_run: args.dry_run,
@@ -48,7 +52,8 @@ fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opene
         interrupts: interrupts.clone(),
         ..Request::default()
     };
-    let report = run::run(app, opened, database, &request, &planner)?;
+    let record = |history: &History| run::record(app, opened, database, history);
+    let report = run::moved(app, opened, (database, looked), &request, &planner, &record)?;
     run::told(app, opened, database, &report, "sync", args.dry_run);
     Ok(())
 }

@@ -249,7 +249,10 @@ impl Work<'_> {
             backup: Asked::of(self.args.safety),
             interrupts: self.interrupts.clone(),
         };
-        run::moved(app, self.opened, database, &request, &planner, &|history| self.keep(app, tenant, history))
+        let keep = |history: &History| self.keep(app, tenant, history);
+        let looked = self.opened.look(database);
+        looked
+            .and_then(|looked| run::moved(app, self.opened, (database, looked), &request, &planner, &keep))
             .map_err(|failure| gone(database).unwrap_or(failure))
     }
 

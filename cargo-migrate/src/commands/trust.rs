@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::{self, App, Opened};
 use crate::args::LockArgs;
 use crate::failure::Result;
-use crate::live;
+use crate::live::Looked;
 use crate::project::{Database, Project};
 use crate::report::many;
 
@@ -21,7 +21,8 @@ const READ_OTHERWISE: Code = Code("read-otherwise");
 /// `cargo migrate verify`: files against locks, and against the chosen database where there is one.
 pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
     opened.verified()?;
-    let problems = differences(app, opened, &app.database(opened)?)?;
+    let database = app.database(opened)?;
+    let problems = differences(opened, &database, &mut opened.look(&database)?)?;
     if !problems.is_empty() {
         return Err(problems.into());
     }
@@ -35,15 +36,13 @@ pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
 }
 
 /// Where a database's history is not what the files say.
-pub(super) fn differences(app: App<'_>, opened: &Opened, database: &Database) -> Result<Vec<Problem>> {
-    let history = opened.history(database)?;
+pub(super) fn differences(opened: &Opened, database: &Database, looked: &mut Looked) -> Result<Vec<Problem>> {
     let name = format!("`{}`", database.lock_name());
-    if let Err(problem) = opened.not_renamed(&history, &name) {
+    if let Err(problem) = opened.not_renamed(&looked.history, &name) {
         return Ok(vec![problem]);
     }
-    let problems = opened.differences(&opened.with_accepted_texts(&history), &name);
-    let table = &opened.project.settings().version_table;
-    live::told_apart(problems, &history, opened.project.key(), database, table, app.wait(opened))
+    let problems = opened.differences(&opened.with_accepted_texts(&looked.history), &name);
+    looked.told_apart(problems, opened.project.key(), database, &opened.project.settings().version_table)
 }
 
 /// `cargo migrate lock`: settles a merge conflict, brings the draft lines up to date, and writes down the dialect.

@@ -70,6 +70,14 @@ pub fn open_for_writing(database: &Database, server: &ServerUrl, create: bool) -
     Ok(client)
 }
 
+/// Sets a session that could write nothing to what a run's is set to.
+///
+/// # Errors
+/// What the server says.
+pub fn let_write(database: &Database, client: &mut Client) -> Result<()> {
+    set(database, client, "RESET default_transaction_read_only; RESET lock_timeout")
+}
+
 /// Opens a session on what a URL names, to look at it as a database that no configuration knows. `None` where the server
 /// has no such database.
 ///
@@ -110,7 +118,7 @@ pub fn open_beside(server: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseEr
         Err(error) => error,
     };
     // Who does not answer, or does not take the password, does so for the others too.
-    if !matches!(state(&error), "" | "28P01") {
+    if !matches!(error.sqlstate(), "" | "28P01") {
         for other in [server.clone(), server.with_database(TEMPLATE)] {
             if let Ok(client) = other.connect(NAME) {
                 return Ok((client, other));
