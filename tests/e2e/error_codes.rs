@@ -201,34 +201,18 @@ fn a_file_that_changes_while_its_run_waits() {
     project.run(&["upgrade"]).done();
 }
 
-/// `script` of util-linux is the terminal at which somebody is asked.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_history_that_moves_while_a_person_thinks() {
-    use std::io::{BufRead as _, Read as _, Write as _};
-    use std::process::{Command, Stdio};
     let project = project();
     let manifest = project.read("Cargo.toml");
     project
         .write("Cargo.toml", &manifest.replace("\"sqlite:app.db\"", "{ url = \"sqlite:app.db\", protected = true }"));
-    let program = format!("'{}' upgrade", env!("CARGO_BIN_EXE_cargo-migrate"));
-    let mut asked = Command::new("script")
-        .args(["-qec", &program, "/dev/null"])
-        .current_dir(project.path(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the `script` of util-linux is installed");
-    let mut screen = std::io::BufReader::new(asked.stdout.take().unwrap());
-    let mut said = Vec::new();
-    while !said.ends_with(b"to go on:") {
-        assert!(screen.read_until(b':', &mut said).unwrap() > 0, "{}", String::from_utf8_lossy(&said));
-    }
-    assert!(String::from_utf8_lossy(&said).contains("a1 -> a2"), "{}", String::from_utf8_lossy(&said));
+    let mut asked = project.at_terminal("upgrade");
+    let question = asked.question();
+    assert!(question.contains("a1 -> a2"), "{question}");
     project.run(&["upgrade", "--yes"]).done();
-    asked.stdin.take().unwrap().write_all(b"dev\n").unwrap();
-    screen.read_to_end(&mut said).unwrap();
-    let said = String::from_utf8_lossy(&said);
-    assert_eq!(asked.wait().unwrap().code(), Some(1), "{said}");
-    assert!(said.contains("history-moved") && said.contains("nothing was done"), "{said}");
+    let ran = asked.answer("dev");
+    assert_eq!(ran.status, 1, "{}", ran.out);
+    ran.says("history-moved").says("nothing was done");
 }

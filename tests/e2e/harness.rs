@@ -183,10 +183,28 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-migrate"));
         command.current_dir(self.folder.path()).args(arguments);
-        for name in ["DATABASE_URL", "CARGO_MIGRATE_DATABASE", "RUST_BACKTRACE"] {
+        for name in SET_BY_PEOPLE {
             command.env_remove(name);
         }
         command
+    }
+
+    /// The command, with arguments as a shell reads them, at a terminal of its own: `script` of util-linux is one.
+    #[cfg(target_os = "linux")]
+    pub fn at_terminal(&self, arguments: &str) -> AtTerminal {
+        let line = format!("'{}' {arguments}", env!("CARGO_BIN_EXE_cargo-migrate"));
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(self.folder.path());
+        for name in SET_BY_PEOPLE {
+            command.env_remove(name);
+        }
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the `script` of util-linux is installed");
+        let screen = std::io::BufReader::new(process.stdout.take().unwrap());
+        AtTerminal { process, screen, said: Vec::new() }
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
@@ -308,6 +326,40 @@ impl Project {
     /// The tables of the project's database in the order of their names, without the version table.
     pub fn tables(&self) -> Vec<String> {
         self.databases.tables("dev")
+    }
+}
+
+/// Variables that people have, and tests do not.
+const SET_BY_PEOPLE: [&str; 3] = ["DATABASE_URL", "CARGO_MIGRATE_DATABASE", "RUST_BACKTRACE"];
+
+/// The command at a terminal, before somebody who can be asked.
+#[cfg(target_os = "linux")]
+pub struct AtTerminal {
+    process: std::process::Child,
+    screen: std::io::BufReader<std::process::ChildStdout>,
+    said: Vec<u8>,
+}
+
+#[cfg(target_os = "linux")]
+impl AtTerminal {
+    /// Reads until a database's name is asked for; what stands on the screen then.
+    #[track_caller]
+    pub fn question(&mut self) -> String {
+        while !self.said.ends_with(b"to go on:") {
+            let read = std::io::BufRead::read_until(&mut self.screen, b':', &mut self.said).unwrap();
+            assert!(read > 0, "nothing is asked\n{}", String::from_utf8_lossy(&self.said));
+        }
+        String::from_utf8_lossy(&self.said).into_owned()
+    }
+
+    /// Types a line and leaves. All that stood on the screen is what was printed.
+    #[track_caller]
+    pub fn answer(mut self, line: &str) -> Ran {
+        use std::io::{Read as _, Write as _};
+        self.process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.screen.read_to_end(&mut self.said).unwrap();
+        let status = self.process.wait().unwrap();
+        Ran::of(&Output { status, stdout: self.said, stderr: Vec::new() })
     }
 }
 

@@ -442,36 +442,18 @@ fn a_configured_one_among_them_is_what_it_is() {
     each(&project, &[]).done();
 }
 
-/// `script` of util-linux is the terminal at which somebody is asked.
 #[cfg(target_os = "linux")]
 #[test]
 fn at_a_terminal_somebody_is_asked_once_and_sees_a_bar() {
-    use std::io::{BufRead as _, Read as _, Write as _};
-    use std::process::{Command, Stdio};
     let project = project(5);
     let manifest = project.read("Cargo.toml");
     let more = format!("prod = {{ url = \"sqlite:{}\", protected = true }}\n", name(3));
     project.write("Cargo.toml", &(manifest + &more));
-    let program = format!("'{}' upgrade --each 'tenants/*.db'", env!("CARGO_BIN_EXE_cargo-migrate"));
-    let mut asked = Command::new("script")
-        .args(["-qec", &program, "/dev/null"])
-        .current_dir(project.path(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the `script` of util-linux is installed");
-    let mut screen = std::io::BufReader::new(asked.stdout.take().unwrap());
-    let mut said = Vec::new();
-    while !said.ends_with(b"to go on:") {
-        assert!(screen.read_until(b':', &mut said).unwrap() > 0, "{}", String::from_utf8_lossy(&said));
-    }
-    let question = String::from_utf8_lossy(&said).into_owned();
+    let mut asked = project.at_terminal("upgrade --each 'tenants/*.db'");
+    let question = asked.question();
     assert!(question.contains("prod (tenants/0003.db), which is protected: 2 revisions"), "{question}");
     assert!(question.contains("and 4 more") && question.contains("type `prod`"), "{question}");
-    asked.stdin.take().unwrap().write_all(b"prod\n").unwrap();
-    screen.read_to_end(&mut said).unwrap();
-    assert!(asked.wait().unwrap().success(), "{}", String::from_utf8_lossy(&said));
-    let said = String::from_utf8_lossy(&said);
+    let said = asked.answer("prod").done().out;
     assert!(said.contains("/5, ") && said.contains(" left"), "a bar counts and tells the time\n{said}");
     assert!(said.contains("upgrade of 5 databases"), "{said}");
     (0..5).for_each(|number| is_upgraded(&project, &name(number)));

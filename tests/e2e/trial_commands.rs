@@ -126,31 +126,19 @@ fn every_command_that_writes_a_protected_database_wants_a_yes() {
     project.run(&["repair", "--rename", "app=shop", "--yes"]).done();
 }
 
-/// `script` of util-linux is the terminal at which somebody is asked.
 #[cfg(target_os = "linux")]
 #[test]
 fn at_a_terminal_somebody_is_asked_before_a_protected_database_is_written() {
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
     let project = protected();
-    let ask = |line: &str, answer: &[u8]| {
-        let program = format!("'{}' {line}", env!("CARGO_BIN_EXE_cargo-migrate"));
-        let mut script = Command::new("script");
-        script.args(["-qec", &program, "/dev/null"]).current_dir(project.path(""));
-        let mut asked = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        asked.stdin.take().unwrap().write_all(answer).unwrap();
-        let output = asked.wait_with_output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
     project.write("app.db", "");
     for (line, name) in [("ensure-version", "dev"), ("stamp a1", "dev"), ("-d test reset", "test")] {
         // A habit is no agreement: the database's name has to be typed.
-        for answer in [&b"n\n"[..], b"y\n", b"\n"] {
-            let (status, said) = ask(line, answer);
-            assert!(status == Some(1) && said.contains("write to ") && said.contains("nobody agreed"), "{said}");
+        for answer in ["n", "y", ""] {
+            let ran = project.at_terminal(line).answer(answer);
+            assert_eq!(ran.status, 1, "{}", ran.out);
+            ran.says("write to ").says("nobody agreed");
         }
-        let (status, said) = ask(line, format!("{name}\n").as_bytes());
-        assert!(status == Some(0), "{said}");
+        project.at_terminal(line).answer(name).done();
     }
 }
 
