@@ -7,9 +7,10 @@
 
 /// Pages that are run on SQLite here, and on a server by the test target beside this one.
 macro_rules! pages {
-    ($($name:ident),* $(,)?) => {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[test]
+            $(#[$attribute])*
             fn $name() {
                 super::$name(&crate::pages::ground::Sqlite);
             })*
@@ -21,7 +22,6 @@ mod autogenerate_guide;
 mod autogenerating;
 mod checking;
 mod checking_merges;
-mod choosing;
 mod comparing;
 mod database_facts;
 mod database_file;

@@ -1,33 +1,7 @@
-//! Workspaces, where it matters that their database is a file: its script for the shell, its models, its absence.
+//! Workspaces, where it matters that their database is a file: its models, its foreign keys, its absence.
 
-use crate::harness::Ran;
 use crate::pages::ground::Sqlite;
-use crate::pages::workspaces::{member, migration, rows, shop, workspace};
-
-#[test]
-fn the_script_of_a_workspace_does_what_the_run_does() {
-    let project = shop(&Sqlite);
-    let script = project.run(&["upgrade", "--workspace", "--sql"]).done().out;
-    let shell = |script: &str| -> Ran {
-        use std::io::Write as _;
-        let mut child = std::process::Command::new("sqlite3")
-            .arg(project.path("app.db"))
-            .stdin(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("the sqlite3 shell is installed");
-        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        Ran::of(&child.wait_with_output().unwrap())
-    };
-    assert_eq!(shell(&script).status, 0);
-    assert_eq!(rows(&project), ["accounts/a1_accounts", "accounts/a2_name", "catalog/c1_products", "orders/0_orders"]);
-    project.run(&["check", "--workspace"]).done();
-    // It refuses to run a second time, when the history of one of the packages is another one.
-    assert_ne!(shell(&script).status, 0);
-    let back = project.run(&["downgrade", "base", "--workspace", "--sql"]).done().out;
-    assert_eq!(shell(&back).status, 0);
-    assert_eq!(rows(&project), [""; 0]);
-}
+use crate::pages::workspaces::{member, migration, shop, workspace};
 
 #[test]
 fn a_model_may_refer_to_a_table_of_a_package_that_is_depended_on() {

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::types::Value;
@@ -13,6 +14,17 @@ use rusqlite::types::Value;
 pub trait Ground: Sync {
     /// The databases of a new project in this folder.
     fn databases(&self, folder: &Path) -> Box<dyn Databases>;
+
+    /// What the databases are that one has many of.
+    fn kinds(&self) -> &'static [Kind];
+}
+
+/// What each of many databases of one kind is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    File,
+    Database,
+    Schema,
 }
 
 /// The databases of a project, by their names in its configuration. Those on a server are there, and empty, as soon as
@@ -83,6 +95,33 @@ pub trait Databases: Send + Sync {
 
     /// A line that says how many values have changed, where that can be said.
     fn counted(&self, line: &str) -> String;
+
+    /// Whether its file is as it should be, where it is one.
+    fn is_sound(&self, database: &str) -> bool;
+
+    /// What people's own shell for such databases makes of a script: whether it ends well, and what it says.
+    fn by_shell(&self, database: &str, script: &str) -> (bool, String);
+
+    /// Makes one of many databases of a kind, with nothing in it; the name that it is asked by.
+    fn tenant(&self, kind: Kind, number: usize) -> String;
+
+    /// The pattern that finds those of a kind whose numbers, of four digits, fit this one.
+    fn tenants(&self, kind: Kind, numbers: &str) -> String;
+
+    /// Returns when nothing of a run that was killed is under way any more.
+    fn after_a_kill(&self, database: &str);
+}
+
+/// What a shell that is fed with a script makes of it.
+pub fn fed(mut shell: Command, script: &str) -> (bool, String) {
+    use std::io::Write as _;
+    let started = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut running = started.unwrap_or_else(|error| panic!("{shell:?} is not installed: {error}"));
+    // One that ends before it has read all of it says why.
+    let _ = running.stdin.take().unwrap().write_all(script.as_bytes());
+    let output = running.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 /// Files in the project's folder.
@@ -91,6 +130,10 @@ pub struct Sqlite;
 impl Ground for Sqlite {
     fn databases(&self, folder: &Path) -> Box<dyn Databases> {
         Box::new(Files { folder: folder.to_owned() })
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::File]
     }
 }
 
@@ -227,5 +270,30 @@ impl Databases for Files {
 
     fn counted(&self, line: &str) -> String {
         line.to_owned()
+    }
+
+    fn is_sound(&self, database: &str) -> bool {
+        self.list(database, "PRAGMA integrity_check").unwrap() == ["ok"]
+    }
+
+    fn by_shell(&self, database: &str, script: &str) -> (bool, String) {
+        let mut shell = Command::new("sqlite3");
+        shell.arg(self.path(database));
+        fed(shell, script)
+    }
+
+    fn tenant(&self, _: Kind, number: usize) -> String {
+        let name = format!("tenants/{number:04}");
+        fs::create_dir_all(self.folder.join("tenants")).unwrap();
+        fs::write(self.path(&name), "").unwrap();
+        name
+    }
+
+    fn tenants(&self, _: Kind, numbers: &str) -> String {
+        file(&format!("tenants/{numbers}"))
+    }
+
+    fn after_a_kill(&self, _: &str) {
+        // A file has nobody who would do anything after the process is gone.
     }
 }

@@ -4,14 +4,18 @@
 //! becomes is for the test target to say, in the macro `pages!`.
 
 pub mod branches;
+pub mod choosing;
 pub mod faults;
 pub mod ground;
 pub mod half_way;
+pub mod preview;
 pub mod rehearsing;
 pub mod safeguarding;
 pub mod scenarios;
 pub mod statuses;
 pub mod syncing;
+pub mod tenants;
+pub mod tenants_refused;
 pub mod workspaces;
 pub mod workspaces_kept;
 pub mod workspaces_refusals;

@@ -15,6 +15,7 @@ pages! {
     each_package_is_told_by_itself_and_all_of_them_in_one_document,
     a_scratch_database_of_a_workspace_follows_the_files_of_all_packages,
     a_library_brings_its_migrations_along_where_it_is_named,
+    the_script_of_a_workspace_does_what_the_run_does,
 }
 
 /// A virtual workspace without packages, whose members share a database.
@@ -68,7 +69,12 @@ pub fn shop(ground: &dyn Ground) -> Project {
 
 /// What is applied, in its order.
 pub fn rows(project: &Project) -> Vec<String> {
-    project.list("SELECT package || '/' || revision FROM _cargo_migrate ORDER BY sequence")
+    rows_of(project, "dev")
+}
+
+/// The same of another database.
+pub fn rows_of(project: &Project, database: &str) -> Vec<String> {
+    project.list_of(database, "SELECT package || '/' || revision FROM _cargo_migrate ORDER BY sequence")
 }
 
 /// Two packages with a database each.
@@ -309,4 +315,21 @@ fn a_library_brings_its_migrations_along_where_it_is_named(ground: &dyn Ground) 
         "[package.metadata.migrate]\nlibraries = [\"legder\"]\n[dependencies]\nledger = { path = \"../../outside/ledger\" }\n",
     );
     project.refuses(&["upgrade"], &["unknown-package", "`legder`", "cargo tree"]);
+}
+
+fn the_script_of_a_workspace_does_what_the_run_does(ground: &dyn Ground) {
+    let project = shop(ground);
+    let by_shell = |script: &str| project.databases().by_shell("dev", script);
+    let script = project.run(&["upgrade", "--workspace", "--sql"]).done().out;
+    let (well, said) = by_shell(&script);
+    assert!(well, "{said}");
+    assert_eq!(rows(&project), ALL);
+    project.run(&["check", "--workspace"]).done();
+    // It refuses to run a second time, when the history of one of the packages is another one.
+    let (well, said) = by_shell(&script);
+    assert!(!well && said.contains("another history"), "{said}");
+    let back = project.run(&["downgrade", "base", "--workspace", "--sql"]).done().out;
+    let (well, said) = by_shell(&back);
+    assert!(well, "{said}");
+    assert_eq!(rows(&project), [""; 0]);
 }

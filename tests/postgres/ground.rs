@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use build_support::checksum::Digest;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
-use crate::pages::ground::{Databases, Ground};
+use crate::pages::ground::{Databases, Ground, Kind, fed};
 use crate::server::{self, Server};
 
 /// A server as a ground.
@@ -51,6 +52,16 @@ impl OnServer {
         })
     }
 
+    /// One of a given name.
+    fn empty_database_called(&self, name: &str) {
+        let emptied = EMPTIED.lock().unwrap().get_mut(&self.socket).and_then(Vec::pop);
+        let made = match emptied {
+            Some(other) => format!("ALTER DATABASE {other} RENAME TO {name}"),
+            None => format!("CREATE DATABASE {name}"),
+        };
+        self.session("postgres").batch_execute(&made).unwrap();
+    }
+
     /// Empties a database for the next project. What its test may have done to it beyond its schemas, it has to undo.
     fn give_back(&self, name: String) -> Result<(), postgres::Error> {
         server::config(&self.socket, &name).connect(NoTls)?.batch_execute(
@@ -61,7 +72,10 @@ impl OnServer {
                  FOR it IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
                  LOOP EXECUTE format('DROP SCHEMA %I CASCADE', it); END LOOP;
              END $$;
-             CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;",
+             CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;
+             COMMENT ON SCHEMA public IS 'standard public schema';
+             DO $$ BEGIN IF current_setting('server_version_num')::int >= 150000
+                 THEN ALTER SCHEMA public OWNER TO pg_database_owner; END IF; END $$;",
         )?;
         EMPTIED.lock().unwrap().entry(self.socket.clone()).or_default().push(name);
         Ok(())
@@ -70,7 +84,13 @@ impl OnServer {
 
 impl Ground for OnServer {
     fn databases(&self, _: &Path) -> Box<dyn Databases> {
-        Box::new(OfServer { server: self.clone(), names: Mutex::default() })
+        static PROJECTS: AtomicUsize = AtomicUsize::new(0);
+        let many = format!("many{}", PROJECTS.fetch_add(1, Ordering::Relaxed));
+        Box::new(OfServer { server: self.clone(), names: Mutex::default(), many })
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Database, Kind::Schema]
     }
 }
 
@@ -78,6 +98,16 @@ impl Ground for OnServer {
 struct OfServer {
     server: OnServer,
     names: Mutex<BTreeMap<String, String>>,
+    /// What the names of many databases of one kind begin with, and no other project's.
+    many: String,
+}
+
+/// What stands between a database and a schema of it, in a URL and in the name that a page has for the schema.
+const SCHEMA: &str = "?schema=";
+
+/// A database, and the schema of it that is meant.
+fn place(database: &str) -> (&str, Option<&str>) {
+    database.split_once(SCHEMA).map_or((database, None), |(database, schema)| (database, Some(schema)))
 }
 
 impl OfServer {
@@ -88,7 +118,12 @@ impl OfServer {
     }
 
     fn open(&self, database: &str) -> Client {
-        self.server.session(&self.name(database))
+        let (database, schema) = place(database);
+        let mut client = self.server.session(&self.name(database));
+        if let Some(schema) = schema {
+            client.batch_execute(&format!("SET search_path = {schema}")).unwrap();
+        }
+        client
     }
 
     /// All rows as lines.
@@ -118,7 +153,9 @@ const OWN: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_sch
 
 impl Databases for OfServer {
     fn url(&self, database: &str) -> String {
-        self.server.url_of(&self.name(database))
+        let (database, schema) = place(database);
+        let url = self.server.url_of(&self.name(database));
+        schema.map_or(url.clone(), |schema| format!("{url}{SCHEMA}{schema}"))
     }
 
     fn own(&self, database: &str) -> String {
@@ -211,7 +248,8 @@ impl Databases for OfServer {
 
     fn occupied(&self, database: &str) -> Box<dyn Any> {
         let mut digest = Digest::new("cargo-migrate lock 1");
-        for part in [self.name(database).as_str(), "public", "_cargo_migrate"] {
+        let (of, schema) = place(database);
+        for part in [self.name(of).as_str(), schema.unwrap_or("public"), "_cargo_migrate"] {
             digest.part(part.as_bytes());
         }
         let key = u64::from_str_radix(&digest.finish()[..16], 16).unwrap().cast_signed();
@@ -253,5 +291,46 @@ impl Databases for OfServer {
         let (place, what) = line.split_once(": ").unwrap();
         let (_, after) = what.split_once(" after ").unwrap();
         format!("{place}: the values are not what they were after {after}")
+    }
+
+    fn is_sound(&self, _: &str) -> bool {
+        // The files are the server's to look after.
+        true
+    }
+
+    fn by_shell(&self, database: &str, script: &str) -> (bool, String) {
+        let beside = self.server.programs.join("psql");
+        let mut shell = Command::new(if beside.is_file() { beside } else { "psql".into() });
+        shell.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-f", "-", "-h"]).arg(&self.server.socket);
+        shell.args(["-d", &self.name(database)]);
+        fed(shell, script)
+    }
+
+    fn tenant(&self, kind: Kind, number: usize) -> String {
+        if kind == Kind::Schema {
+            self.execute("tenants", &format!("CREATE SCHEMA tenant_{number:04}")).unwrap();
+            return format!("tenants{SCHEMA}tenant_{number:04}");
+        }
+        let name = format!("{}_{number:04}", self.many);
+        self.server.empty_database_called(&name);
+        self.names.lock().unwrap().insert(name.clone(), name.clone());
+        name
+    }
+
+    fn tenants(&self, kind: Kind, numbers: &str) -> String {
+        match kind {
+            Kind::Schema => format!("{}{SCHEMA}tenant_{numbers}", self.url("tenants")),
+            _ => self.server.url_of(&format!("{}_{numbers}", self.many)),
+        }
+    }
+
+    fn after_a_kill(&self, database: &str) {
+        // The server takes back what it had not heard the end of as soon as it sees that nobody is there.
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND application_name = 'cargo-migrate'";
+        let start = Instant::now();
+        while self.list(database, sessions).unwrap() != ["0"] {
+            assert!(start.elapsed() < Duration::from_secs(120), "the session of a killed run lives");
+        }
     }
 }

@@ -12,8 +12,9 @@
 /// Pages that are run on a server here, and on SQLite by the test target beside this one.
 #[cfg(unix)]
 macro_rules! pages {
-    ($($name:ident),* $(,)?) => {
-        pub const PAGES: &[(&str, fn(&dyn crate::pages::ground::Ground))] = &[$((stringify!($name), $name)),*];
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
+        pub const PAGES: &[(&str, fn(&dyn crate::pages::ground::Ground))] =
+            &[$($(#[$attribute])* (stringify!($name), $name)),*];
     };
 }
 
@@ -78,13 +79,17 @@ fn main() -> ExitCode {
     .collect();
     for (subject, pages) in [
         ("branches", pages::branches::PAGES),
+        ("choosing", pages::choosing::PAGES),
         ("faults", pages::faults::PAGES),
         ("half_way", pages::half_way::PAGES),
+        ("preview", pages::preview::PAGES),
         ("rehearsing", pages::rehearsing::PAGES),
         ("safeguarding", pages::safeguarding::PAGES),
         ("scenarios", pages::scenarios::PAGES),
         ("statuses", pages::statuses::PAGES),
         ("syncing", pages::syncing::PAGES),
+        ("tenants", pages::tenants::PAGES),
+        ("tenants_refused", pages::tenants_refused::PAGES),
         ("workspaces", pages::workspaces::PAGES),
         ("workspaces_kept", pages::workspaces_kept::PAGES),
         ("workspaces_refusals", pages::workspaces_refusals::PAGES),

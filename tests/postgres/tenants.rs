@@ -1,5 +1,4 @@
-//! `upgrade --each` over the databases of a server, or over the schemas of one: every one is brought to the same
-//! revisions, exactly once, and nothing else is touched.
+//! `upgrade --each` over the databases of a server, or over the schemas of one: what only a server can be or do.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,15 +9,11 @@ use crate::harness::{Project, Ran};
 use crate::server::{Server, config};
 
 tests![
-    all_databases_of_a_pattern_are_upgraded_exactly_once,
-    all_schemas_of_a_pattern_are_upgraded_each_in_itself,
+    a_role_that_may_have_few_sessions_upgrades_many,
+    a_schema_that_no_pattern_fits_gets_nothing,
     schemas_of_several_databases_are_upgraded,
-    one_that_fails_stops_no_other_and_is_named,
-    canaries_come_first_and_stop_the_rest,
-    a_run_that_is_killed_goes_on_where_it_stopped,
     what_is_dropped_meanwhile_fails_alone,
     one_that_takes_no_more_sessions_fails_alone,
-    trying_leaves_every_one_as_it_was,
     names_of_any_kind_are_found_and_no_password_is_told,
 ];
 
@@ -142,54 +137,34 @@ fn results(ran: &Ran) -> BTreeMap<String, String> {
     databases.iter().map(|one| (text(&one["path"]), text(&one["result"]))).collect()
 }
 
-pub fn all_databases_of_a_pattern_are_upgraded_exactly_once(server: &Server) {
-    for jobs in ["1", "2"] {
-        let tenants = Tenants::databases(server, MANY);
-        // Given a role that may have few sessions at a time, so that none is kept for later.
-        let role = format!("{}_few", tenants.own);
-        let mut client = tenants.open("postgres");
-        client.batch_execute(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 8")).unwrap();
-        for number in 0..MANY {
-            client.batch_execute(&format!("ALTER DATABASE {} OWNER TO {role}", tenants.name(number))).unwrap();
-        }
-        let each = |more: &[&str]| {
-            let pattern = tenants.url(&role, &format!("{}_*", tenants.own));
-            tenants.project.run_bounded(&[&["upgrade", "--each", &pattern, "--jobs", jobs], more].concat())
-        };
-        let ran = each(&[]).done();
-        assert!(ran.err.contains(&format!("Finished upgrade of {MANY} databases in ")), "{}", ran.err);
-        assert_eq!(ran.err.lines().count(), 1, "nothing is said of each one\n{}", ran.err);
-        (0..MANY).for_each(|number| tenants.is_upgraded(number));
-        // The one that is named without what the pattern asks for is none of them.
-        assert_eq!(ask(&mut tenants.open(&tenants.own), TABLES), "");
-        let lock = tenants.project.read("migrations/migrate.lock");
-        assert_eq!(lock.matches("  url\n").count(), 2, "{lock}");
-        // A second run has nothing to do, and says so in the order of the names.
-        let again = each(&["--format", "json"]).done().json();
-        assert_eq!(again["counts"]["nothing"], MANY);
-        let names: Vec<&str> =
-            again["databases"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
-        assert!(names.is_sorted() && names[0] == tenants.url(&role, &tenants.name(0)), "{names:?}");
+/// None is kept for later.
+pub fn a_role_that_may_have_few_sessions_upgrades_many(server: &Server) {
+    let tenants = Tenants::databases(server, MANY);
+    let role = format!("{}_few", tenants.own);
+    let mut client = tenants.open("postgres");
+    client.batch_execute(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 8")).unwrap();
+    for number in 0..MANY {
+        client.batch_execute(&format!("ALTER DATABASE {} OWNER TO {role}", tenants.name(number))).unwrap();
     }
+    let pattern = tenants.url(&role, &format!("{}_*", tenants.own));
+    tenants.project.run_bounded(&["upgrade", "--each", &pattern, "--jobs", "2"]).done();
+    (0..MANY).for_each(|number| tenants.is_upgraded(number));
+    // The one that is named without what the pattern asks for is none of them.
+    assert_eq!(ask(&mut tenants.open(&tenants.own), TABLES), "");
 }
 
-pub fn all_schemas_of_a_pattern_are_upgraded_each_in_itself(server: &Server) {
-    for jobs in ["1", "2"] {
-        let tenants = Tenants::schemas(server, MANY);
-        let mut client = tenants.open(&tenants.own);
-        client.batch_execute("CREATE SCHEMA other").unwrap();
-        let ran = tenants.each(&["--jobs", jobs]).done();
-        assert!(ran.err.contains(&format!("Finished upgrade of {MANY} databases in ")), "{}", ran.err);
-        (0..MANY).for_each(|number| tenants.is_upgraded(number));
-        // Then each has its tables and its version table, and nobody else has one.
-        let tables = "SELECT string_agg(DISTINCT tables || ' ' || schemas, ', ') FROM (SELECT tables, count(*) AS schemas FROM \
-            (SELECT relnamespace, string_agg(relname, ' ' ORDER BY relname) AS tables FROM pg_class \
-            JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^pg_' \
-            AND nspname <> 'information_schema' GROUP BY relnamespace) AS one GROUP BY tables) AS all_of_them";
-        assert_eq!(ask(&mut client, tables), format!("_cargo_migrate log t_a2 {MANY}"));
-        let again = tenants.each(&["--jobs", jobs]).done();
-        assert!(again.err.contains(&format!("Finished nothing to do on {MANY} databases")), "{}", again.err);
-    }
+pub fn a_schema_that_no_pattern_fits_gets_nothing(server: &Server) {
+    let tenants = Tenants::schemas(server, 3);
+    let mut client = tenants.open(&tenants.own);
+    client.batch_execute("CREATE SCHEMA other").unwrap();
+    tenants.each(&[]).done();
+    (0..3).for_each(|number| tenants.is_upgraded(number));
+    // Each has its tables and its version table, and nobody else has one.
+    let tables = "SELECT string_agg(DISTINCT tables || ' ' || schemas, ', ') FROM (SELECT tables, count(*) AS schemas FROM \
+        (SELECT relnamespace, string_agg(relname, ' ' ORDER BY relname) AS tables FROM pg_class \
+        JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^pg_' \
+        AND nspname <> 'information_schema' GROUP BY relnamespace) AS one GROUP BY tables) AS all_of_them";
+    assert_eq!(ask(&mut client, tables), "_cargo_migrate log t_a2 3");
 }
 
 pub fn schemas_of_several_databases_are_upgraded(server: &Server) {
@@ -210,77 +185,6 @@ pub fn schemas_of_several_databases_are_upgraded(server: &Server) {
     let mut client = tenants.enter(0);
     client.batch_execute("SET search_path = mine_b").unwrap();
     assert_eq!(state(&mut client).0, "a1,a2");
-}
-
-pub fn one_that_fails_stops_no_other_and_is_named(server: &Server) {
-    for tenants in [Tenants::databases(server, 6), Tenants::schemas(server, 6)] {
-        tenants.enter(3).batch_execute("CREATE TABLE t_a2 (y text)").unwrap();
-        let ran = tenants.each(&[]).refused(&[
-            "Finished upgrade of 5 of 6 databases, 1 failed",
-            "error[sql-error]",
-            "a2.sql",
-            &format!("so it failed: {}", tenants.url_of(3)),
-            "error[some-failed]: 1 of 6 databases failed",
-            "help: ",
-        ]);
-        ran.is_printable();
-        [0, 1, 2, 4, 5].into_iter().for_each(|number| tenants.is_upgraded(number));
-        assert_eq!(ask(&mut tenants.enter(3), TABLES), "t_a2");
-        // A program is told the same.
-        let ran = tenants.each(&["--format", "json"]);
-        assert_eq!(ran.status, 1);
-        let document = ran.json();
-        let expected = serde_json::json!({ "databases": 6, "done": 0, "nothing": 5, "failed": 1, "untried": 0 });
-        assert_eq!((&document["counts"], &document["each"]), (&expected, &serde_json::json!([tenants.pattern()])));
-        let failed = &document["databases"][3];
-        assert_eq!((&failed["path"], &failed["result"]), (&tenants.url_of(3).into(), &"failed".into()));
-        assert_eq!(failed["problems"][0]["code"], "sql-error");
-        // Once it is mended the run goes on.
-        tenants.enter(3).batch_execute("DROP TABLE t_a2").unwrap();
-        tenants.each(&[]).done();
-        tenants.is_upgraded(3);
-    }
-}
-
-pub fn canaries_come_first_and_stop_the_rest(server: &Server) {
-    let tenants = Tenants::schemas(server, 6);
-    tenants.enter(1).batch_execute("CREATE TABLE t_a2 (y text)").unwrap();
-    tenants.each(&["--canary", "3", "--jobs", "2"]).refused(&[
-        "Finished upgrade of 2 of 6 databases, 1 failed, 3 left as they were",
-        "the other 3 were not touched",
-    ]);
-    [0, 2].into_iter().for_each(|number| tenants.is_upgraded(number));
-    (3..6).for_each(|number| tenants.is_as_before(number));
-}
-
-/// The killed run leaves no word of how far it came but in the databases themselves.
-pub fn a_run_that_is_killed_goes_on_where_it_stopped(server: &Server) {
-    let tenants = Tenants::databases(server, MANY);
-    let pattern = tenants.pattern();
-    let done = |number| ask(&mut tenants.enter(number), TABLES) == "_cargo_migrate log t_a2";
-    for part in [4, 2] {
-        let mut child = tenants.project.command(&["-q", "upgrade", "--each", &pattern, "--jobs", "2"]).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while !done(MANY / part) {
-            assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none());
-        }
-        child.kill().unwrap();
-        assert!(!child.wait().unwrap().success(), "it was done before it was killed");
-        // What the server had not heard the end of it takes back as soon as it sees that nobody is there.
-        let sessions = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cargo-migrate' AND datname ~ '^{}_'",
-            tenants.own
-        );
-        while ask(&mut tenants.open("postgres"), &sessions) != "0" {
-            assert!(Instant::now() < deadline);
-        }
-    }
-    let before = (0..MANY).filter(|number| done(*number)).count();
-    (0..MANY).for_each(|number| if done(number) { tenants.is_upgraded(number) } else { tenants.is_as_before(number) });
-    assert!(before < MANY, "every run was done before it was killed");
-    let counts = tenants.each(&["--format", "json"]).done().json()["counts"].clone();
-    assert_eq!((&counts["done"], &counts["nothing"]), (&(MANY - before).into(), &before.into()));
-    (0..MANY).for_each(|number| tenants.is_upgraded(number));
 }
 
 pub fn what_is_dropped_meanwhile_fails_alone(server: &Server) {
@@ -334,16 +238,6 @@ pub fn one_that_takes_no_more_sessions_fails_alone(server: &Server) {
     ]);
     [0, 2, 3].into_iter().for_each(|number| tenants.is_upgraded(number));
     tenants.is_as_before(1);
-}
-
-pub fn trying_leaves_every_one_as_it_was(server: &Server) {
-    for tenants in [Tenants::databases(server, 3), Tenants::schemas(server, 3)] {
-        let before = tenants.project.contents();
-        let ran = tenants.each(&["--dry-run"]).done();
-        assert!(ran.err.contains("dry run of upgrade on 3 databases, rolled back"), "{}", ran.err);
-        assert_eq!(tenants.project.contents(), before);
-        (0..3).for_each(|number| tenants.is_as_before(number));
-    }
 }
 
 pub fn names_of_any_kind_are_found_and_no_password_is_told(server: &Server) {

@@ -9,8 +9,7 @@ tests![
     what_is_left_out_of_a_pattern_is_taken_where_it_is_named,
     a_pattern_that_finds_nothing_is_an_error,
     what_does_not_go_together_is_refused,
-    a_configured_one_among_them_is_what_it_is,
-    two_texts_under_one_id_are_refused,
+    a_configured_one_among_them_is_written_by_its_role,
     schemas_do_not_share_one_version_table,
 ];
 
@@ -118,43 +117,20 @@ pub fn what_does_not_go_together_is_refused(server: &Server) {
     tenants.is_as_before(0);
 }
 
-pub fn a_configured_one_among_them_is_what_it_is(server: &Server) {
+pub fn a_configured_one_among_them_is_written_by_its_role(server: &Server) {
     let tenants = Tenants::databases(server, 2);
     let role = format!("{}_owner", tenants.own);
     tenants.open("postgres").batch_execute(&format!("CREATE ROLE {role}")).unwrap();
     let mut client = tenants.enter(1);
     client.batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {role}")).unwrap();
     let (manifest, url) = (tenants.project.read("Cargo.toml"), tenants.url_of(1));
-    let more = format!("prod = {{ url = \"{url}\", protected = true, role = \"{role}\" }}\n");
+    let more = format!("prod = {{ url = \"{url}\", role = \"{role}\" }}\n");
     tenants.project.write("Cargo.toml", &(manifest + &more));
-    // Nobody is there to agree.
-    let words = ["error[not-confirmed]", "`prod` is protected", "--yes"];
-    tenants.project.refuses(&["upgrade", "--each", &tenants.pattern()], &words);
-    (0..2).for_each(|number| tenants.is_as_before(number));
-    tenants.each(&["--yes"]).done();
+    tenants.each(&[]).done();
     (0..2).for_each(|number| tenants.is_upgraded(number));
-    // It was written by the role that the configuration names, and stands in the lock under its own name.
     let owner = "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'log'";
     assert_eq!(ask(&mut client, owner), role);
     assert_eq!(ask(&mut tenants.enter(0), owner), "postgres");
-    let lock = tenants.project.read("migrations/migrate.lock");
-    assert_eq!((lock.matches("prod").count(), lock.matches("url").count()), (2, 2), "{lock}");
-    // Where they have nothing to do nobody has to agree to it.
-    tenants.each(&[]).done();
-}
-
-pub fn two_texts_under_one_id_are_refused(server: &Server) {
-    let tenants = Tenants::schemas(server, 4);
-    let some = tenants.url("postgres", &format!("{}?schema=tenant_0[01]", tenants.own));
-    tenants.project.run_bounded(&["upgrade", "--each", &some]).done();
-    // Given nothing in the checkout knows of it any more, and the file is another one than they had.
-    for lock in ["migrations/migrate.lock", "migrations/migrate.local"] {
-        let _ = std::fs::remove_file(tenants.project.path(lock));
-    }
-    tenants.project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE t_a2 (y int);\n");
-    let words = ["error[edited]", "`a2` does something else in 2 databases than in its file", &tenants.url_of(0)];
-    tenants.project.refuses(&["upgrade", "--each", &tenants.pattern()], &words);
-    (2..4).for_each(|number| tenants.is_as_before(number));
 }
 
 /// With one version table for all, the second schema would look as if it had everything.
