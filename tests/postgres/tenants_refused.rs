@@ -101,6 +101,7 @@ pub fn what_does_not_go_together_is_refused(server: &Server) {
     let pattern = tenants.url("postgres:s3cret", &format!("{}_*", tenants.own));
     misused(&["--each", &pattern, "--each", "tenants/*.db"], &["files and databases of a server"]);
     misused(&["--each", &pattern, "-d", "dev"], &["`-d` names one database"]);
+    misused(&["--each", &pattern, &pattern], &["the target is a URL", "write `--each` before each of them"]);
     misused(&["--each", &tenants.url("postgres:s3cret", "a[b")], &["`a[b` is no pattern", "help: "]);
     misused(&["--each", &tenants.url("postgres:s3cret", "a?schema=a**")], &["`a**` is no pattern"]);
     misused(&["--each", "sqlite://tenants/*.db"], &["a server's URL", "--each 'tenants/*.db'"]);

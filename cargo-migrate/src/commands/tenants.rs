@@ -98,6 +98,11 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
 
 /// Refuses what does not go together with many databases.
 fn possible(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
+    // It is not shown: there may be a password in it.
+    if args.target.contains("://") {
+        return Err(Failure::misused("the target is a URL, as if one `--each` took several patterns")
+            .help("write `--each` before each of them"));
+    }
     run::no_range(&args.target)?;
     if app.global.database.is_some() {
         return Err(Failure::misused("`-d` names one database, and `--each` means many")
