@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use crate::harness::Project;
 use crate::pages::ground::{Ground, Kind};
 use crate::pages::table;
 use crate::pages::tenants::Tenants;
@@ -18,9 +17,8 @@ pages! {
 }
 
 /// The configuration knows one of them by a name of its own.
-fn configure(tenants: &Tenants, number: usize, line: &str) {
+fn configure(tenants: &Tenants, number: usize, name: &str, more: &str) {
     let manifest = tenants.project.read("Cargo.toml");
-    let (name, more) = line.split_once(", ").unwrap();
     let line = format!("{name} = {{ url = \"{}\", {more} }}\n", tenants.url(number));
     tenants.project.write("Cargo.toml", &(manifest + &line));
 }
@@ -28,8 +26,8 @@ fn configure(tenants: &Tenants, number: usize, line: &str) {
 fn a_configured_one_among_them_is_what_it_is(ground: &dyn Ground) {
     for &kind in ground.kinds() {
         let tenants = Tenants::behind(ground, kind, 3);
-        configure(&tenants, 0, "prod, protected = true");
-        configure(&tenants, 1, "tried, scratch = true");
+        configure(&tenants, 0, "prod", "protected = true");
+        configure(&tenants, 1, "tried", "scratch = true");
         // Nobody is there to agree.
         let before = (tenants.project.contents(), tenants.states());
         tenants.each(&[]).refused(&["error[not-confirmed]", "`prod` is protected", "--yes"]);
@@ -58,7 +56,7 @@ fn a_configured_one_among_them_is_what_it_is(ground: &dyn Ground) {
 fn at_a_terminal_somebody_is_asked_once_and_sees_a_bar(ground: &dyn Ground) {
     for &kind in ground.kinds() {
         let tenants = Tenants::behind(ground, kind, 5);
-        configure(&tenants, 3, "prod, protected = true");
+        configure(&tenants, 3, "prod", "protected = true");
         let mut asked = tenants.project.at_terminal(&format!("upgrade --each '{}'", tenants.pattern()));
         let question = asked.question();
         let first = format!("prod ({}), which is protected: 2 revisions", tenants.shown(3));
@@ -121,7 +119,7 @@ fn a_text_is_fixed_as_soon_as_one_of_them_has_it(ground: &dyn Ground) {
 /// The packages of a workspace that share a database share every one of them.
 fn several_packages_go_together_into_each(ground: &dyn Ground) {
     for &kind in ground.kinds() {
-        let project: Project = workspace(ground);
+        let project = workspace(ground);
         for package in ["shop", "queue"] {
             member(&project, package, "[package.metadata.migrate]\ndatabase = \"dev\"\n");
         }
