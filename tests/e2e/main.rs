@@ -42,11 +42,9 @@ mod hard_versions;
 mod harness;
 mod hostile_databases;
 mod hostile_files;
-mod json;
 mod keeping;
 mod keeping_faults;
 mod kept_rows;
-mod killed_runs;
 mod layering;
 mod offending_rows;
 #[path = "../pages/mod.rs"]

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::types::Value;
@@ -110,6 +110,12 @@ pub trait Databases: Send + Sync {
 
     /// Returns when nothing of a run that was killed is under way any more.
     fn after_a_kill(&self, database: &str);
+
+    /// How many bytes it takes, with those that nobody has committed yet.
+    fn size(&self, database: &str) -> u64;
+
+    /// Kills a run, and says whether it was in the middle of writing. What a server still does for it is waited for.
+    fn kill(&self, database: &str, run: &mut Child) -> bool;
 }
 
 /// What a shell that is fed with a script makes of it.
@@ -295,5 +301,16 @@ impl Databases for Files {
 
     fn after_a_kill(&self, _: &str) {
         // A file has nobody who would do anything after the process is gone.
+    }
+
+    fn size(&self, database: &str) -> u64 {
+        fs::metadata(self.path(database)).map_or(0, |file| file.len())
+    }
+
+    fn kill(&self, database: &str, run: &mut Child) -> bool {
+        run.kill().unwrap();
+        run.wait().unwrap();
+        // A journal is there from the transaction's first write to its commit. Root or not, nobody else touches it.
+        self.folder.join(format!("{}-journal", file(database))).exists()
     }
 }

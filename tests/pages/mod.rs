@@ -3,16 +3,27 @@
 //! A page is a function of the ground that its projects' databases stand on, named in its module's list. What the list
 //! becomes is for the test target to say, in the macro `pages!`.
 
+#[cfg(target_os = "linux")]
+pub mod at_a_terminal;
 pub mod branches;
+pub mod checking;
+pub mod checkouts;
 pub mod choosing;
+pub mod commands;
 pub mod faults;
 pub mod ground;
 pub mod half_way;
+pub mod hostile_files;
+pub mod hostile_histories;
+pub mod json;
+pub mod killed_runs;
 pub mod preview;
 pub mod rehearsing;
 pub mod safeguarding;
 pub mod scenarios;
 pub mod statuses;
+#[cfg(unix)]
+pub mod streams;
 pub mod syncing;
 pub mod tenants;
 pub mod tenants_refused;

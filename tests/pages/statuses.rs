@@ -12,6 +12,7 @@ pages! {
     data_goes_to_standard_output_and_talk_to_standard_error,
     quiet_leaves_results_warnings_and_errors,
     json_is_one_document_whether_done_or_refused,
+    a_line_that_is_not_understood_is_2_and_nothing_is_changed,
 }
 
 /// A project where `a1` is applied and `a2` is pending.
@@ -153,4 +154,41 @@ fn json_is_one_document_whether_done_or_refused(ground: &dyn Ground) {
     project.run(&["downgrade", "base"]).done();
     let ran = project.run(&["--format", "json", "current", "--check-heads"]).refused(&["not-at-head"]);
     assert_eq!(ran.json()["at_head"], false);
+}
+
+fn a_line_that_is_not_understood_is_2_and_nothing_is_changed(ground: &dyn Ground) {
+    let project = project(ground);
+    let before = (project.contents(), project.databases().all());
+    for arguments in [
+        &[][..],
+        &["upgrad"],
+        &["upgrade", "--nope"],
+        &["upgrade", "a1", "a2"],
+        &["upgrade", "--sql", "--dry-run"],
+        &["upgrade", "--dry-run", "--per-revision"],
+        &["upgrade", "+1:+2", "--sql"],
+        &["downgrade"],
+        &["downgrade", "--down-from", "somewhere"],
+        &["stamp"],
+        &["stamp", "+1"],
+        &["repair", "--finished", "a1", "--not-applied", "a1"],
+        &["revision"],
+        &["revision", "-m", "x", "--head", "+1"],
+        &["revision", "-m", "x", "--version-path", "elsewhere"],
+        &["delete"],
+        &["delete", "a1", "--down-from", "file"],
+        &["status", "--format", "xml"],
+        &["status", "--color", "sometimes"],
+        &["status", "--wait", "soon"],
+        &["status", "--wait=-1"],
+        &["status", "-q", "-v"],
+        &["status", "--name", "a/b"],
+        &["completions", "nosh"],
+    ] {
+        let ran = project.run(arguments);
+        assert_eq!(ran.status, Exit::Misused as i32, "{arguments:?}\n{}", ran.err);
+        assert!(ran.out.is_empty() && !ran.err.is_empty(), "{arguments:?}");
+        ran.is_printable();
+    }
+    assert_eq!((project.contents(), project.databases().all()), before);
 }

@@ -18,6 +18,8 @@ pages! {
     a_dependency_on_another_package_is_named_or_refused,
     of_several_interrupted_revisions_one_is_settled_by_its_whole_name,
     a_run_past_an_interrupted_revision_is_refused_whichever_way_it_went,
+    a_scratch_database_starts_again_and_any_other_is_not_emptied,
+    a_stamp_is_previewed_as_a_script_that_does_the_same,
 }
 
 fn two_branches_are_joined_and_upgraded_past_the_merge(ground: &dyn Ground) {
@@ -234,4 +236,56 @@ fn a_run_past_an_interrupted_revision_is_refused_whichever_way_it_went(ground: &
             project.run(arguments).refused(&["interrupted", "`d1`"]);
         }
     }
+}
+
+fn a_scratch_database_starts_again_and_any_other_is_not_emptied(ground: &dyn Ground) {
+    let project = chain(ground);
+    project.run(&["upgrade"]).done();
+    project.run(&["reset"]).refused(&["not-scratch", "downgrade base"]);
+    assert_eq!(project.ask("SELECT count(*) FROM _cargo_migrate"), "4");
+
+    let all = ["t_a1", "t_b1", "t_c1", "t_d1"];
+    for _ in 0..2 {
+        project.execute_on("test", "CREATE TABLE leftover (x INTEGER); INSERT INTO leftover VALUES (1)");
+        project.run(&["-d", "test", "reset"]).done().says("Finished reset of 4 revisions");
+        assert_eq!(project.databases().tables("test"), all);
+        assert_eq!(project.ask_of("test", "SELECT count(*) FROM t_d1"), "0");
+        project.execute_on("test", "INSERT INTO t_d1 VALUES (4)");
+    }
+    // Another process that holds it is waited for, and no longer than was said.
+    let other = project.databases().occupied("test");
+    let place = project.databases().shown("test");
+    project.run(&["-d", "test", "--wait", "0.2", "reset"]).refused(&["database-busy", &place]);
+    drop(other);
+    // A revision that fails leaves a file as it was. A server's database is emptied first, so that it waits, empty, for
+    // the next try.
+    project.execute_on("test", "INSERT INTO t_a1 VALUES (7)");
+    project.migration("e1", "-- migrate:parent d1\n-- migrate:up\nCREATE TABEL x (y INTEGER);\n");
+    project.run(&["-d", "test", "reset"]).refused(&["sql-error", "e1.sql:3:8"]);
+    match project.databases().dialect() {
+        "sqlite" => assert_eq!(project.ask_of("test", "SELECT id FROM t_a1"), "7"),
+        _ => assert!(project.databases().tables("test").is_empty()),
+    }
+    std::fs::remove_file(project.path("migrations/e1.sql")).unwrap();
+    project.run(&["-d", "test", "reset"]).done().says("Finished reset of 4 revisions");
+    assert_eq!(project.databases().tables("test"), all);
+}
+
+fn a_stamp_is_previewed_as_a_script_that_does_the_same(ground: &dyn Ground) {
+    let project = chain(ground);
+    project.configure("test", "shared = false");
+    for database in ["dev", "test"] {
+        project.run(&["-d", database, "upgrade", "b1"]).done();
+    }
+    let rows = "SELECT revision || ' ' || sequence || ' ' || seal || ' ' || down || ' ' || applied_count || ' ' || \
+                coalesce(schema_hash, '-') FROM _cargo_migrate ORDER BY sequence";
+    let before = project.list(rows);
+    assert_eq!(project.list_of("test", rows), before);
+    let script = project.run(&["stamp", "d1", "--sql"]).done().out;
+    assert_eq!(project.list(rows), before);
+    project.run(&["stamp", "d1"]).done();
+    assert_ne!(project.list(rows), before);
+    let (well, said) = project.databases().by_shell("test", &script);
+    assert!(well, "{said}");
+    assert_eq!(project.list_of("test", rows), project.list(rows));
 }

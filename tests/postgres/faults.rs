@@ -10,14 +10,11 @@ use crate::server::Server;
 
 tests! {
     a_run_that_is_killed_has_done_nothing_and_lets_its_locks_go,
-    a_killed_run_of_many_commits_keeps_whole_revisions,
     a_session_that_the_server_ends_has_done_nothing,
-    a_killed_revision_outside_a_transaction_is_found_and_settled,
     a_server_that_crashes_in_the_middle_has_nothing_of_the_run_when_it_is_back,
     a_role_without_the_right_is_refused_and_named,
     a_database_that_is_not_there_is_made_on_request_alone,
     a_server_that_is_not_there_is_told_at_once_and_stops_no_other,
-    eight_commands_at_once_leave_one_application_and_no_lock,
     a_session_that_holds_the_table_is_waited_for_and_then_told,
 }
 
@@ -99,25 +96,6 @@ fn a_run_that_is_killed_has_done_nothing_and_lets_its_locks_go(server: &Server) 
     is_upgraded(&project);
 }
 
-fn a_killed_run_of_many_commits_keeps_whole_revisions(server: &Server) {
-    let project = sleeping(server, 1);
-    project.migration("a3", "-- migrate:parent a2\n-- migrate:up\nCREATE TABLE v (x int);\nSELECT pg_sleep(1);\nINSERT INTO v VALUES (1);\n");
-    let child = asleep(&project, &["upgrade", "--per-revision"]);
-    eventually("the first revision is committed", || project.ask("SELECT count(*) FROM _cargo_migrate") == "2");
-    killed(child);
-    eventually("the session is gone", || project.ask(LOCKS) == "0");
-    is_upgraded_to_a2(&project);
-    project.run(&["upgrade"]).done();
-    assert_eq!(project.ask("SELECT count(*) FROM v"), "1");
-}
-
-#[track_caller]
-fn is_upgraded_to_a2(project: &Project) {
-    assert_eq!(project.tables(), ["t", "u"]);
-    assert_eq!(project.ask("SELECT count(*) FROM t"), "1");
-    project.run(&["current"]).done().says("a2");
-}
-
 fn a_session_that_the_server_ends_has_done_nothing(server: &Server) {
     let project = sleeping(server, 2);
     let child = asleep(&project, &["upgrade"]);
@@ -133,22 +111,6 @@ fn a_session_that_the_server_ends_has_done_nothing(server: &Server) {
     is_as_before(&project);
     project.run(&["upgrade"]).done();
     is_upgraded(&project);
-}
-
-fn a_killed_revision_outside_a_transaction_is_found_and_settled(server: &Server) {
-    let project = sleeping(server, 1);
-    project.migration(
-        "a2",
-        "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x int);\nSELECT pg_sleep(2);\n\
-         INSERT INTO t VALUES (1);\n-- migrate:down\nDROP TABLE u;\n",
-    );
-    killed(asleep(&project, &["upgrade"]));
-    eventually("the session is gone", || project.ask(LOCKS) == "0");
-    // What had taken effect before stays, and the record says that it is half way.
-    assert_eq!(project.tables(), ["t", "u"]);
-    assert_eq!(project.ask("SELECT count(*) FROM t"), "0");
-    project.refuses(&["upgrade"], &["error[interrupted]", "repair --finished a2", "repair --not-applied a2"]);
-    project.run(&["status"]).done().says("was interrupted");
 }
 
 fn a_server_that_crashes_in_the_middle_has_nothing_of_the_run_when_it_is_back(server: &Server) {
@@ -229,20 +191,6 @@ fn a_server_that_is_not_there_is_told_at_once_and_stops_no_other(server: &Server
         project.run(&["delete", "x1"]).done().says("away");
     }
     project.run(&["upgrade"]).done();
-}
-
-fn eight_commands_at_once_leave_one_application_and_no_lock(server: &Server) {
-    let project = sleeping(server, 1);
-    let runs: Vec<Child> = (0..8)
-        .map(|_| project.command(&["upgrade"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
-        .collect();
-    let mut applied = 0;
-    for run in runs {
-        let ran = Ran::of(&run.wait_with_output().unwrap()).done();
-        applied += usize::from(ran.err.contains("Running upgrade a1 -> a2"));
-    }
-    assert_eq!(applied, 1);
-    is_upgraded(&project);
 }
 
 fn a_session_that_holds_the_table_is_waited_for_and_then_told(server: &Server) {

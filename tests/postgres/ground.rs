@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -331,6 +331,28 @@ impl Databases for OfServer {
         let start = Instant::now();
         while self.list(database, sessions).unwrap() != ["0"] {
             assert!(start.elapsed() < Duration::from_secs(120), "the session of a killed run lives");
+            std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    fn size(&self, database: &str) -> u64 {
+        self.list(database, "SELECT pg_database_size(current_database())").unwrap()[0].parse().unwrap()
+    }
+
+    fn kill(&self, database: &str, run: &mut Child) -> bool {
+        const SESSIONS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let mut beside = self.open(database);
+        let mut count = |which: &str| Self::lines(&mut beside, &format!("SELECT count(*) {SESSIONS} {which}")).unwrap();
+        // Who has a number of its own has changed something.
+        let wrote = count("AND backend_xid IS NOT NULL") != [["0"]];
+        run.kill().unwrap();
+        run.wait().unwrap();
+        // The server notices when it has something to say to the one who is dead.
+        let start = Instant::now();
+        while count("") != [["0"]] {
+            assert!(start.elapsed() < Duration::from_secs(100), "the session of a killed run stays");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        wrote
     }
 }

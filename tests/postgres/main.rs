@@ -78,15 +78,25 @@ fn main() -> ExitCode {
     .flat_map(|(subject, tests)| trials::about(subject, tests))
     .collect();
     for (subject, pages) in [
+        #[cfg(target_os = "linux")]
+        ("at_a_terminal", pages::at_a_terminal::PAGES),
         ("branches", pages::branches::PAGES),
+        ("checking", pages::checking::PAGES),
+        ("checkouts", pages::checkouts::PAGES),
         ("choosing", pages::choosing::PAGES),
+        ("commands", pages::commands::PAGES),
         ("faults", pages::faults::PAGES),
         ("half_way", pages::half_way::PAGES),
+        ("hostile_files", pages::hostile_files::PAGES),
+        ("hostile_histories", pages::hostile_histories::PAGES),
+        ("json", pages::json::PAGES),
+        ("killed_runs", pages::killed_runs::PAGES),
         ("preview", pages::preview::PAGES),
         ("rehearsing", pages::rehearsing::PAGES),
         ("safeguarding", pages::safeguarding::PAGES),
         ("scenarios", pages::scenarios::PAGES),
         ("statuses", pages::statuses::PAGES),
+        ("streams", pages::streams::PAGES),
         ("syncing", pages::syncing::PAGES),
         ("tenants", pages::tenants::PAGES),
         ("tenants_refused", pages::tenants_refused::PAGES),

@@ -21,7 +21,6 @@ tests! {
     a_check_says_what_it_does_not_compare,
     keywords_and_values_are_answered_with_a_url,
     a_pattern_whose_databases_have_no_such_schema_says_so,
-    a_missing_parent_is_never_the_file_itself,
 }
 
 const SESSIONS: &str =
@@ -195,11 +194,4 @@ fn a_pattern_whose_databases_have_no_such_schema_says_so(server: &Server) {
     let ran = project.run(&["upgrade", "--each", &url]).refused(&["what it fits has no such schema: ", "trial_tenant"]);
     assert!(!ran.err.contains("a server's own"), "{}", ran.err);
     ground.session("postgres").batch_execute("DROP DATABASE trial_tenant").unwrap();
-}
-
-fn a_missing_parent_is_never_the_file_itself(server: &Server) {
-    let project = sleeping(server, 0);
-    project.migration("bb12", "-- migrate:parent bb11\n-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n");
-    let ran = project.refuses(&["status"], &["error[missing-parent]"]);
-    assert!(!ran.err.contains("did you mean `bb12`"), "{}", ran.err);
 }
