@@ -1,118 +1,21 @@
-//! `check --against`: what a merge with another branch would make of the history.
+//! `check --against`, as far as git and a replay in SQLite decide: no database is asked.
 
 use std::fs;
 use std::process::Command;
 
-use serde_json::Value;
-
 use crate::harness::{Project, Ran, table};
-
-const TODOS: &str = "-- migrate:parent base\n-- migrate:up\nCREATE TABLE todos (id INTEGER PRIMARY KEY, title TEXT, done INTEGER);\n\
-                     -- migrate:down\nDROP TABLE todos;\n";
-
-/// A project in a git repository: `main` has the table of to-dos, `feature` has come from it and is checked out.
-fn repository() -> Project {
-    let project = Project::new();
-    project.write(".gitignore", "*.db*\nmigrate.local\nCargo.lock\ntarget\n");
-    project.migration("a1_todos", TODOS);
-    project.run(&["lock"]).done();
-    project.git(&["init", "-q", "-b", "main"]);
-    project.commit("The table of to-dos.");
-    project.git(&["checkout", "-q", "-b", "feature"]);
-    project
-}
-
-/// Does something on `main`, commits it there, and comes back.
-fn upstream(project: &Project, work: impl FnOnce()) {
-    project.git(&["checkout", "-q", "main"]);
-    work();
-    project.run(&["lock"]).done();
-    project.commit("What others do.");
-    project.git(&["checkout", "-q", "feature"]);
-}
-
-/// Does something on `feature` and commits it.
-fn here(project: &Project, work: impl FnOnce()) {
-    work();
-    project.run(&["lock"]).done();
-    project.commit("What we do.");
-}
-
-/// A revision with this way up and no way down of its own.
-fn revision(parent: &str, up: &str) -> String {
-    format!("-- migrate:parent {parent}\n-- migrate:up\n{up}\n-- migrate:down\nSELECT 1;\n")
-}
-
-fn against_main(project: &Project) -> Ran {
-    let before = (project.contents(), project.git(&["status", "--porcelain"]));
-    let ran = project.run(&["check", "--against", "main"]);
-    assert_eq!((project.contents(), project.git(&["status", "--porcelain"])), before, "something was changed");
-    ran.is_printable();
-    ran
-}
-
-/// The codes and severities that `check --against main` finds, in their order.
-fn found(project: &Project) -> Vec<(String, String)> {
-    let ran = project.run(&["--format", "json", "check", "--against", "main"]);
-    let text = |problem: &Value, key: &str| problem[key].as_str().unwrap().to_owned();
-    let problems = ran.json()["problems"].as_array().unwrap().clone();
-    let found: Vec<_> = problems.iter().map(|problem| (text(problem, "code"), text(problem, "severity"))).collect();
-    let refused = found.iter().any(|(_, severity)| severity == "error");
-    assert_eq!(ran.status, i32::from(refused), "{}", ran.out);
-    found
-}
+use crate::pages::checking_branches::{
+    TODOS, against_main, change_one_table, found, here, repository, revision, upstream,
+};
+use crate::pages::ground::Sqlite;
 
 fn errors(codes: &[&str]) -> Vec<(String, String)> {
     codes.iter().map(|code| ((*code).to_owned(), "error".to_owned())).collect()
 }
 
 #[test]
-fn a_merge_that_goes_well_says_what_was_looked_at() {
-    let project = repository();
-    let ran = against_main(&project).done();
-    assert!(
-        ran.err.contains(
-            "the merge with `main`: 0 revisions of this branch alone, 0 revisions of that one alone, 1 of both"
-        ),
-        "{}",
-        ran.err
-    );
-
-    here(&project, || project.migration("b1_users", &table("a1_todos", "users")));
-    assert_eq!(found(&project), []);
-    upstream(&project, || project.write("README.md", "What this is."));
-    assert_eq!(found(&project), []);
-    let ran = project.run(&["--format", "json", "check", "--against", "main"]).done();
-    assert_eq!(ran.json()["against"], "main");
-    assert_eq!(ran.json()["checks"][3]["check"], "merge");
-}
-
-#[test]
-fn two_heads_that_meet_are_named_with_the_way_out_and_the_way_out_works() {
-    let project = repository();
-    upstream(&project, || project.migration("b1_users", &table("a1_todos", "users")));
-    here(&project, || project.migration("b2_tags", &table("a1_todos", "tags")));
-    project.run(&["check"]).done();
-    against_main(&project).refused(&[
-        "error[forked-heads]",
-        "after the merge with `main` the history has 2 heads: `b1_users`, `b2_tags`",
-        "main:migrations/b1_users.sql",
-        "cargo migrate merge`",
-        "-- migrate:parent b1_users",
-    ]);
-
-    project.migration("b2_tags", &table("b1_users", "tags"));
-    project.git(&["checkout", "-q", "-b", "joined"]);
-    project.commit("Follow.");
-    project.git(&["merge", "-q", "-X", "ours", "main"]);
-    project.run(&["lock"]).done();
-    project.run(&["check"]).done();
-    assert_eq!(found(&project), []);
-}
-
-#[test]
 fn what_is_not_committed_counts_as_it_stands_in_the_work_tree() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || project.migration("b1_users", &table("a1_todos", "users")));
     project.migration("b2_tags", &table("a1_todos", "tags"));
     assert_eq!(found(&project), errors(&["forked-heads"]));
@@ -123,7 +26,7 @@ fn what_is_not_committed_counts_as_it_stands_in_the_work_tree() {
 
 #[test]
 fn one_name_for_two_revisions() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || project.migration("b1_users", &table("a1_todos", "users")));
     here(&project, || project.migration("b1_users", &table("a1_todos", "people")));
     against_main(&project).refused(&[
@@ -142,7 +45,7 @@ fn one_name_for_two_revisions() {
 
 #[test]
 fn a_draft_that_both_change_is_a_warning() {
-    let project = repository();
+    let project = repository(&Sqlite);
     let text = project.read("migrations/a1_todos.sql");
     upstream(&project, || project.migration("a1_todos", &text.replace("title TEXT", "title TEXT NOT NULL")));
     here(&project, || project.migration("a1_todos", &text.replace("done INTEGER", "done INTEGER NOT NULL")));
@@ -158,7 +61,7 @@ fn a_draft_that_both_change_is_a_warning() {
 
 /// A repository whose first revision is released on both branches.
 fn released() -> Project {
-    let project = repository();
+    let project = repository(&Sqlite);
     project.run(&["seal"]).done();
     project.commit("Release.");
     project.git(&["branch", "-q", "-f", "main", "feature"]);
@@ -186,7 +89,7 @@ fn an_applied_file_that_others_edit_is_found_before_it_arrives() {
 
 #[test]
 fn an_edit_of_a_draft_that_others_have_released_meanwhile() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || drop(project.run(&["seal"]).done()));
     assert_eq!(found(&project), []);
     here(&project, || project.migration("a1_todos", &TODOS.replace("title TEXT", "title TEXT NOT NULL")));
@@ -202,7 +105,7 @@ fn an_edit_of_a_draft_that_others_have_released_meanwhile() {
 
 #[test]
 fn what_others_take_out_with_its_line_is_gone_for_good() {
-    let project = repository();
+    let project = repository(&Sqlite);
     here(&project, || project.write("src/lib.rs", "// Ours."));
     upstream(&project, || fs::remove_file(project.path("migrations/a1_todos.sql")).unwrap());
     assert_eq!(found(&project), []);
@@ -231,7 +134,7 @@ fn what_is_wrong_here_without_a_merge_is_told_once() {
 
 #[test]
 fn a_fork_of_the_other_branch_alone_is_for_those_over_there() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || {
         project.migration("b1_users", &table("a1_todos", "users"));
         project.migration("b2_tags", &table("a1_todos", "tags"));
@@ -241,7 +144,7 @@ fn a_fork_of_the_other_branch_alone_is_for_those_over_there() {
 
 #[test]
 fn two_texts_of_one_revision_that_were_both_released() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || drop(project.run(&["seal"]).done()));
     here(&project, || {
         project.migration("a1_todos", &TODOS.replace("title TEXT", "title TEXT NOT NULL"));
@@ -252,7 +155,7 @@ fn two_texts_of_one_revision_that_were_both_released() {
 
 #[test]
 fn a_file_without_a_parent_that_would_come_before_one_that_is_there() {
-    let project = repository();
+    let project = repository(&Sqlite);
     let implicit =
         |name: &str| format!("-- migrate:up\nCREATE TABLE {name} (x);\n-- migrate:down\nDROP TABLE {name};\n");
     upstream(&project, || project.migration("c1_users", &implicit("users")));
@@ -276,55 +179,22 @@ fn a_file_without_a_parent_that_would_come_before_one_that_is_there() {
 
 #[test]
 fn a_parent_that_others_have_taken_out() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || fs::remove_file(project.path("migrations/a1_todos.sql")).unwrap());
     here(&project, || project.migration("b1_users", &table("a1_todos", "users")));
     against_main(&project).refused(&["error[missing-parent]", "after the merge with `main`", "`a1_todos`"]);
 }
 
 #[test]
-fn both_sides_change_one_table() {
+fn what_a_replay_knows_of_both_sides_at_one_table() {
     for (ours, theirs, expected, words) in [
-        (
-            "ALTER TABLE todos ADD COLUMN priority INTEGER;",
-            "ALTER TABLE todos ADD COLUMN due TEXT;",
-            "warning",
-            &["c1_ours and b1_theirs of `main` both touch the table `todos`", "`c1_ours` alters it"][..],
-        ),
-        (
-            "ALTER TABLE todos ADD COLUMN priority INTEGER;",
-            "ALTER TABLE todos ADD COLUMN Priority TEXT;",
-            "error",
-            &["both touch its column `priority`: `c1_ours` adds it, `b1_theirs` adds it"],
-        ),
         (
             "ALTER TABLE todos DROP COLUMN done;",
             "UPDATE todos SET title = 'x' WHERE done;",
             "error",
-            &["`done`: `c1_ours` drops it, `b1_theirs` reads it"],
+            &["`done`: `c1_ours` drops it, `b1_theirs` reads it"][..],
         ),
         ("UPDATE todos SET title = 'a';", "UPDATE todos SET title = 'b';", "error", &["`title`"]),
-        ("UPDATE todos SET title = 'a';", "UPDATE todos SET done = 1;", "warning", &["writes"]),
-        (
-            "DROP TABLE todos;",
-            "ALTER TABLE todos ADD COLUMN due TEXT;",
-            "error",
-            &["`c1_ours` takes it away or builds it anew"],
-        ),
-        (
-            "CREATE TABLE todos_new (id INTEGER PRIMARY KEY, title TEXT NOT NULL);\nINSERT INTO todos_new SELECT id, title FROM todos;\n\
-             DROP TABLE todos;\nALTER TABLE todos_new RENAME TO todos;",
-            "ALTER TABLE todos ADD COLUMN due TEXT;",
-            "error",
-            &["the table `todos`", "builds it anew"],
-        ),
-        ("CREATE TABLE users (id);", "CREATE TABLE Users (id, name);", "error", &["the table `users`", "both make it"]),
-        (
-            "CREATE INDEX i ON todos (title);",
-            "CREATE INDEX i ON todos (done);",
-            "error",
-            &["the index `i`", "both make it"],
-        ),
         (
             "CREATE VIEW open AS SELECT title FROM todos WHERE NOT done;",
             "ALTER TABLE todos DROP COLUMN done;",
@@ -333,56 +203,14 @@ fn both_sides_change_one_table() {
         ),
         // Tables and views share their names, which no single statement says.
         ("CREATE TABLE people (id);", "CREATE VIEW people AS SELECT 1;", "error", &["error[merge-fails]", "people"]),
-        ("SELECT title FROM todos;", "SELECT done FROM todos;", "nothing", &[]),
-        ("CREATE TABLE users (id);", "ALTER TABLE todos ADD COLUMN due TEXT;", "nothing", &[]),
     ] {
-        let project = repository();
-        upstream(&project, || project.migration("b1_theirs", &revision("a1_todos", theirs)));
-        here(&project, || project.migration("c1_ours", &revision("a1_todos", ours)));
-        let mut all = found(&project);
-        all.retain(|(code, _)| code != "forked-heads");
-        let worst = match &all[..] {
-            [] => "nothing",
-            all if all.iter().any(|(_, severity)| severity == "error") => "error",
-            _ => "warning",
-        };
-        assert_eq!(worst, expected, "{ours}\n{theirs}\n{all:?}");
-        let ran = against_main(&project).refused(words);
-        assert_eq!(
-            ran.err.contains("[same-table]") || ran.err.contains("[merge-fails]"),
-            expected != "nothing",
-            "{}",
-            ran.err
-        );
+        change_one_table(&Sqlite, ours, theirs, expected, words);
     }
 }
 
 #[test]
-fn many_pairs_at_one_table_are_one_problem() {
-    let project = repository();
-    let column = |side: &str, number: u32| format!("ALTER TABLE todos ADD COLUMN {side}{number};");
-    let line = |side: &str| {
-        let mut parent = "a1_todos".to_owned();
-        for number in 0..4 {
-            let id = format!("{side}_{number}");
-            project.migration(&id, &revision(&parent, &column(side, number)));
-            parent = id;
-        }
-    };
-    upstream(&project, || line("b"));
-    here(&project, || line("c"));
-    let ran = against_main(&project).refused(&[
-        "warning[same-table]: c_0, c_1, c_2, c_3 and b_0, b_1, b_2, b_3 of `main` both touch the table `todos`",
-        "and 10 more pairs",
-        // The first of ours is the one that can follow theirs.
-        "where no database has `c_0` yet, let it follow: `-- migrate:parent b_3`",
-    ]);
-    assert_eq!(ran.err.matches("[same-table]").count(), 1, "{}", ran.err);
-}
-
-#[test]
 fn a_way_back_that_would_lose_what_others_have_added_is_a_warning() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || project.migration("b1_due", &revision("a1_todos", "ALTER TABLE todos ADD COLUMN due TEXT;")));
     let down =
         "CREATE TABLE old AS SELECT id, title, done FROM todos;\nDROP TABLE todos;\nALTER TABLE old RENAME TO todos;\n";
@@ -395,7 +223,7 @@ fn a_way_back_that_would_lose_what_others_have_added_is_a_warning() {
 
 #[test]
 fn a_statement_that_only_the_program_can_run_is_no_reason_to_stop() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || {
         project.migration("b1_theirs", &revision("a1_todos", "ALTER TABLE todos ADD COLUMN due TEXT;"))
     });
@@ -412,7 +240,7 @@ fn a_statement_that_only_the_program_can_run_is_no_reason_to_stop() {
 
 #[test]
 fn a_statement_of_both_histories_that_only_the_program_can_run_is_told_once() {
-    let project = repository();
+    let project = repository(&Sqlite);
     let base = TODOS.replace("-- migrate:down", "INSERT INTO todos (title) VALUES (uuid7());\n-- migrate:down");
     project.migration("a1_todos", &base);
     project.commit("An id.");
@@ -486,7 +314,7 @@ fn a_package_in_a_folder_of_the_repository_whose_path_has_spaces() {
 
 #[test]
 fn a_branch_of_a_remote_in_a_clone_and_in_a_shallow_clone() {
-    let origin = repository();
+    let origin = repository(&Sqlite);
     upstream(&origin, || origin.migration("b1_users", &table("a1_todos", "users")));
     here(&origin, || origin.migration("b2_tags", &table("a1_todos", "tags")));
     let clones = Project::new();
@@ -505,7 +333,7 @@ fn a_branch_of_a_remote_in_a_clone_and_in_a_shallow_clone() {
 
 #[test]
 fn a_ref_that_is_none() {
-    let project = repository();
+    let project = repository(&Sqlite);
     project.git(&["checkout", "-q", "--orphan", "alone"]);
     project.commit("Nothing before.");
     project.run(&["check", "--against", "main"]).refused(&["error[no-merge-base]", "no commit in common"]);
@@ -527,7 +355,7 @@ fn a_ref_that_is_none() {
 
 #[test]
 fn files_of_another_branch_cannot_drive_a_terminal_or_write_a_file() {
-    let project = repository();
+    let project = repository(&Sqlite);
     upstream(&project, || {
         project.migration(
             "b1_theirs",

@@ -7,6 +7,7 @@
 pub mod at_a_terminal;
 pub mod branches;
 pub mod checking;
+pub mod checking_branches;
 pub mod checkouts;
 pub mod choosing;
 pub mod commands;

@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         ("at_a_terminal", pages::at_a_terminal::PAGES),
         ("branches", pages::branches::PAGES),
         ("checking", pages::checking::PAGES),
+        ("checking_branches", pages::checking_branches::PAGES),
         ("checkouts", pages::checkouts::PAGES),
         ("choosing", pages::choosing::PAGES),
         ("commands", pages::commands::PAGES),
