@@ -116,6 +116,9 @@ pub trait Databases: Send + Sync {
 
     /// Kills a run, and says whether it was in the middle of writing. What a server still does for it is waited for.
     fn kill(&self, database: &str, run: &mut Child) -> bool;
+
+    /// The environment of a developer whose own server this is: where URLs without a host lead.
+    fn at_home(&self) -> Vec<(&'static str, PathBuf)>;
 }
 
 /// What a shell that is fed with a script makes of it.
@@ -312,5 +315,9 @@ impl Databases for Files {
         run.wait().unwrap();
         // A journal is there from the transaction's first write to its commit. Root or not, nobody else touches it.
         self.folder.join(format!("{}-journal", file(database))).exists()
+    }
+
+    fn at_home(&self) -> Vec<(&'static str, PathBuf)> {
+        Vec::new()
     }
 }

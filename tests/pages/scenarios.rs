@@ -1,11 +1,12 @@
 //! The days of a careful developer.
 
-use crate::harness::Project;
+use crate::harness::{Project, Ran};
 use crate::pages::ground::Ground;
 
 const USERS: &str = "-- migrate:parent base\n-- migrate:up\nCREATE TABLE users (id INTEGER PRIMARY KEY);\n-- migrate:down\nDROP TABLE users;\n";
 
 pages! {
+    a_project_is_started_from_nothing,
     a_mistaken_revision_that_was_never_applied_is_deleted_and_the_database_is_left_alone,
     a_draft_may_be_removed_with_plain_rm,
     an_applied_revision_is_not_deleted_until_it_is_rolled_back,
@@ -14,6 +15,34 @@ pages! {
     looking_creates_nothing,
     a_dry_run_runs_everything_and_keeps_nothing,
     the_lock_knows_whose_history_it_is,
+}
+
+fn a_project_is_started_from_nothing(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project
+        .write("Cargo.toml", "[package]\nname = \"fresh\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n");
+    std::fs::remove_dir(project.path("migrations")).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.envs(project.databases().at_home());
+        Ran::of(&command.output().unwrap()).done()
+    };
+    // On a server a name that leads nowhere is no wish for a database yet.
+    let (init, upgrade): (&[&str], &[&str]) = match project.databases().dialect() {
+        "sqlite" => (&["init"], &["upgrade"]),
+        other => (&["init", "--template", other], &["upgrade", "--create"]),
+    };
+    run(init);
+    run(&["revision", "-m", "create users", "--rev-id", "a1"]);
+    run(upgrade).says("a1");
+    run(&["current", "--check-heads"]).says("a1 (head)");
+    assert!(project.read(".gitignore").contains("migrate.local"));
+    run(init);
+    run(&["upgrade"]).says("nothing to do");
+    match project.databases().dialect() {
+        "sqlite" => assert!(project.path("fresh.db").exists()),
+        _ => project.execute("DROP DATABASE fresh"),
+    }
 }
 
 fn a_mistaken_revision_that_was_never_applied_is_deleted_and_the_database_is_left_alone(ground: &dyn Ground) {

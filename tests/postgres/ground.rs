@@ -355,4 +355,8 @@ impl Databases for OfServer {
         }
         wrote
     }
+
+    fn at_home(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![("PGHOST", self.server.socket.clone()), ("PGUSER", "postgres".into())]
+    }
 }
