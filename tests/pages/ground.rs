@@ -119,6 +119,12 @@ pub trait Databases: Send + Sync {
 
     /// The environment of a developer whose own server this is: where URLs without a host lead.
     fn at_home(&self) -> Vec<(&'static str, PathBuf)>;
+
+    /// A session that stays open until it is dropped.
+    fn session(&self, database: &str) -> Session;
+
+    /// Whether somebody has begun to write what he has not committed yet.
+    fn is_half_written(&self, database: &str) -> bool;
 }
 
 /// What a shell that is fed with a script makes of it.
@@ -132,6 +138,9 @@ pub fn fed(mut shell: Command, script: &str) -> (bool, String) {
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
+
+/// Does one statement at a time, and gives the first value of each row.
+pub type Session = Box<dyn FnMut(&str) -> Result<Vec<String>, String> + Send>;
 
 /// Files in the project's folder.
 pub struct Sqlite;
@@ -171,6 +180,20 @@ impl Files {
     }
 }
 
+fn first_values(connection: &rusqlite::Connection, query: &str) -> Result<Vec<String>, String> {
+    let mut statement = connection.prepare(query).map_err(|error| error.to_string())?;
+    let rows = statement.query_map([], |row| {
+        Ok(match row.get(0)? {
+            Value::Null => "NULL".to_owned(),
+            Value::Integer(number) => number.to_string(),
+            Value::Real(number) => number.to_string(),
+            Value::Text(text) => text,
+            Value::Blob(_) => "a blob".to_owned(),
+        })
+    });
+    rows.and_then(Iterator::collect).map_err(|error| error.to_string())
+}
+
 impl Databases for Files {
     fn url(&self, database: &str) -> String {
         format!("sqlite:{}", file(database))
@@ -189,18 +212,7 @@ impl Databases for Files {
     }
 
     fn list(&self, database: &str, query: &str) -> Result<Vec<String>, String> {
-        let connection = self.open(database);
-        let mut statement = connection.prepare(query).map_err(|error| error.to_string())?;
-        let rows = statement.query_map([], |row| {
-            Ok(match row.get(0)? {
-                Value::Null => "NULL".to_owned(),
-                Value::Integer(number) => number.to_string(),
-                Value::Real(number) => number.to_string(),
-                Value::Text(text) => text,
-                Value::Blob(_) => "a blob".to_owned(),
-            })
-        });
-        rows.and_then(Iterator::collect).map_err(|error| error.to_string())
+        first_values(&self.open(database), query)
     }
 
     fn execute(&self, database: &str, statements: &str) -> Result<(), String> {
@@ -319,5 +331,16 @@ impl Databases for Files {
 
     fn at_home(&self) -> Vec<(&'static str, PathBuf)> {
         Vec::new()
+    }
+
+    fn session(&self, database: &str) -> Session {
+        let connection = self.open(database);
+        Box::new(move |statement| first_values(&connection, statement))
+    }
+
+    fn is_half_written(&self, database: &str) -> bool {
+        // At the end a journal is removed, as is a log once nobody has the database open.
+        let beside = |ending: &str| self.folder.join(format!("{}{ending}", file(database)));
+        ["-journal", "-wal"].iter().any(|ending| fs::metadata(beside(ending)).is_ok_and(|file| file.len() > 0))
     }
 }

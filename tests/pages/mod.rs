@@ -17,6 +17,8 @@ pub mod half_way;
 pub mod hostile_files;
 pub mod hostile_histories;
 pub mod json;
+pub mod keeping;
+pub mod keeping_faults;
 pub mod killed_runs;
 pub mod preview;
 pub mod rehearsing;

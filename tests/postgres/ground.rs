@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use build_support::checksum::Digest;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
-use crate::pages::ground::{Databases, Ground, Kind, fed};
+use crate::pages::ground::{Databases, Ground, Kind, Session, fed};
 use crate::server::{self, Server};
 
 /// A server as a ground.
@@ -136,6 +136,12 @@ impl OfServer {
         });
         Ok(told.collect())
     }
+
+    /// The first value of each row.
+    fn first_values(client: &mut Client, query: &str) -> Result<Vec<String>, String> {
+        let rows = Self::lines(client, query).map_err(|error| format!("{error:?}"))?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    }
 }
 
 impl Drop for OfServer {
@@ -171,8 +177,7 @@ impl Databases for OfServer {
     }
 
     fn list(&self, database: &str, query: &str) -> Result<Vec<String>, String> {
-        let rows = Self::lines(&mut self.open(database), query).map_err(|error| format!("{error:?}"))?;
-        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+        Self::first_values(&mut self.open(database), query)
     }
 
     fn execute(&self, database: &str, statements: &str) -> Result<(), String> {
@@ -358,5 +363,16 @@ impl Databases for OfServer {
 
     fn at_home(&self) -> Vec<(&'static str, PathBuf)> {
         vec![("PGHOST", self.server.socket.clone()), ("PGUSER", "postgres".into())]
+    }
+
+    fn session(&self, database: &str) -> Session {
+        let mut client = self.open(database);
+        Box::new(move |statement| Self::first_values(&mut client, statement))
+    }
+
+    fn is_half_written(&self, database: &str) -> bool {
+        let writing =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL";
+        self.list(database, writing).unwrap() != ["0"]
     }
 }

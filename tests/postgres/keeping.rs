@@ -1,5 +1,5 @@
-//! Backups of a server's database: made while it is in use, put back exactly or not at all, and made by themselves before
-//! what can lose something.
+//! Backups of a server's database: put back exactly or not at all, and made by themselves before what can lose something.
+//! What holds of every database's is in the pages.
 
 mod exact;
 mod refused;
@@ -7,7 +7,6 @@ mod world;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 
 use self::exact::*;
 use self::refused::*;
@@ -15,8 +14,7 @@ use self::world::{EVERYTHING, World, dump, rows_of, same, until};
 use crate::server::Server;
 
 tests![
-    a_backup_is_made_while_others_write_and_brings_everything_back,
-    what_is_replaced_is_kept_and_restoring_can_be_taken_back,
+    a_backup_brings_everything_back,
     a_restore_that_fails_in_the_middle_leaves_everything_as_it_was,
     a_restore_that_is_killed_leaves_everything_as_it_was,
     writers_wait_while_a_backup_takes_the_place_of_what_they_write_to,
@@ -24,36 +22,25 @@ tests![
     who_does_not_let_go_of_a_table_is_not_waited_for_without_end,
     what_belongs_to_others_is_not_dropped,
     who_may_not_read_all_or_comes_too_late_is_told_what_helps,
-    a_run_under_way_keeps_a_restore_out,
     the_wrong_kind_of_backup_is_refused,
     a_database_that_is_not_there_is_made,
     one_schema_is_kept_and_put_back_by_itself,
     before_what_loses_rows_a_backup_is_made_and_before_nothing_else,
-    the_newest_of_those_that_were_made_by_themselves_stay,
     programs_that_are_older_than_the_server_are_passed_over,
     programs_of_the_servers_version_come_before_newer_ones_and_psql_may_stand_elsewhere,
     texts_that_are_not_utf_8_come_back_as_they_were,
     no_program_is_told_of_a_password_where_others_can_read_it,
-    of_two_that_hold_the_same_one_stays,
-    a_full_disk_leaves_nothing_behind,
-    a_protected_database_is_asked_for,
     a_scratch_database_is_emptied_and_begun_anew,
     a_partitioned_table_goes_and_comes_back,
     a_version_table_in_a_schema_of_its_own_is_kept_too,
     what_is_put_back_has_the_rights_that_were_granted_and_no_others,
-    that_a_backup_is_of_another_database_is_said,
     of_several_schemas_version_tables_it_is_the_one_that_was_meant,
 ];
 
-pub fn a_backup_is_made_while_others_write_and_brings_everything_back(server: &Server) {
+pub fn a_backup_brings_everything_back(server: &Server) {
     let world = World::filled(server);
     world.does(EVERYTHING);
-    // Given a program that has written and not committed yet.
-    let mut writer = world.database.connect();
-    writer.batch_execute("BEGIN; INSERT INTO todos (title) VALUES ('not yet')").unwrap();
     let ran = world.run(&["backup"]).done();
-    writer.batch_execute("ROLLBACK").unwrap();
-    drop(writer);
     let before = world.dump();
     let [backup] = &world.backups()[..] else { panic!("{:?}", world.backups()) };
     let name = backup.file_name().unwrap().to_str().unwrap();
@@ -74,19 +61,6 @@ pub fn a_backup_is_made_while_others_write_and_brings_everything_back(server: &S
     assert_eq!(world.database.ask("SELECT convert_from(lo_get(4711), 'UTF8')"), "a large object");
     until("the end of all sessions", || world.sessions() == "0");
     world.run(&["status"]).done().says("a1");
-}
-
-pub fn what_is_replaced_is_kept_and_restoring_can_be_taken_back(server: &Server) {
-    let world = World::filled(server);
-    world.run(&["backup"]).done();
-    world.does("DELETE FROM todos; CREATE TABLE other (x int); INSERT INTO other VALUES (1)");
-    let replaced = world.dump();
-    let ran = world.run(&["restore", "--yes", "--format", "json"]).done().json();
-    let kept = ran["kept"].as_str().unwrap();
-    assert!(kept.ends_with("-auto.dump"), "{kept}");
-    assert_eq!(world.database.ask("SELECT count(*) FROM todos"), "2");
-    world.run(&["restore", kept, "--yes"]).done();
-    assert_eq!(world.dump(), replaced);
 }
 
 pub fn writers_wait_while_a_backup_takes_the_place_of_what_they_write_to(server: &Server) {
@@ -189,31 +163,6 @@ pub fn before_what_loses_rows_a_backup_is_made_and_before_nothing_else(server: &
     assert_eq!(world.dump(), before);
     world.run(&["downgrade", "base", "--no-backup"]).done();
     assert_eq!(world.backups().len(), 2, "the second is what was replaced");
-}
-
-pub fn the_newest_of_those_that_were_made_by_themselves_stay(server: &Server) {
-    let world = World::filled(server);
-    world.run(&["backup"]).done();
-    let by_hand = world.backups();
-    for number in 0..7 {
-        world.does(&format!("INSERT INTO todos (title) VALUES ('{number}')"));
-        world.run(&["stamp", "a1", "--purge"]).done();
-    }
-    let automatic: Vec<PathBuf> = world.backups().into_iter().filter(|path| !by_hand.contains(path)).collect();
-    assert_eq!(automatic.len(), 5, "{automatic:?}");
-    assert!(by_hand.iter().all(|path| path.exists()));
-}
-
-pub fn of_two_that_hold_the_same_one_stays(server: &Server) {
-    let world = World::filled(server);
-    world.run(&["backup", "--to", "b.dump"]).done();
-    world.does("INSERT INTO todos (title) VALUES ('since')");
-    for expected in [1, 2, 2, 2] {
-        world.run(&["restore", "b.dump", "--yes"]).done();
-        assert_eq!(world.backups().len(), expected, "{:?}", world.backups());
-    }
-    // The other one is what was there first.
-    assert_eq!(rows_of(&world.backups()[0], "todos").lines().filter(|line| line.contains("since")).count(), 1);
 }
 
 pub fn a_scratch_database_is_emptied_and_begun_anew(server: &Server) {

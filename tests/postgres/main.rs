@@ -91,6 +91,8 @@ fn main() -> ExitCode {
         ("hostile_files", pages::hostile_files::PAGES),
         ("hostile_histories", pages::hostile_histories::PAGES),
         ("json", pages::json::PAGES),
+        ("keeping", pages::keeping::PAGES),
+        ("keeping_faults", pages::keeping_faults::PAGES),
         ("killed_runs", pages::killed_runs::PAGES),
         ("preview", pages::preview::PAGES),
         ("rehearsing", pages::rehearsing::PAGES),

@@ -96,25 +96,3 @@ pub fn what_is_put_back_has_the_rights_that_were_granted_and_no_others(server: &
     assert_eq!(world.database.ask(&format!("SELECT has_table_privilege('{role}', 'shop.later', 'SELECT')")), "t");
     world.does(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
-
-pub fn that_a_backup_is_of_another_database_is_said(server: &Server) {
-    let world = World::filled(server);
-    let manifest = world.project.read("Cargo.toml");
-    let prod = format!("prod = \"{}\"\ndev = ", world.url(&format!("{}_prod", world.database.name)));
-    world.project.write("Cargo.toml", &manifest.replacen("dev = ", &prod, 1));
-    world.run(&["-d", "prod", "upgrade", "--create"]).done();
-    world.run(&["backup"]).done();
-    let name = world.backups()[0].file_name().unwrap().to_str().unwrap().to_owned();
-    // Before it is asked whether that is meant.
-    let asked = world.run(&["-d", "prod", "restore", &name]).says("this is a backup of `dev`");
-    asked.refused(&["not-confirmed"]);
-    world.run(&["-d", "prod", "restore", &name, "--yes"]).done().says("this is a backup of `dev`");
-    // It is its own by whatever way it is named.
-    for own in ["dev", world.url(&world.database.name).as_str()] {
-        let ran = world.run(&["-d", own, "restore", &name, "--yes"]).done();
-        assert!(!ran.err.contains("is a backup of"), "{}", ran.err);
-    }
-    // What fits several is listed, and no list is spoken of that has only those of one database.
-    let ran = world.run(&["-d", "prod", "restore", "2", "--yes"]).refused(&["ambiguous-backup", &name, "write more"]);
-    assert!(!ran.err.contains("backups`"), "{}", ran.err);
-}

@@ -90,24 +90,6 @@ pub fn what_belongs_to_others_is_not_dropped(server: &Server) {
     assert_eq!(world.database.ask("SELECT count(*) FROM todos"), "2");
 }
 
-pub fn a_run_under_way_keeps_a_restore_out(server: &Server) {
-    let world = World::filled(server);
-    world.run(&["backup"]).done();
-    let before = world.dump();
-    world
-        .project
-        .migration("a2", "-- migrate:parent a1\n-- migrate:up\nSELECT pg_sleep(30);\n-- migrate:down\nSELECT 1;\n");
-    let mut child = world.project.command(&["upgrade"]);
-    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until("the run", || world.database.advisory_locks() == "1");
-    world.run(&["restore", "--yes", "--wait", "0"]).refused(&["busy"]);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    world.does("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
-    until("the end", || world.sessions() == "0");
-    assert_eq!(world.dump(), before);
-}
-
 pub fn the_wrong_kind_of_backup_is_refused(server: &Server) {
     let world = World::filled(server);
     let before = world.dump();
@@ -125,15 +107,7 @@ pub fn the_wrong_kind_of_backup_is_refused(server: &Server) {
         "PostgreSQL",
         "SQLite file",
     ]);
-    // One that is cut off, and one that is none.
-    let whole = world.project.bytes("server.backup");
-    fs::write(world.project.path("cut.dump"), &whole[..whole.len() - 200]).unwrap();
-    world.project.write("none.dump", "nothing of the kind");
-    for file in ["cut.dump", "none.dump"] {
-        world.run(&["restore", file, "--yes"]).refused(&["backup-damaged", "the database is as it was"]).is_printable();
-    }
     assert_eq!(world.dump(), before);
-    world.run(&["backup", "--to", "server.backup"]).refused(&["backup-exists"]);
 }
 
 pub fn programs_that_are_older_than_the_server_are_passed_over(server: &Server) {
@@ -225,44 +199,6 @@ pub fn no_program_is_told_of_a_password_where_others_can_read_it(server: &Server
     for backup in world.backups() {
         assert!(!String::from_utf8_lossy(&fs::read(backup).unwrap()).contains(password));
     }
-}
-
-pub fn a_full_disk_leaves_nothing_behind(server: &Server) {
-    let world = World::filled(server);
-    // What does not shrink when it is compressed.
-    world.does(
-        "INSERT INTO todos (title) SELECT encode(sha512(i::text::bytea), 'hex') FROM generate_series(1, 5000) AS i",
-    );
-    let program = env!("CARGO_BIN_EXE_cargo-migrate");
-    let ran = Command::new("sh")
-        .args(["-c", &format!("ulimit -f 100; trap '' XFSZ; exec {program} backup")])
-        .current_dir(world.project.path("."))
-        .output()
-        .unwrap();
-    Ran::of(&ran).refused(&["backup-failed", "nothing is left of it", "room on the disk"]);
-    assert!(world.backups().is_empty(), "{:?}", world.backups());
-    // A run that needs one is not begun.
-    world
-        .project
-        .migration("a2", "-- migrate:parent a1\n-- migrate:up\nDELETE FROM todos;\n-- migrate:down\nSELECT 1;\n");
-    let ran = Command::new("sh")
-        .args(["-c", &format!("ulimit -f 100; trap '' XFSZ; exec {program} upgrade")])
-        .current_dir(world.project.path("."))
-        .output()
-        .unwrap();
-    Ran::of(&ran).refused(&["backup-failed", "nothing was run"]);
-    assert_eq!(world.database.ask("SELECT count(*) FROM todos"), "5002");
-}
-
-pub fn a_protected_database_is_asked_for(server: &Server) {
-    let world = World::of(server, ", protected = true");
-    world.fill();
-    world.run(&["backup"]).done();
-    let before = world.dump();
-    world.run(&["restore"]).refused(&["not-confirmed", "--yes"]);
-    assert_eq!(world.dump(), before);
-    world.run(&["restore", "--yes"]).done();
-    assert_eq!(world.dump(), before);
 }
 
 pub fn who_may_not_read_all_or_comes_too_late_is_told_what_helps(server: &Server) {
