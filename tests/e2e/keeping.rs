@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::harness::{Project, ended};
+use crate::harness::Project;
 use crate::pages::ground::Sqlite;
 use crate::pages::keeping::{self, names, only};
 use crate::pages::safeguarding::with_rows;
@@ -60,10 +59,10 @@ fn nobody_may_read_a_backup_who_may_not_read_the_database() {
         [(0o600, "000", 0o600), (0o640, "000", 0o640), (0o644, "077", 0o600), (0o400, "000", 0o400)]
     {
         fs::set_permissions(project.path("app.db"), fs::Permissions::from_mode(of_database)).unwrap();
-        let mut masked = Command::new("bash");
+        let mut masked = std::process::Command::new("bash");
         let script = format!("umask {mask}; exec \"$0\" backup");
         masked.args(["-c", &script, env!("CARGO_BIN_EXE_cargo-migrate")]).current_dir(project.path(""));
-        ended(masked).done();
+        crate::harness::ended(masked).done();
         let path = only(&project);
         assert_eq!(mode(&path), expected, "of a database with {of_database:o} under {mask}");
         fs::remove_file(path).unwrap();

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::harness::{Project, ended};
+use crate::harness::Project;
 use crate::pages::ground::Ground;
 
 pages! {
@@ -19,8 +18,6 @@ pages! {
     nobody_is_asked_where_nobody_can_be_and_nothing_happens,
     #[cfg(target_os = "linux")]
     a_person_sees_what_is_replaced_with_what_and_may_say_no,
-    the_last_few_that_were_made_by_themselves_stay_and_all_that_were_made_by_hand,
-    of_two_that_hold_the_same_one_stays,
     what_is_not_committed_is_in_no_backup,
     whoever_writes_all_the_while_is_in_no_backup_halfway,
     an_open_session_sees_what_was_restored,
@@ -51,12 +48,6 @@ pub fn names(project: &Project) -> Vec<String> {
     let listed = project.run(&["--format", "json", "backups"]).done().json();
     let name = |backup: &serde_json::Value| backup["name"].as_str().unwrap().to_owned();
     listed["backups"].as_array().unwrap().iter().map(name).collect()
-}
-
-/// How many of them were made by themselves, and how many by hand.
-fn counts(project: &Project) -> (usize, usize) {
-    let (automatic, by_hand): (Vec<_>, Vec<_>) = names(project).into_iter().partition(|name| name.contains("-auto"));
-    (automatic.len(), by_hand.len())
 }
 
 /// The file of the one backup that there is.
@@ -244,53 +235,15 @@ fn a_person_sees_what_is_replaced_with_what_and_may_say_no(ground: &dyn Ground) 
     for (answer, status) in [("n", 1), ("y", 0)] {
         let program =
             format!("echo {answer} | script -qec \"'{}' restore\" /dev/null", env!("CARGO_BIN_EXE_cargo-migrate"));
-        let mut asked = Command::new("bash");
+        let mut asked = std::process::Command::new("bash");
         asked.args(["-c", &format!("set -o pipefail; {program}")]).current_dir(project.path(""));
-        let ran = ended(asked);
+        let ran = crate::harness::ended(asked);
         assert_eq!(ran.status, status, "{}", ran.out);
         for word in [&*one, "with a1", &*format!("{shown} with a2"), &*question] {
             assert!(ran.out.contains(word), "`{word}` is not in\n{}", ran.out);
         }
         assert_eq!(project.databases().state("dev") == before, answer == "n");
     }
-}
-
-fn the_last_few_that_were_made_by_themselves_stay_and_all_that_were_made_by_hand(ground: &dyn Ground) {
-    let project = project(ground);
-    let manifest = project.read("Cargo.toml");
-    project.run(&["backup"]).done();
-    // Five, where nothing is said.
-    for number in 10..17 {
-        project.execute(&format!("INSERT INTO t1 VALUES ({number})"));
-        project.run(&["stamp", "a1", "--purge"]).done();
-    }
-    assert_eq!(counts(&project), (5, 1));
-    project.write("Cargo.toml", &manifest.replace("database = \"dev\"\n", "database = \"dev\"\nkeep = 2\n"));
-    for _ in 0..2 {
-        project.run(&["backup"]).done();
-    }
-    for number in 20..24 {
-        project.execute(&format!("INSERT INTO t1 VALUES ({number})"));
-        project.run(&["restore", "--yes"]).done();
-    }
-    let (automatic, by_hand) = counts(&project);
-    assert_eq!(by_hand, 3);
-    // Two, and the one that was restored.
-    assert!((2..=3).contains(&automatic), "{:?}", names(&project));
-}
-
-fn of_two_that_hold_the_same_one_stays(ground: &dyn Ground) {
-    let project = project(ground);
-    project.run(&["backup", "--to", "b"]).done();
-    project.execute("INSERT INTO t1 VALUES (2)");
-    for expected in [1, 2, 2, 2] {
-        project.run(&["restore", "b", "--yes"]).done();
-        assert_eq!(names(&project).len(), expected, "{:?}", names(&project));
-    }
-    // The other one is what was there first.
-    let first = names(&project).pop().unwrap();
-    project.run(&["restore", &first, "--yes"]).done();
-    assert_eq!(project.list("SELECT x FROM t1 ORDER BY x"), ["1", "2"]);
 }
 
 fn what_is_not_committed_is_in_no_backup(ground: &dyn Ground) {

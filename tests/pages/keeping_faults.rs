@@ -1,10 +1,10 @@
 //! Backups where something is in the way: a database that somebody holds, a damaged backup, a full disk, a killed process.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Project, Ran, ended, scale};
+use crate::harness::{Project, scale};
 use crate::pages::ground::Ground;
 use crate::pages::keeping::{FOLDER, ending, files, names, only, project};
 
@@ -117,6 +117,8 @@ fn the_backup_of_another_package_says_whose_it_is(ground: &dyn Ground) {
 /// A limit on the size of files is met as a full disk is: in the middle of a write.
 #[cfg(unix)]
 fn a_full_disk_and_a_folder_that_cannot_be_written_leave_nothing_behind(ground: &dyn Ground) {
+    use crate::harness::{Ran, ended};
+    use std::process::Command;
     let project = project(ground);
     project.execute(&format!("CREATE TABLE big (x TEXT); INSERT INTO big VALUES ('{}')", noise(500_000, 0)));
     let limited = |verb: &str| -> Ran {

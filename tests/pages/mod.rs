@@ -19,6 +19,7 @@ pub mod hostile_histories;
 pub mod json;
 pub mod keeping;
 pub mod keeping_faults;
+pub mod keeping_unasked;
 pub mod killed_runs;
 pub mod preview;
 pub mod rehearsing;

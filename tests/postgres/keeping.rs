@@ -35,6 +35,7 @@ tests![
     a_version_table_in_a_schema_of_its_own_is_kept_too,
     what_is_put_back_has_the_rights_that_were_granted_and_no_others,
     of_several_schemas_version_tables_it_is_the_one_that_was_meant,
+    a_database_with_any_name_has_backups,
 ];
 
 pub fn a_backup_brings_everything_back(server: &Server) {

@@ -93,6 +93,7 @@ fn main() -> ExitCode {
         ("json", pages::json::PAGES),
         ("keeping", pages::keeping::PAGES),
         ("keeping_faults", pages::keeping_faults::PAGES),
+        ("keeping_unasked", pages::keeping_unasked::PAGES),
         ("killed_runs", pages::killed_runs::PAGES),
         ("preview", pages::preview::PAGES),
         ("rehearsing", pages::rehearsing::PAGES),

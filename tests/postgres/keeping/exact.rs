@@ -96,3 +96,23 @@ pub fn what_is_put_back_has_the_rights_that_were_granted_and_no_others(server: &
     assert_eq!(world.database.ask(&format!("SELECT has_table_privilege('{role}', 'shop.later', 'SELECT')")), "t");
     world.does(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
+
+pub fn a_database_with_any_name_has_backups(server: &Server) {
+    let world = World::new(server);
+    // Given a name of which a URL takes next to nothing as it is.
+    let (name, written) =
+        ("дані, 100% & 'más' =\\?", "%D0%B4%D0%B0%D0%BD%D1%96%2C%20100%25%20%26%20%27m%C3%A1s%27%20%3D%5C%3F");
+    world.does(&format!("CREATE DATABASE \"{name}\""));
+    let url = world.url(written);
+    let there = || crate::server::config(server.socket(), name).connect(postgres::NoTls).unwrap();
+    let titles =
+        || there().query_one("SELECT string_agg(title, ',') FROM todos", &[]).unwrap().get::<_, Option<String>>(0);
+    world.run(&["-d", &url, "upgrade"]).done();
+    there().batch_execute("INSERT INTO todos (title) VALUES ('milk')").unwrap();
+    world.run(&["-d", &url, "backup"]).done();
+    there().batch_execute("DELETE FROM todos").unwrap();
+    world.run(&["-d", &url, "restore", "--yes"]).done();
+    assert_eq!(titles().as_deref(), Some("milk"));
+    assert_eq!(world.run(&["-d", &url, "backups"]).done().out.lines().count(), 2);
+    world.does(&format!("DROP DATABASE \"{name}\" WITH (FORCE)"));
+}
