@@ -17,7 +17,7 @@ use std::time::Duration;
 use build_support::migration::Directives;
 use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::plan::{At, IRREVERSIBLE};
-use migrate_runtime::runner::FOREIGN_KEYS;
+use migrate_runtime::runner::breaks_references;
 
 use self::site::Site;
 use self::site::file::FileSite;
@@ -147,7 +147,7 @@ impl Rehearsed {
 
     /// The runner refuses what leaves a row without the one that it refers to.
     fn judge_foreign_keys(&mut self) {
-        let broken = self.problems().any(|problem| problem.code() == FOREIGN_KEYS);
+        let broken = self.problems().any(breaks_references);
         self.foreign_keys = match (broken, self.up.is_done()) {
             (true, _) => Verdict::No,
             (false, true) => Verdict::Yes,

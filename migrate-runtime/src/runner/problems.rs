@@ -80,7 +80,7 @@ pub(super) fn end_problem(error: &DatabaseError, section: &Section) -> Problem {
 fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
     let Some(server) = &error.server else { return problem };
     if !error.sqlstate().is_empty() {
-        problem = problem.note(format!("SQLSTATE {}", printable(error.sqlstate())));
+        problem = problem.note(sqlstate(error.sqlstate()));
     }
     for said in [&server.detail, &server.context].into_iter().flatten() {
         problem = problem.note(printable(said));
@@ -99,6 +99,18 @@ fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
         "25001" => problem.help("let the revision say `-- migrate:no-transaction` in its header"),
         _ => problem,
     }
+}
+
+fn sqlstate(state: &str) -> String {
+    format!("SQLSTATE {}", printable(state))
+}
+
+/// Whether it was refused because rows would refer to none: found at the end of what was run, or told by a server of a
+/// statement.
+#[must_use]
+pub fn breaks_references(problem: &Problem) -> bool {
+    // A violation of a foreign key, and of one with RESTRICT since PostgreSQL 18.
+    problem.code() == FOREIGN_KEYS || ["23503", "23001"].iter().any(|state| problem.notes().contains(&sqlstate(state)))
 }
 
 /// Names the rows that stand in a statement's way, where they are known.
@@ -263,6 +275,7 @@ pub fn store_problem(error: &StoreError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::ServerWords;
 
     #[test]
     fn what_is_not_the_statements_fault_has_a_way_out_and_the_place_where_it_happened() {
@@ -276,6 +289,18 @@ mod tests {
                 assert!(lines.contains(word), "{word} is not in\n{lines}");
             }
         }
+    }
+
+    #[test]
+    fn a_reference_that_is_refused_is_known_whoever_refuses_it() {
+        let section = Section { path: "migrations/a1.sql".into(), span: 0..9, text: "SELECT 1;".to_owned() };
+        let statements = crate::statement::split(&section.text, section.span.clone());
+        for (state, known) in [("23503", true), ("23505", false), ("42703", false)] {
+            let words = ServerWords { sqlstate: state.to_owned(), ..ServerWords::default() };
+            let error = DatabaseError { server: Some(Box::new(words)), ..DatabaseError::of_sqlite(None, "refused") };
+            assert_eq!(breaks_references(&statement_problem(&error, &section, &statements[0])), known, "{state}");
+        }
+        assert!(breaks_references(&Problem::new(FOREIGN_KEYS, "a row points to nothing")));
     }
 
     #[test]
