@@ -125,6 +125,22 @@ pub trait Databases: Send + Sync {
 
     /// Whether somebody has begun to write what he has not committed yet.
     fn is_half_written(&self, database: &str) -> bool;
+
+    /// How it is told that a row of `notes` refers to none: where it is found, and in which words.
+    fn dangling(&self) -> [&'static str; 2];
+
+    /// The copies that rehearsals of these databases have made, by their names.
+    fn copies(&self) -> Vec<String>;
+
+    /// Whether a rehearsal has come to this statement, which writes, on its copy. What happens in a file shows by its
+    /// journal alone.
+    fn is_at(&self, copy: &str, statement: &str) -> bool;
+
+    /// Whether the rehearsal that has made a copy is known to live.
+    fn is_living(&self, copy: &str) -> bool;
+
+    /// Takes a copy away from where the command says that it is kept, and makes it the database of this name.
+    fn take_copy(&self, place: &str, database: &str);
 }
 
 /// What a shell that is fed with a script makes of it.
@@ -344,5 +360,30 @@ impl Databases for Files {
         // At the end a journal is removed, as is a log once nobody has the database open.
         let beside = |ending: &str| self.folder.join(format!("{}{ending}", file(database)));
         ["-journal", "-wal"].iter().any(|ending| fs::metadata(beside(ending)).is_ok_and(|file| file.len() > 0))
+    }
+
+    fn dangling(&self) -> [&'static str; 2] {
+        ["error[foreign-keys]", "row 1 of `notes`"]
+    }
+
+    fn copies(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.folder.join(".migrate/rehearsals")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn is_at(&self, copy: &str, _: &str) -> bool {
+        self.folder.join(".migrate/rehearsals").join(copy).join("copy.db-journal").exists()
+    }
+
+    fn is_living(&self, copy: &str) -> bool {
+        let lock = fs::File::open(self.folder.join(".migrate/rehearsals").join(copy).join("lock"));
+        lock.is_ok_and(|lock| lock.try_lock().is_err())
+    }
+
+    fn take_copy(&self, place: &str, database: &str) {
+        let copy = self.folder.join(place);
+        fs::rename(&copy, self.path(database)).unwrap();
+        // Nothing is kept beside it.
+        fs::remove_dir(copy.parent().unwrap()).unwrap();
     }
 }

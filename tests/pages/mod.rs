@@ -22,7 +22,14 @@ pub mod keeping_faults;
 pub mod keeping_unasked;
 pub mod killed_runs;
 pub mod preview;
+pub mod questions;
 pub mod rehearsing;
+pub mod rehearsing_faults;
+pub mod rehearsing_ranges;
+pub mod rehearsing_reports;
+pub mod rehearsing_safely;
+#[cfg(unix)]
+pub mod rehearsing_stopped;
 pub mod safeguarding;
 pub mod scenarios;
 pub mod statuses;

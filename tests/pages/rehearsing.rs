@@ -1,7 +1,6 @@
 //! `test`: what is pending is rehearsed on a copy, and the database itself is only read.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -26,12 +25,6 @@ pages! {
 pub fn contents(project: &Project) -> BTreeMap<PathBuf, String> {
     let own = project.path(".migrate");
     project.contents().into_iter().filter(|(path, _)| !path.starts_with(&own)).collect()
-}
-
-/// What lies in the folder of copies.
-pub fn copies(project: &Project) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(project.path(".migrate/rehearsals")) else { return Vec::new() };
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// A project whose first revision, with these statements, is applied.
@@ -63,7 +56,7 @@ pub fn rehearsed(project: &Project, arguments: &[&str]) -> Value {
     let document = ran.json();
     assert_eq!(ran.status, i32::from(document["safe"] != true), "{}\n{}", ran.out, ran.err);
     assert_eq!((contents(project), project.databases().all()), before, "{}", ran.err);
-    assert_eq!(copies(project), Vec::<String>::new());
+    assert_eq!(project.databases().copies(), Vec::<String>::new());
     document
 }
 
@@ -78,8 +71,14 @@ pub fn lines(revision: &Value, key: &str) -> Vec<String> {
     revision[key].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
 }
 
+/// The revisions of a document.
+#[track_caller]
+pub fn ids(document: &Value) -> Vec<&str> {
+    document["revisions"].as_array().unwrap().iter().map(|it| it["revision"].as_str().unwrap()).collect()
+}
+
 /// A line whose first name is the one of a table, or of a column, as the dialect tells it.
-fn at(project: &Project, line: &str) -> String {
+pub fn at(project: &Project, line: &str) -> String {
     let (before, rest) = line.split_once('`').unwrap();
     let (name, after) = rest.split_once('`').unwrap();
     format!("{before}`{}`{after}", project.databases().named(name))

@@ -56,7 +56,7 @@ fn the_database_follows_from_branch_to_branch(ground: &dyn Ground) {
     project.run(&["sync"]).done();
     assert_eq!(project.tables().join(" "), "t_a t_b");
     project.run(&["sync"]).done().says("nothing to do");
-    assert_eq!(crate::pages::rehearsing::copies(&project), [""; 0], "a copy was left");
+    assert_eq!(project.databases().copies(), [""; 0], "a copy was left");
 }
 
 fn a_way_back_that_does_not_work_is_found_on_a_copy(ground: &dyn Ground) {

@@ -48,6 +48,7 @@ impl OnServer {
         emptied.unwrap_or_else(|| {
             let name = format!("p{}", MADE.fetch_add(1, Ordering::Relaxed));
             self.session("postgres").batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+            self.mark(&name);
             name
         })
     }
@@ -62,6 +63,12 @@ impl OnServer {
         self.session("postgres").batch_execute(&made).unwrap();
     }
 
+    /// Writes a database's name where the copies that rehearsals make of it have it too: a copy is set as its source is.
+    fn mark(&self, name: &str) {
+        let mark = format!("ALTER DATABASE {name} SET application_name = 'from {name}'");
+        self.session("postgres").batch_execute(&mark).unwrap();
+    }
+
     /// Empties a database for the next project. What its test may have done to it beyond its schemas, it has to undo.
     fn give_back(&self, name: String) -> Result<(), postgres::Error> {
         server::config(&self.socket, &name).connect(NoTls)?.batch_execute(
@@ -74,8 +81,8 @@ impl OnServer {
              END $$;
              CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;
              COMMENT ON SCHEMA public IS 'standard public schema';
-             DO $$ BEGIN IF current_setting('server_version_num')::int >= 150000
-                 THEN ALTER SCHEMA public OWNER TO pg_database_owner; END IF; END $$;",
+             DO $$ BEGIN ALTER SCHEMA public OWNER TO pg_database_owner;
+             EXCEPTION WHEN undefined_object THEN GRANT CREATE ON SCHEMA public TO PUBLIC; END $$;",
         )?;
         EMPTIED.lock().unwrap().entry(self.socket.clone()).or_default().push(name);
         Ok(())
@@ -374,5 +381,44 @@ impl Databases for OfServer {
         let writing =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL";
         self.list(database, writing).unwrap() != ["0"]
+    }
+
+    fn dangling(&self) -> [&'static str; 2] {
+        ["error[sql-error]", "violates foreign key constraint"]
+    }
+
+    fn copies(&self) -> Vec<String> {
+        let marks: Vec<String> =
+            self.names.lock().unwrap().values().map(|name| format!("'application_name=from {name}'")).collect();
+        let copies = format!(
+            "SELECT datname FROM pg_database AS d JOIN pg_db_role_setting ON setdatabase = d.oid AND setrole = 0 \
+             WHERE datname LIKE 'cargo\\_migrate\\_rehearsal\\_%' AND setconfig && ARRAY[{}]::text[] ORDER BY datname",
+            marks.join(", ")
+        );
+        let rows = Self::lines(&mut self.server.session("postgres"), &copies).unwrap();
+        rows.into_iter().flatten().collect()
+    }
+
+    fn is_at(&self, copy: &str, statement: &str) -> bool {
+        let at = format!(
+            "SELECT FROM pg_stat_activity WHERE datname = '{copy}' AND state = 'active' AND strpos(query, $${statement}$$) > 0"
+        );
+        !Self::lines(&mut self.server.session("postgres"), &at).unwrap().is_empty()
+    }
+
+    fn is_living(&self, copy: &str) -> bool {
+        let lock = format!(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = (hashtext('{copy}')::bigint & 4294967295)"
+        );
+        !Self::lines(&mut self.server.session("postgres"), &lock).unwrap().is_empty()
+    }
+
+    fn take_copy(&self, place: &str, database: &str) {
+        let copy = place.strip_prefix("the database `").unwrap().split_once('`').unwrap().0;
+        let name = self.name(database);
+        let mut server = self.server.session("postgres");
+        server.batch_execute(&format!("DROP DATABASE {name}")).unwrap();
+        server.batch_execute(&format!("ALTER DATABASE {copy} RENAME TO {name}")).unwrap();
+        self.server.mark(&name);
     }
 }

@@ -1,101 +1,81 @@
-//! `test` on a server: what is pending is rehearsed on a copy beside the database, which is only read.
+//! `test` on a server where it is about what only a server has: what is pending is rehearsed on a copy beside the database,
+//! which is only read. What holds on each kind of database stands in the pages.
 
 mod copies;
 mod plans;
-mod project;
-
-use std::path::PathBuf;
-use std::process::Command;
+mod users;
 
 use serde_json::Value;
 
 use self::copies::*;
 use self::plans::*;
-use self::project::Project;
-use crate::server::{self, Server};
+use self::users::*;
+use crate::ground::OnServer;
+use crate::harness::Project;
+use crate::pages::rehearsing::{self, faults, lines, second};
+use crate::server::Server;
 
 tests![
     a_revision_that_keeps_all_is_safe,
-    what_a_downgrade_takes_along_is_said_and_a_loss_is_a_fault_unless_it_is_declared,
+    a_loss_is_declared_with_the_schema_or_without_it,
     what_a_downgrade_leaves_behind_is_named,
     a_sequence_may_go_on_and_not_back,
-    two_values_that_change_places_show,
-    an_upgrade_that_fails_is_shown_and_the_next_ones_are_not_tried,
     a_revision_outside_of_a_transaction_is_rehearsed,
     a_constraint_that_nobody_has_checked_is_told_of,
     the_database_is_read_and_stays_in_use,
     what_the_database_is_set_to_holds_for_the_copy,
-    the_copy_is_dropped_when_somebody_interrupts,
-    what_a_killed_process_leaves_is_dropped_by_the_next_one,
     a_database_that_only_looks_like_a_copy_stays,
     a_user_who_may_make_no_database_is_told_so,
     a_user_without_rights_beyond_the_own_tables_can_rehearse,
     a_copy_that_cannot_be_filled_ends_the_rehearsal_at_once,
+    a_server_without_room_for_the_copy_says_so_and_nothing_is_left,
     programs_that_are_too_old_are_passed_over,
-    a_copy_is_kept_where_that_is_asked_for,
-    from_nothing_and_the_whole_history,
     a_clone_by_the_server_itself,
     what_one_transaction_refuses_is_found_though_each_revision_goes_by_itself,
     a_failure_outside_of_a_transaction_is_told_as_one_of_the_copy,
     the_schema_of_the_version_table_is_nobodys_fault,
     a_rehearsal_from_nothing_has_the_schema_of_its_connection,
-    what_a_revision_loses_is_offered_to_be_declared_only_where_it_loses_rows,
-    a_sync_is_rehearsed_before,
-    a_dry_run_of_several_commits_is_made_on_a_copy,
 ];
 
 const PEOPLE: &str = "CREATE TABLE people (id serial PRIMARY KEY, name text NOT NULL, score float8);\n\
     INSERT INTO people (name, score) VALUES ('Ada', 0.1), ('Grace', 'NaN'), ('Edsger', NULL);";
 
 /// A project whose first revision is applied.
-fn applied(server: &Server) -> Project<'_> {
-    let project = Project::new(server);
-    project.migration("a1", "-- migrate:parent base", PEOPLE, "DROP TABLE people;");
+fn applied(server: &Server) -> Project {
+    let project = Project::on(&OnServer::of(server));
+    first(&project, PEOPLE, "DROP TABLE people;");
     project.run(&["upgrade"]).done();
     project
 }
 
-fn second(project: &Project<'_>, header: &str, up: &str, down: &str) {
-    project.migration("a2", &format!("-- migrate:parent a1\n{header}"), up, down);
+/// The first revision, with a way up and a way back.
+fn first(project: &Project, up: &str, down: &str) {
+    project.migration("a1", &format!("-- migrate:parent base\n-- migrate:up\n{up}\n-- migrate:down\n{down}\n"));
 }
 
-/// Where Debian has `pg_dump`, or where the server's own programs are.
-fn client_programs() -> PathBuf {
-    let own = server::programs().unwrap();
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let all = std::iter::once(own).chain(debian.map(|entry| entry.path().join("bin")));
-    all.into_iter().find(|folder| folder.join("pg_dump").is_file()).unwrap()
+/// The third one.
+fn third(project: &Project, up: &str, down: &str) {
+    project.migration("a3", &format!("-- migrate:parent a2\n-- migrate:up\n{up}\n-- migrate:down\n{down}\n"));
 }
 
-/// The database as `pg_dump` writes it.
-fn dump(project: &Project<'_>) -> String {
-    let output = Command::new(client_programs().join("pg_dump"))
-        .arg("--host")
-        .arg(project.database.server.socket())
-        .args(["--username=postgres", project.database.name.as_str()])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+/// The name of the project's database on the server.
+fn name(project: &Project) -> String {
+    project.ask("SELECT current_database()")
 }
 
-/// The document of a rehearsal, which leaves the database as it was.
+/// All of the database: what `pg_dump` writes of its schema, its rows, and where its sequences are.
+fn whole(project: &Project) -> (String, String, Vec<String>) {
+    let sequences = "SELECT format('%I.%I %s', schemaname, sequencename, last_value) FROM pg_sequences ORDER BY 1";
+    (project.databases().schema("dev"), project.databases().state("dev"), project.list(sequences))
+}
+
+/// The document of a rehearsal, which leaves the database as it was, and no copy.
 #[track_caller]
-fn rehearsed(project: &Project<'_>, arguments: &[&str]) -> Value {
-    let before = dump(project);
-    let ran = project.run(&[&["test", "--format", "json"], arguments].concat());
-    let document = ran.json();
-    assert!(document["revisions"].is_array(), "{}\n{}", ran.out, ran.err);
-    assert_eq!(ran.status, i32::from(document["safe"] != true), "{}\n{}", ran.out, ran.err);
-    assert_eq!(dump(project), before, "{}", ran.err);
+fn rehearsed(project: &Project, arguments: &[&str]) -> Value {
+    let before = whole(project);
+    let document = rehearsing::rehearsed(project, arguments);
+    assert_eq!(whole(project), before);
     document
-}
-
-#[track_caller]
-fn lines(document: &Value, key: &str) -> Vec<String> {
-    let last = document["revisions"].as_array().unwrap().last().unwrap();
-    last[key].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
 }
 
 fn a_revision_that_keeps_all_is_safe(server: &Server) {
@@ -111,7 +91,7 @@ fn a_revision_that_keeps_all_is_safe(server: &Server) {
         "REVOKE SELECT ON people FROM PUBLIC;\nCOMMENT ON TABLE people IS NULL;\nDROP VIEW adults;\n\
          ALTER TABLE people DROP COLUMN mood, DROP COLUMN age;\nDROP TYPE mood;",
     );
-    project.migration("a3", "-- migrate:parent a2", "CREATE TABLE empty_handed ();", "DROP TABLE empty_handed;");
+    third(&project, "CREATE TABLE empty_handed ();", "DROP TABLE empty_handed;");
 
     project.run(&["test"]).done().says("safe to apply: 2 revisions, up, down and up again");
 
@@ -127,35 +107,15 @@ fn a_revision_that_keeps_all_is_safe(server: &Server) {
     assert_eq!(revision["remarks"][0], "`public.people.age`: 3 values would be lost by the downgrade");
 }
 
-fn what_a_downgrade_takes_along_is_said_and_a_loss_is_a_fault_unless_it_is_declared(server: &Server) {
+fn a_loss_is_declared_with_the_schema_or_without_it(server: &Server) {
     let project = applied(server);
     let (up, down) = ("ALTER TABLE people DROP COLUMN score;", "ALTER TABLE people ADD COLUMN score float8;");
-    second(&project, "", up, down);
-    let document = rehearsed(&project, &[]);
-    assert_eq!(document["revisions"][0]["schema_restored"], "yes");
-    assert_eq!(document["revisions"][0]["data_restored"], "no");
-    assert_eq!(
-        lines(&document, "faults"),
-        ["`public.people.score`: the values are not what they were after up and down"]
-    );
-
     for declared in ["people.score", "public.people.score", "people"] {
-        second(&project, &format!("-- migrate:loses {declared}"), up, down);
+        second(&project, &format!("-- migrate:loses {declared}\n"), up, down);
         let document = rehearsed(&project, &[]);
         assert_eq!(document["safe"], true, "{declared}");
         assert_eq!(document["revisions"][0]["data_restored"], "declared", "{declared}");
     }
-
-    // What is gone for good is counted.
-    second(&project, "", up, "SELECT 1;");
-    let faults = lines(&rehearsed(&project, &[]), "faults");
-    assert_eq!(
-        faults[..2],
-        [
-            "the downgrade does not bring back the column `public.people.score`",
-            "`public.people.score`: 2 values lost after up and down"
-        ]
-    );
 }
 
 fn what_a_downgrade_leaves_behind_is_named(server: &Server) {
@@ -168,7 +128,7 @@ fn what_a_downgrade_leaves_behind_is_named(server: &Server) {
          ALTER TABLE people ALTER COLUMN name SET DEFAULT 'nobody';",
         "SELECT 1;",
     );
-    project.migration("a3", "-- migrate:parent a2", "DROP INDEX by_name;", "CREATE INDEX by_name ON people (name);");
+    third(&project, "DROP INDEX by_name;", "CREATE INDEX by_name ON people (name);");
     let document = rehearsed(&project, &[]);
     let faults = &document["revisions"][0]["faults"];
     let told: Vec<&str> = faults.as_array().unwrap().iter().map(|fault| fault.as_str().unwrap()).collect();
@@ -192,43 +152,14 @@ fn a_sequence_may_go_on_and_not_back(server: &Server) {
     second(&project, "", "INSERT INTO people (name) VALUES ('Barbara');", "DELETE FROM people WHERE name = 'Barbara';");
     assert_eq!(rehearsed(&project, &[])["safe"], true);
     second(&project, "", "SELECT 1;", "SELECT setval('people_id_seq', 1, false);");
-    assert_eq!(
-        lines(&rehearsed(&project, &[]), "faults"),
-        ["`public.people_id_seq`: the next number is 1 after up and down, and was 4"]
-    );
-}
-
-fn two_values_that_change_places_show(server: &Server) {
-    let project = applied(server);
-    let swap = "UPDATE people SET name = CASE id WHEN 1 THEN 'Grace' WHEN 2 THEN 'Ada' ELSE name END;";
-    second(&project, "", swap, "SELECT 1;");
-    assert_eq!(
-        lines(&rehearsed(&project, &[]), "faults"),
-        ["`public.people.name`: the values are not what they were after up and down"]
-    );
-    // Rows that are written anew in another order are the same rows.
-    second(
-        &project,
-        "",
-        "CREATE TABLE kept AS SELECT * FROM people ORDER BY id DESC;",
-        "DELETE FROM people;\nINSERT INTO people SELECT * FROM kept;\nDROP TABLE kept;",
-    );
-    assert_eq!(rehearsed(&project, &[])["revisions"][0]["data_restored"], "yes");
-}
-
-fn an_upgrade_that_fails_is_shown_and_the_next_ones_are_not_tried(server: &Server) {
-    let project = applied(server);
-    second(&project, "", "ALTER TABLE people ADD COLUMN age integer;\nSELECT no_such_column FROM people;", "SELECT 1;");
-    project.migration("a3", "-- migrate:parent a2", "SELECT 1;", "SELECT 1;");
-    let ran = project.run(&["test"]).refused(&["no_such_column", "migrations/a2.sql:5", "not safe to apply"]);
-    assert!(ran.err.contains("1 after it could not be tried"), "{}", ran.err);
+    assert_eq!(faults(&project), ["`public.people_id_seq`: the next number is 1 after up and down, and was 4"]);
 }
 
 fn a_revision_outside_of_a_transaction_is_rehearsed(server: &Server) {
     let project = applied(server);
     second(
         &project,
-        "-- migrate:no-transaction",
+        "-- migrate:no-transaction\n",
         "CREATE INDEX CONCURRENTLY by_name ON people (name);",
         "DROP INDEX CONCURRENTLY by_name;",
     );
@@ -247,37 +178,7 @@ fn a_constraint_that_nobody_has_checked_is_told_of(server: &Server) {
     let document = rehearsed(&project, &[]);
     assert_eq!(document["safe"], true);
     assert_eq!(
-        lines(&document, "remarks"),
+        lines(&document["revisions"][0], "remarks"),
         ["the constraint `scored` of `public.people` is NOT VALID, and there are rows that do not keep to it"]
     );
-}
-
-fn a_sync_is_rehearsed_before(server: &Server) {
-    let project = applied(server);
-    let lock_of_the_branch = std::fs::read_to_string(project.folder().join("migrations/migrate.lock")).unwrap();
-    second(&project, "", "CREATE TABLE pets (id integer);", "SELECT no_such_thing;");
-    project.run(&["upgrade"]).done();
-    project.write("migrations/migrate.lock", &lock_of_the_branch);
-    std::fs::remove_file(project.folder().join("migrations/a2.sql")).unwrap();
-    let before = dump(&project);
-    project.run(&["sync"]).refused(&["no_such_thing", "found on a copy: the database is as it was"]);
-    assert_eq!(dump(&project), before);
-}
-
-fn a_dry_run_of_several_commits_is_made_on_a_copy(server: &Server) {
-    let project = applied(server);
-    second(
-        &project,
-        "-- migrate:no-transaction",
-        "CREATE INDEX CONCURRENTLY by_name ON people (name);",
-        "DROP INDEX by_name;",
-    );
-    project.migration("a3", "-- migrate:parent a2", "INSERT INTO people (name) VALUES ('Barbara');", "SELECT 1;");
-    let before = dump(&project);
-    project.run(&["upgrade", "--dry-run"]).done().says("dry run of 2 revisions");
-    assert_eq!(dump(&project), before);
-    // What fails on the way leaves nothing either.
-    project.migration("a3", "-- migrate:parent a2", "SELECT no_such_thing;", "SELECT 1;");
-    project.run(&["upgrade", "--dry-run"]).refused(&["no_such_thing"]);
-    assert_eq!(dump(&project), before);
 }
