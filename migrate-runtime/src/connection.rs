@@ -162,6 +162,13 @@ impl DatabaseError {
         Self { kind, message: message.into(), offset: None, server: None }
     }
 
+    /// An error that is about a server, in words of this program's, with a way out where there is one.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn about_server(kind: ErrorKind, message: impl Into<String>, hint: Option<String>) -> Self {
+        let words = ServerWords { hint, ..ServerWords::default() };
+        Self { server: Some(Box::new(words)), ..Self::new(kind, message) }
+    }
+
     /// An error of SQLite's: its result code, primary or extended, where the library tells it, and its message as
     /// SQLite has it. Without the code the message tells the kind.
     pub fn of_sqlite(code: Option<i32>, message: impl Into<String>) -> Self {

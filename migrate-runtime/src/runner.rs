@@ -1,8 +1,8 @@
 //! The one loop that moves a database. The command, an application and the tests go through it.
 //!
-//! `options` says how a run is made, `begin` waits for the runs of others, `retry` for their locks, `section` finds and looks at the text that a step runs,
-//! `steps` runs and records it, `tables` knows which package makes which table, `problems` puts what a database answers
-//! into words.
+//! `options` says how a run is made, `begin` waits for the runs of others, `retry` for their locks, `section` finds and
+//! looks at the text that a step runs, `steps` runs and records it, `tables` knows which package makes which table,
+//! `problems` puts what a database answers into words.
 
 mod begin;
 mod options;

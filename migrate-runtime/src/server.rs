@@ -104,6 +104,10 @@ pub struct ServerUrl {
     ignored_passfile: Option<String>,
 }
 
+/// `channel_binding`: whether the password's proof is tied to the TLS session.
+const BINDINGS: [(&str, ChannelBinding); 3] =
+    [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
+
 impl ServerUrl {
     /// Reads a URL, and what `environment` says besides.
     ///
@@ -129,11 +133,6 @@ impl ServerUrl {
             }
             ignored_passfile = passfile.ignored;
         }
-        let binding = [
-            ("disable", ChannelBinding::Disable),
-            ("prefer", ChannelBinding::Prefer),
-            ("require", ChannelBinding::Require),
-        ];
         Ok(Self {
             shown: pieces.shown.text(),
             pieces: pieces.shown,
@@ -147,7 +146,7 @@ impl ServerUrl {
             timeout: timeout(&settings)?,
             attributes: Attributes::of(&settings)?,
             keepalives: Keepalives::of(&settings)?,
-            channel_binding: settings.word("channel_binding", &binding)?.unwrap_or(ChannelBinding::Prefer),
+            channel_binding: settings.word("channel_binding", &BINDINGS)?.unwrap_or(ChannelBinding::Prefer),
             tls: Tls::of(&settings, environment)?,
             ignored_passfile,
         })
@@ -232,11 +231,7 @@ impl ServerUrl {
             let address = |host: &Host| host.address.map(|address| address.to_string()).unwrap_or_default();
             all.push(("PGHOSTADDR", self.hosts.iter().map(address).collect::<Vec<_>>().join(",")));
         }
-        let binding = match self.channel_binding {
-            ChannelBinding::Disable => "disable",
-            ChannelBinding::Require => "require",
-            _ => "prefer",
-        };
+        let binding = BINDINGS.iter().find(|(_, it)| *it == self.channel_binding).map_or("prefer", |(word, _)| word);
         all.push(("PGCHANNELBINDING", binding.to_owned()));
         let password = self.hosts.iter().find_map(|host| host.password.clone());
         all.extend(password.map(|password| ("PGPASSWORD", password)));

@@ -16,10 +16,10 @@ use crate::connection::{Connection, DatabaseError, Value};
 pub use self::foreign_keys::{MOST_VIOLATIONS, Violation, Violations};
 pub(crate) use self::offending_rows::offending_rows;
 pub(crate) use self::one_statement::one_statement;
+pub(crate) use self::version_table::{COLUMNS, create_table_text, state_text, values};
 #[cfg(feature = "postgres")]
-pub(crate) use self::version_table::{COLUMNS, INTEGERS, read_row};
+pub(crate) use self::version_table::{INTEGERS, read_row};
 pub use self::version_table::{Newest, create_table_sql};
-pub(crate) use self::version_table::{create_table_text, state_text, values};
 
 /// Why the version table could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ impl fmt::Debug for Store<'_> {
     }
 }
 
-fn quoted(name: &str) -> String {
+/// A name as SQL.
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -2,7 +2,8 @@
 //! around it.
 //!
 //! `session` is the connection, `begin` starts a transaction with the run's `lock` held, `ending` is the end of a revision,
-//! `server` tells what it runs on, `rows` is the version table, `verify` asks what a revision claims, `others` tells what other sessions hold and what interrupted ones have left.
+//! `server` tells what it runs on, `rows` is the version table, `verify` asks what a revision claims, `others` tells what
+//! other sessions hold and what interrupted ones have left.
 
 mod begin;
 mod ending;
@@ -25,7 +26,7 @@ use self::ending::{Deferral, End};
 use self::rows::Rows;
 use self::session::Session;
 pub use self::session::of as failed;
-use crate::connection::{DatabaseError, ErrorKind, ServerWords};
+use crate::connection::{DatabaseError, ErrorKind};
 pub use crate::driver::postgres_sql::{quoted, text};
 use crate::driver::{Driver, Enforcement, VersionTable};
 use crate::history::{AppliedRevision, History, State};
@@ -189,8 +190,7 @@ pub fn create_table_sql(table: &str) -> String {
 }
 
 fn refused(message: &str, hint: &str) -> DatabaseError {
-    let words = ServerWords { hint: Some(hint.to_owned()), ..ServerWords::default() };
-    DatabaseError { server: Some(Box::new(words)), ..DatabaseError::new(ErrorKind::Other, message) }
+    DatabaseError::about_server(ErrorKind::Other, message, Some(hint.to_owned()))
 }
 
 impl Driver for PostgresDriver<'_> {

@@ -26,7 +26,7 @@ use crate::connection::{DatabaseError, ErrorKind};
 use crate::driver::sqlite::SqliteDriver;
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
-use crate::sqlite::{Newest, StoreError, state_text};
+use crate::sqlite::{COLUMNS, Newest, StoreError, state_text};
 
 /// Where the down texts of applied revisions are found.
 pub type StoredDown<'a> = &'a mut dyn FnMut(&str, &RevisionId) -> Result<Option<String>, StoreError>;
@@ -249,18 +249,14 @@ impl Driver for RecordingDriver<'_, '_> {
             shell.text(&row.directives.to_text()),
             shell.text(&row.message),
             format!("(SELECT count(*) + 1 FROM {table} WHERE package = {package})"),
-            down.map_or_else(|| "NULL".to_owned(), |down| shell.text(down)),
             shell.text(state_text(row.state)),
             shell.now().to_owned(),
             "0".to_owned(),
             shell.text(&row.tool_version),
             "NULL".to_owned(),
+            down.map_or_else(|| "NULL".to_owned(), |down| shell.text(down)),
         ];
-        let insert = format!(
-            "INSERT INTO {table} (package, revision, sequence, checksum, statements, seal, parents, depends, directives, message, \
-             applied_count, down, state, applied_at, elapsed_ms, tool_version, schema_hash)\nVALUES ({});",
-            values.join(", ")
-        );
+        let insert = format!("INSERT INTO {table} ({COLUMNS}, down)\nVALUES ({});", values.join(", "));
         self.write(&insert);
         self.changed(&row.package, &row.id, state_text(row.state));
         let last = self.rows.iter().map(|row| row.sequence).max().unwrap_or(0);

@@ -17,7 +17,7 @@ use crate::connection::{Connection, DatabaseError, ErrorKind, Value};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History, State};
 use crate::split_lock::{self, SplitLock};
-use crate::sqlite::{Newest, Store, StoreError, Violations, offending_rows, one_statement, values};
+use crate::sqlite::{Newest, Store, StoreError, Violations, offending_rows, one_statement, quoted, values};
 
 /// A SQLite connection as a driver. What it changes of the connection's settings it puts back when it is dropped.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl<'c> SqliteDriver<'c> {
 
     /// The next sequence number of all packages, and how many revisions of this one are applied with the next.
     fn next_numbers(&mut self, package: &str) -> Result<(i64, i64), DatabaseError> {
-        let table = format!("\"{}\"", self.table);
+        let table = quoted(&self.table);
         let last = match self.last {
             Some(last) => last,
             None => self.number(&format!("SELECT coalesce(max(sequence), 0) FROM {table}"), &[])?,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::Problem;
 
-use super::{BUSY, database_problem, store_problem};
+use super::problems::busy;
+use super::{database_problem, store_problem};
 use crate::driver::{Driver, Enforcement};
 use crate::history::{AppliedRevision, History};
 
@@ -36,11 +37,7 @@ pub fn under_way(row: &AppliedRevision) -> Problem {
 
 /// What is said of a run that lives between two of its commits.
 pub(super) fn between_commits() -> Problem {
-    busy("another process is in the middle of a run that commits more than once".to_owned())
-}
-
-fn busy(message: String) -> Problem {
-    Problem::new(BUSY, message).help("wait for it and run the command again, or wait longer with `--wait SECONDS`")
+    busy("another process is in the middle of a run that commits more than once")
 }
 
 /// How long another run is waited for.

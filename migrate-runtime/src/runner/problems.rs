@@ -187,9 +187,7 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
         return with_server(server_problem(error.kind, message), error);
     }
     match error.kind {
-        ErrorKind::Busy => Problem::new(BUSY, "another process holds the database locked")
-            .note(message)
-            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
+        ErrorKind::Busy => busy("another process holds the database locked").note(message),
         ErrorKind::Locked => Problem::new(DATABASE, "a statement that is still open holds a table of the database")
             .note(message)
             .help("let go of this connection's open statements and rows before the migrations run")
@@ -222,9 +220,7 @@ pub fn database_problem(error: &DatabaseError) -> Problem {
 /// The same of a server, whose files and disk are not this program's.
 fn server_problem(kind: ErrorKind, message: String) -> Problem {
     match kind {
-        ErrorKind::Busy => Problem::new(BUSY, "another session holds what this run needs")
-            .note(message)
-            .help("wait for it and run the command again, or wait longer with `--wait SECONDS`"),
+        ErrorKind::Busy => busy("another session holds what this run needs").note(message),
         ErrorKind::ReadOnly => Problem::new(DATABASE, "this session can only read")
             .note(message)
             .help("connect to the primary server, and see that `default_transaction_read_only` is off"),
@@ -234,6 +230,11 @@ fn server_problem(kind: ErrorKind, message: String) -> Problem {
         ErrorKind::Disconnected => disconnected(message),
         _ => Problem::new(DATABASE, message),
     }
+}
+
+/// That somebody else is in the way, who will be done.
+pub(super) fn busy(message: impl Into<String>) -> Problem {
+    Problem::new(BUSY, message).help("wait for it and run the command again, or wait longer with `--wait SECONDS`")
 }
 
 fn disconnected(message: String) -> Problem {

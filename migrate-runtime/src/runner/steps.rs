@@ -64,8 +64,7 @@ impl Run<'_, '_> {
         let elapsed = start.elapsed();
         match step.direction {
             Direction::Upgrade => {
-                let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
-                self.driver.mark(&step.package, &step.id, State::Applied, millis).map_err(store)?;
+                self.driver.mark(&step.package, &step.id, State::Applied, milliseconds(elapsed)).map_err(store)?;
             }
             Direction::Downgrade => self.driver.forget(&step.package, &step.id).map_err(store)?,
         }
@@ -197,10 +196,15 @@ impl Run<'_, '_> {
             applied_count: 0,
             state,
             applied_at: (self.options.now)(),
-            elapsed_ms: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+            elapsed_ms: milliseconds(elapsed),
             tool_version: self.options.tool_version.to_owned(),
             schema_hash: None,
         };
         self.driver.record(&row, down).map_err(store)
     }
+}
+
+/// A time as the version table holds it.
+fn milliseconds(elapsed: Duration) -> i64 {
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }

@@ -14,7 +14,7 @@ use super::parameters::Settings;
 use super::text::invalid;
 use super::tls::{Connector, Fault};
 use super::{Host, Mode, Place, ServerUrl};
-use crate::connection::{DatabaseError, ErrorKind, ServerWords};
+use crate::connection::{DatabaseError, ErrorKind};
 use crate::driver::postgres::session::{self, Session};
 
 /// `target_session_attrs`: which of several servers will do.
@@ -336,8 +336,7 @@ fn of_fault(host: &Host, fault: &Fault) -> String {
 /// What kept a session from being, with a way out that may be empty.
 fn failure(message: String, hint: &str) -> DatabaseError {
     let hint = (!hint.is_empty()).then(|| hint.to_owned());
-    let words = ServerWords { hint, ..ServerWords::default() };
-    DatabaseError { server: Some(Box::new(words)), ..DatabaseError::new(ErrorKind::CannotOpen, message) }
+    DatabaseError::about_server(ErrorKind::CannotOpen, message, hint)
 }
 
 /// All that was tried in one error, which is otherwise the last one's.

@@ -1,8 +1,9 @@
 //! The end of a revision: what waits for its check is checked, and the session is as the next revision expects it.
 //!
-//! What can be deferred is asked of the server's list of constraints, which costs more than most statements do. So it is asked
-//! once a transaction, and then only after a revision that has made or changed triggers, which do such checks. While nothing can be deferred, all that
-//! is asked at a revision's end cannot fail, and stands in one message with its last statement.
+//! What can be deferred is asked of the server's list of constraints, which costs more than most statements do. So it is
+//! asked once a transaction, and then only after a revision that has made or changed triggers, which do such checks. While
+//! nothing can be deferred, all that is asked at a revision's end cannot fail, and stands in one message with its last
+//! statement.
 
 use super::{MARK, PostgresDriver, SETTINGS, server};
 use crate::connection::DatabaseError;

@@ -7,7 +7,7 @@ use build_support::problem::printable;
 
 use super::refused;
 use super::session::Session;
-use crate::connection::{DatabaseError, ErrorKind, ServerWords};
+use crate::connection::{DatabaseError, ErrorKind};
 use crate::driver::postgres_sql::{self, LOCK};
 
 /// How long is waited between two attempts, at most.
@@ -24,8 +24,9 @@ pub(super) fn key(database: &str, schema: &str, table: &str) -> i64 {
     hash.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default().cast_signed()
 }
 
-/// Takes the lock and gives the server process that holds it, and what the server says that it is. It is tried again and again outside a transaction: who waits
-/// for it within one is in the way of another's `CREATE INDEX CONCURRENTLY`, which waits for all that have begun before it.
+/// Takes the lock and gives the server process that holds it, and what the server says that it is. It is tried again and
+/// again outside a transaction: who waits for it within one is in the way of another's `CREATE INDEX CONCURRENTLY`, which
+/// waits for all that have begun before it.
 pub(super) fn take(
     session: &mut Session<'_>,
     key: i64,
@@ -81,10 +82,7 @@ fn busy(session: &mut Session<'_>, key: i64) -> DatabaseError {
             format!(" (process {process}, `{}`)", printable(&name))
         }
     });
-    DatabaseError {
-        server: Some(Box::new(ServerWords::default())),
-        ..DatabaseError::new(ErrorKind::Busy, format!("another session{who} migrates this database"))
-    }
+    DatabaseError::about_server(ErrorKind::Busy, format!("another session{who} migrates this database"), None)
 }
 
 #[cfg(test)]

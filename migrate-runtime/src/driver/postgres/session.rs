@@ -107,7 +107,7 @@ pub fn of(error: &Error, sql: &str) -> DatabaseError {
         let lost = error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         let kind = if lost { ErrorKind::Disconnected } else { ErrorKind::Other };
         let message = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        return DatabaseError { server: Some(Box::default()), ..DatabaseError::new(kind, message) };
+        return DatabaseError::about_server(kind, message, None);
     };
     let offset = match said.position() {
         Some(ErrorPosition::Original(character)) => byte_of(sql, *character),

@@ -10,7 +10,7 @@ use super::shell::Shell;
 use crate::connection::Value;
 use crate::driver::sqlite::SqliteDriver;
 use crate::driver::{Driver as _, Enforcement};
-use crate::sqlite::{StoreError, create_table_sql};
+use crate::sqlite::{StoreError, create_table_sql, quoted};
 
 /// The shell, and a scratch database with the same schema, on which everything is done too: it knows the schema's hash.
 pub(super) struct Sqlite3<'s> {
@@ -22,7 +22,7 @@ pub(super) struct Sqlite3<'s> {
 
 impl<'s> Sqlite3<'s> {
     pub(super) fn new(table: &str, shadow: Option<SqliteDriver<'s>>) -> Self {
-        Self { unquoted: table.to_owned(), table: name(table), shadow, keys: false }
+        Self { unquoted: table.to_owned(), table: quoted(table), shadow, keys: false }
     }
 
     /// Does the same on the scratch database; where that fails (it has no rows), it is given up.
@@ -150,13 +150,9 @@ fn assertion(what: &str, columns: usize, query: &str) -> String {
     format!(
         "CREATE TEMP TABLE _cargo_migrate_check (ok{more}, CONSTRAINT {} CHECK (typeof(ok) IN ('integer', 'real') AND ok <> 0));\n\
          INSERT INTO temp._cargo_migrate_check\n{}\n;\nDROP TABLE temp._cargo_migrate_check;",
-        name(what),
+        quoted(what),
         guard_lines(query)
     )
-}
-
-fn name(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 /// The shell takes a line that is `/` or `go` for the end of a statement; outside of literals a
