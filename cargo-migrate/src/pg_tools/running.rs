@@ -29,6 +29,8 @@ pub struct Ended {
     program: Program,
     /// How it has ended, where that is no success.
     failure: Option<String>,
+    /// Whether that was its own doing, and not somebody's who has killed it.
+    itself: bool,
     said: String,
 }
 
@@ -56,12 +58,12 @@ impl Running {
     #[must_use]
     pub fn ended(mut self) -> Ended {
         drop(self.child.stdin.take());
-        let failure = match self.child.wait() {
-            Ok(status) => (!status.success()).then(|| status.to_string()),
-            Err(error) => Some(error.to_string()),
+        let (failure, itself) = match self.child.wait() {
+            Ok(status) => ((!status.success()).then(|| status.to_string()), status.code().is_some()),
+            Err(error) => (Some(error.to_string()), false),
         };
         let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
-        Ended { program: self.program, failure, said }
+        Ended { program: self.program, failure, itself, said }
     }
 
     /// Ends it, where nobody needs any more what it does.
@@ -94,6 +96,18 @@ impl Ended {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.failure.is_none()
+    }
+
+    /// Whether it has failed by itself.
+    #[must_use]
+    pub fn is_its_own_fault(&self) -> bool {
+        !self.is_success() && self.itself
+    }
+
+    /// Which one it was.
+    #[must_use]
+    pub fn program(&self) -> Program {
+        self.program
     }
 
     /// The beginning of what it said.
@@ -153,7 +167,7 @@ mod tests {
     use super::*;
 
     fn failed(program: Program, said: &str, why: &str) -> Ended {
-        Ended { program, failure: Some(why.to_owned()), said: said.to_owned() }
+        Ended { program, failure: Some(why.to_owned()), itself: true, said: said.to_owned() }
     }
 
     #[test]
@@ -178,6 +192,10 @@ mod tests {
         assert_eq!((problem.message(), problem.notes().len()), ("`pg_dump` has failed: signal: 9", 0));
         let long = failed(Program::Dump, &"a line\n".repeat(99), "exit status: 1");
         assert_eq!(long.noted(Problem::new(FAILED, "x")).notes().len(), MOST_LINES);
-        assert!(Ended { program: Program::Dump, failure: None, said: "a warning".to_owned() }.succeeded().is_ok());
+        assert!(
+            Ended { program: Program::Dump, failure: None, itself: true, said: "a warning".to_owned() }
+                .succeeded()
+                .is_ok()
+        );
     }
 }

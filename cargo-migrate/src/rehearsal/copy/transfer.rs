@@ -41,18 +41,28 @@ impl Transfer<'_> {
         if dumped.is_success() && restored.is_success() {
             return Ok(());
         }
-        // The reader of a pipe that has gone is not the writer's fault.
-        let by_dump = !dumped.is_success() && !dumped.said().is_empty() && !dumped.said().contains("Broken pipe");
-        Err(if by_dump {
-            dumped
-                .noted(Problem::new(NO_COPY, "the database cannot be copied: `pg_dump` has failed"))
-                .help(pg_tools::may_read_all(from, self.role))
-        } else {
-            restored
-                .noted(Problem::new(NO_COPY, "the copy cannot be filled: `pg_restore` has failed"))
-                .help("see that the user may make what stands there, such as an extension, and that there is room")
-        })
+        Err(failed(&dumped, &restored, pg_tools::may_read_all(from, self.role)))
     }
+}
+
+/// What has failed, with what both ends have said. Where one fails the other one does as well: a reader finds its input cut
+/// short, and a writer its reader gone, or it was ended because of that. Whatever such a writer has said by then, it is not to
+/// blame.
+fn failed(dumped: &Ended, restored: &Ended, may_read: String) -> Problem {
+    let by_dump = dumped.is_its_own_fault() && !dumped.said().contains("Broken pipe");
+    let (problem, first, second) = if by_dump {
+        let problem = Problem::new(NO_COPY, "the database cannot be copied: `pg_dump` has failed");
+        (problem.help(may_read), dumped, restored)
+    } else {
+        let problem = Problem::new(NO_COPY, "the copy cannot be filled: `pg_restore` has failed")
+            .help("see that the user may make what stands there, such as an extension, and that there is room");
+        (problem, restored, dumped)
+    };
+    let problem = first.noted(problem);
+    if second.said().trim().is_empty() {
+        return problem;
+    }
+    second.noted(problem.note(format!("`{}` has said besides:", second.program())))
 }
 
 /// Runs two programs, the second one reading what the first one writes. Where the reader has failed, the writer does not
@@ -65,4 +75,48 @@ fn piped(mut first: Command, mut second: Command) -> Result<[Ended; 2], Problem>
     let restored = PgTools::start(Program::Restore, second)?.ended();
     let dumped = if restored.is_success() { first.ended() } else { first.killed() };
     Ok([dumped, restored])
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A program that has ended as a script of the shell does.
+    #[expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+    fn ended(program: Program, script: &str) -> Ended {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        PgTools::start(program, command).unwrap().ended()
+    }
+
+    #[test]
+    fn a_warning_of_the_end_that_was_killed_is_not_what_has_failed() {
+        let dumped = ended(Program::Dump, "echo 'pg_dump: warning: circular foreign keys' >&2; kill -KILL $$");
+        let restored = ended(Program::Restore, "echo 'pg_restore: error: no such extension' >&2; exit 1");
+        let problem = failed(&dumped, &restored, "may read".to_owned());
+        assert_eq!(problem.message(), "the copy cannot be filled: `pg_restore` has failed");
+        assert_eq!(
+            problem.notes(),
+            [
+                "pg_restore: error: no such extension",
+                "`pg_dump` has said besides:",
+                "pg_dump: warning: circular foreign keys"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_end_that_fails_by_itself_is_named_and_the_other_one_is_heard() {
+        let restored = ended(Program::Restore, "echo 'pg_restore: error: unexpected end of file' >&2; exit 1");
+        let dumped = ended(Program::Dump, "echo 'pg_dump: error: permission denied for table t' >&2; exit 1");
+        let problem = failed(&dumped, &restored, "may read".to_owned());
+        assert_eq!(problem.message(), "the database cannot be copied: `pg_dump` has failed");
+        assert_eq!(problem.notes()[1], "`pg_restore` has said besides:");
+        // The reader of a pipe that has gone is not the writer's fault.
+        let dumped = ended(Program::Dump, "echo 'pg_dump: error: could not write: Broken pipe' >&2; exit 1");
+        assert!(failed(&dumped, &restored, String::new()).message().contains("`pg_restore` has failed"));
+        // Who has nothing to say is not quoted.
+        let silent = ended(Program::Dump, "kill -KILL $$");
+        assert_eq!(failed(&silent, &restored, String::new()).notes().len(), 1);
+    }
 }
