@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::failure::Result;
 use crate::live::{self, Looked};
 use crate::project::{Database, Project, Selection};
+use crate::rehearsal::{Interrupts, Writing};
 use crate::report::shell::Shell;
 use crate::risk::Replayed;
 
@@ -32,6 +33,8 @@ pub struct App<'a> {
     pub shell: &'a Shell,
     /// The flags that all commands have.
     pub global: &'a GlobalArgs,
+    /// What is not to outlive the process.
+    pub interrupts: &'a Interrupts,
 }
 
 /// A project with its migrations read.
@@ -149,6 +152,15 @@ impl App<'_> {
     /// None chosen, or a name or URL that is none.
     pub fn database(&self, opened: &Opened) -> Result<Database> {
         opened.project.database(self.context, self.global.database.as_deref())
+    }
+
+    /// Opens a database, that was looked at or not, for what writes to it. Its session on a server ends when somebody
+    /// interrupts the process. Where the database is not there it is made only if `create` says so.
+    ///
+    /// # Errors
+    /// A database that is not there or cannot be opened.
+    pub fn open_for_writing(&self, database: &Database, looked: Looked, create: bool) -> Result<Writing<'_>> {
+        Ok(self.interrupts.session(database, looked.into_writing(database, create)?))
     }
 
     /// How long to wait for another runner.

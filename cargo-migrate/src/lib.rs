@@ -64,6 +64,7 @@ use crate::app::App;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::rehearsal::Interrupts;
 use crate::report::shell::Shell;
 use crate::report::suggest::Chosen;
 
@@ -90,7 +91,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             Failure::from(build_support::problem::Problem::new(build_support::problem::Code("file-access"), message))
         })
         .and_then(|context| {
-            commands::execute(App { context: &context, shell: &shell, global: &cli.global }, &cli.command)
+            let interrupts = Interrupts::of_process();
+            let app = App { context: &context, shell: &shell, global: &cli.global, interrupts: &interrupts };
+            commands::execute(app, &cli.command)
         });
     match result.and_then(|()| written(&shell)) {
         Ok(()) => Exit::Done,

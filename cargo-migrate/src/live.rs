@@ -67,10 +67,7 @@ pub fn open_for_reading(database: &Database, wait: Duration) -> Result<Option<Li
 }
 
 /// Opens a database for a run. Where it is not there it is made only if `create` says so.
-///
-/// # Errors
-/// A database that is not there or cannot be opened.
-pub fn open_for_writing(database: &Database, create: bool) -> Result<Live> {
+fn open_for_writing(database: &Database, create: bool) -> Result<Live> {
     match database.server() {
         None => Ok(Live::File(file::open_for_writing(database, create)?)),
         Some(server) => Ok(Live::Server(Box::new(server::open_for_writing(database, server, create)?))),
@@ -88,8 +85,16 @@ pub fn is_there(database: &Database) -> Result<bool> {
     }
 }
 
+/// Whether a server has a database, and that has not the schema which its URL names.
+///
+/// # Errors
+/// A server that cannot be reached.
+pub fn is_without_schema(database: &Database) -> Result<bool> {
+    database.server().map_or(Ok(false), |server| server::is_without_schema(database, server))
+}
+
 /// What one look at a database has found. The session stays, so that whoever has more to ask connects no second time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Looked {
     /// What it says of itself; empty where it is not there.
     pub history: History,
@@ -134,14 +139,15 @@ impl Looked {
         self.live = None;
     }
 
-    /// Opens the database for a run as [`open_for_writing`] does. A server's session goes on where it was not left.
+    /// Opens the database for a run. A server's session goes on where it was not left. Where the database is not there it is
+    /// made only if `create` says so.
     ///
     /// # Errors
-    /// As [`open_for_writing`].
+    /// A database that is not there or cannot be opened.
     pub fn into_writing(self, database: &Database, create: bool) -> Result<Live> {
         match self.live {
             Some(Live::Server(mut client)) => {
-                server::let_write(database, &mut client)?;
+                server::let_write(database, &mut client, create)?;
                 Ok(Live::Server(client))
             }
             // What a file was opened for, it stays for.
@@ -164,14 +170,14 @@ impl Looked {
         Ok(Some(if is_under_way(live, database, table)? { "under way" } else { "interrupted" }))
     }
 
-    /// What was found in the history, where a revision that looks interrupted may be one whose run lives.
+    /// What was found in the history of some packages, where a revision that looks interrupted may be one whose run lives.
     ///
     /// # Errors
     /// As [`is_under_way`].
     pub fn told_apart(
         &mut self,
         mut problems: Vec<Problem>,
-        package: &str,
+        is_of: impl Fn(&str) -> bool,
         database: &Database,
         table: &str,
     ) -> Result<Vec<Problem>> {
@@ -179,7 +185,8 @@ impl Looked {
         let Some(live) = self.live.as_mut().filter(|_| problems.iter().any(interrupted)) else { return Ok(problems) };
         if is_under_way(live, database, table)? {
             problems.retain(|problem| !interrupted(problem));
-            problems.extend(self.history.of(package).filter(|row| row.is_half_way()).map(runner::under_way));
+            let rows = self.history.rows().iter().filter(|row| row.is_half_way() && is_of(&row.package));
+            problems.extend(rows.map(runner::under_way));
         } else if let Live::Server(_) = live {
             let mut driver = live.driver(table);
             let mut told =

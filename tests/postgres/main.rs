@@ -36,6 +36,8 @@ mod harness;
 #[cfg(unix)]
 mod keeping;
 #[cfg(unix)]
+mod mended;
+#[cfg(unix)]
 #[path = "../pages/mod.rs"]
 mod pages;
 #[cfg(unix)]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
     let mut tests: Vec<_> = [
         ("faults", faults::TESTS),
         ("keeping", keeping::TESTS),
+        ("mended", mended::TESTS),
         ("passwords", passwords::TESTS),
         ("rehearsing", rehearsing::TESTS),
         ("tenants", tenants::TESTS),

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::args;
 use crate::context::Context;
+use crate::rehearsal::Interrupts;
 use crate::report::shell::Shell;
 
 /// A folder with a database and no migrations.
@@ -40,7 +41,8 @@ impl World {
         let line = ["cargo-migrate", "--migrations", "migrations", "--wait", "0.1", "-d", "sqlite:app.db", "backup"];
         let cli = args::parse(line.map(OsString::from)).unwrap();
         let (shell, _, _) = Shell::capturing();
-        let app = App { context: &self.context, shell: &shell, global: &cli.global };
+        let app =
+            App { context: &self.context, shell: &shell, global: &cli.global, interrupts: &Interrupts::default() };
         let opened = app.open().unwrap();
         let database = app.database(&opened).unwrap();
         act(app, &opened, &database)

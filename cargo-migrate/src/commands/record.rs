@@ -17,7 +17,7 @@ use crate::app::{App, Opened};
 use crate::args::{EnsureVersionArgs, StampArgs};
 use crate::commands::{confirm, preview, run, safeguard};
 use crate::failure::{Failure, Result};
-use crate::live;
+use crate::live::Looked;
 use crate::project::Database;
 use crate::project::settings::BackupPolicy;
 use crate::report::many;
@@ -35,8 +35,8 @@ pub(super) fn change(
     confirm::protected(app, &opened.project, database, yes, "say `--yes` where this is meant", || ())?;
     // What the record says is data, too: where some of it may go, all of it is kept first.
     let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never;
-    let mut live = live::open_for_writing(database, create)?;
-    let mut driver = live.driver(&opened.project.settings().version_table);
+    let mut writing = app.open_for_writing(database, Looked::default(), create)?;
+    let mut driver = writing.live.driver(&opened.project.settings().version_table);
     let driver = &mut *driver;
     let wait: Duration = app.wait(opened);
     // What is under way belongs to its run, which would end with a record that is not its own.

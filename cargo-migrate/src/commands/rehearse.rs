@@ -10,30 +10,19 @@ use serde_json::json;
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::{Format, TestArgs};
-use crate::commands::{look, run, scratch, several};
+use crate::commands::{look, run, scratch, several, trust};
 use crate::failure::{Failure, Result};
-use crate::live::Looked;
 use crate::project::Database;
-use crate::rehearsal::{Interrupts, Kept, NOT_SAFE, Rehearsed, Start, Verdict, rehearse, report, together};
+use crate::rehearsal::{Kept, NOT_SAFE, Rehearsed, Start, Verdict, rehearse, report, together};
 use crate::report::many;
 
 /// `cargo migrate test`
 pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
     let groups = app.groups(Purpose::Look)?;
-    // One list for all databases: the first signal ends the process.
-    let interrupts = Interrupts::watched();
-    several::on_databases(app, "test", groups, &|app, opened, database| {
-        test_one(app, args, &interrupts, opened, database)
-    })
+    several::on_databases(app, "test", groups, &|app, opened, database| test_one(app, args, opened, database))
 }
 
-fn test_one(
-    app: App<'_>,
-    args: &TestArgs,
-    interrupts: &Interrupts,
-    opened: &Opened,
-    database: Result<&Database>,
-) -> Result<()> {
+fn test_one(app: App<'_>, args: &TestArgs, opened: &Opened, database: Result<&Database>) -> Result<()> {
     opened.verified()?;
     let packages = opened.packages()?;
     // What starts from nothing needs no database, but it is rehearsed by the rules of the one that there is.
@@ -50,16 +39,10 @@ fn test_one(
     if args.template && database.is_some_and(|database| database.server().is_none()) {
         return Err(Failure::misused("`--template` is for databases on a server: the copy of a file disturbs nobody"));
     }
-    let looked = database.map(|database| opened.look(database)).transpose()?;
-    let is_there = looked.as_ref().is_some_and(Looked::is_there);
-    // The session is not kept: a server copies no database by itself that is in use.
-    let history = looked.map(|looked| looked.history).unwrap_or_default();
-    if let Some(database) = database {
-        if !is_there {
-            app.shell.note(format!("{database} is not there yet: the rehearsal starts from nothing"));
-        }
-        opened.not_renamed(&history, &format!("`{}`", database.lock_name()))?;
-    }
+    let history = match database {
+        Some(database) => found(app, opened, database)?,
+        None => History::default(),
+    };
     let history = opened.with_accepted_texts(&history);
     let applied = packages.applied(&history);
     let mut chosen: Vec<Vec<bool>> = applied.iter().map(|of| vec![false; of.len()]).collect();
@@ -84,7 +67,7 @@ fn test_one(
         return nothing(app, opened);
     }
     let bar = progress(app, revisions.len());
-    let rehearsal = rehearse(app, opened, start, &revisions, interrupts, &mut |number, id| {
+    let rehearsal = rehearse(app, opened, start, &revisions, app.interrupts, &mut |number, id| {
         bar.set_position(number as u64);
         bar.set_message(printable(id));
     });
@@ -95,7 +78,7 @@ fn test_one(
     let in_one = found.len() > 1 && !opened.project.settings().per_revision;
     if let Some(database) = pending.filter(|_| in_one && is_safe(&found, revisions.len())) {
         let planner = run::upgrade_planner(opened, database, "heads");
-        together(app, opened, start, interrupts, &planner, &mut found);
+        together(app, opened, start, app.interrupts, &planner, &mut found);
     }
     if args.keep {
         let place = match rehearsal.keep()? {
@@ -109,6 +92,21 @@ fn test_one(
         drop(rehearsal);
     }
     tell(app, args, opened, &found, revisions.len())
+}
+
+/// What the database that is copied has. The session is not kept: a server copies no database by itself that is in use.
+fn found(app: App<'_>, opened: &Opened, database: &Database) -> Result<History> {
+    let mut looked = opened.look(database)?;
+    if !looked.is_there() {
+        app.shell.note(format!("{database} is not there yet: the rehearsal starts from nothing"));
+    }
+    let name = format!("`{}`", database.lock_name());
+    opened.not_renamed(&looked.history, &name)?;
+    // How far an interrupted revision came nobody knows, and so neither what would be rehearsed.
+    let half_way = looked.history.rows().iter().filter(|row| row.is_half_way()).cloned().collect();
+    let problems = opened.differences(&History::new(half_way), &name);
+    let problems = trust::told_apart(opened, database, &mut looked, problems)?;
+    if problems.is_empty() { Ok(looked.history) } else { Err(problems.into()) }
 }
 
 /// What a person sees meanwhile; a pipe gets nothing.

@@ -16,7 +16,7 @@ use crate::commands::run::{self, How};
 use crate::commands::{confirm, several};
 use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
-use crate::live;
+use crate::live::{self, Looked};
 use crate::project::Database;
 use crate::report::many;
 
@@ -63,10 +63,10 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
     source.pragma_update(None, "page_size", page_size).map_err(failed)?;
     let name = format!("`{}`", database.lock_name());
     let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
-    let report = run::carry_out(app, opened, &mut source, &How::default(), &planner, &mut |event| {
-        run::observe(app, opened, &event)
-    })
-    .map_err(|stopped| Failure::from(stopped.problems))?;
+    let how = How { on_copy: true, ..How::default() };
+    let report =
+        run::carry_out(app, opened, &mut source, &how, &planner, &mut |event| run::observe(app, opened, &event))
+            .map_err(|stopped| Failure::from(stopped.problems))?;
     let mut watch = |step| {
         if step == copying::Step::Waits {
             app.shell.status("Waiting", "for another process that holds the database");
@@ -80,27 +80,26 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
     Ok(())
 }
 
-/// Drops all that a server's database has, and applies everything; each of the two under the run's lock.
+/// Drops all that a server's database has, and applies everything. The run's lock is held from before the one until after the
+/// other, so that no other runner comes in between; each is a transaction of its own.
 fn on_server(app: App<'_>, opened: &Opened, database: &Database, server: &ServerUrl) -> Result<()> {
     let blamed = |error: DatabaseError| Failure::from(database.blamed(database_problem(&error)));
     let scope = Scope { schema: server.schema().map(str::to_owned), extensions: Vec::new() };
-    let mut live = live::open_for_writing(database, true)?;
+    let mut writing = app.open_for_writing(database, Looked::default(), true)?;
     let mut looking =
         live::server::open_for_reading(database, server)?.ok_or_else(|| live::server::missing(database, server))?;
-    {
-        let mut driver = live.driver(&opened.project.settings().version_table);
-        let mut waiting = || app.shell.status("Waiting", "for another process that holds the database");
-        driver.begin(Enforcement::Immediate, opened.wait, &mut waiting).map_err(blamed)?;
-        backup::refuse_others(&scope, &mut looking, database)?;
-        for statement in live::server::column(&mut looking, &scope.statements()).map_err(blamed)? {
-            driver.execute(&statement).map_err(blamed)?;
-        }
-        driver.commit(opened.wait).map_err(blamed)?;
+    let mut driver = writing.live.driver(&opened.project.settings().version_table);
+    let mut waiting = || app.shell.status("Waiting", "for another process that holds the database");
+    driver.begin(Enforcement::Immediate, opened.wait, &mut waiting).map_err(blamed)?;
+    backup::refuse_others(&scope, &mut looking, database)?;
+    for statement in live::server::column(&mut looking, &scope.statements()).map_err(blamed)? {
+        driver.execute(&statement).map_err(blamed)?;
     }
+    driver.commit(opened.wait).map_err(blamed)?;
     drop(looking);
     let name = format!("`{}`", database.lock_name());
     let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
-    let report = run::carry_out(app, opened, &mut live, &How::default(), &planner, &mut |event| {
+    let report = run::driven(app, opened, &mut *driver, &How::default(), &planner, &mut |event| {
         run::observe(app, opened, &event)
     })
     .map_err(|stopped| Failure::from(stopped.problems))?;

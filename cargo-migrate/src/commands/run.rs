@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use build_support::lock::URL;
 use build_support::problem::{Problem, printable};
+use migrate_runtime::driver::Driver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, Direction, Plan, Step};
@@ -20,7 +21,7 @@ use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live::{self, Live, Looked};
 use crate::project::Database;
-use crate::rehearsal::{Copy, Interrupts, Start};
+use crate::rehearsal::{Copy, Start};
 use crate::report::many;
 
 /// How a run was asked for.
@@ -32,8 +33,6 @@ pub(super) struct Request {
     pub(super) yes: bool,
     pub(super) down_from: Option<runner::DownFrom>,
     pub(super) backup: Asked,
-    /// What removes a copy that a dry run is made on, and ends the session on a server.
-    pub(super) interrupts: Interrupts,
 }
 
 /// `cargo migrate upgrade`
@@ -46,7 +45,6 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target, Purpose::Change)?;
-    let interrupts = Interrupts::watched();
     several::on_databases(app, "upgrade", groups, &|app, opened, database| {
         let database = database?;
         opened.verified()?;
@@ -58,7 +56,6 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
             // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),
             backup: Asked::of(args.safety),
-            interrupts: interrupts.clone(),
         };
         let report = run(app, opened, database, &request, &upgrade_planner(opened, database, target))?;
         told(app, opened, database, &report, "upgrade", args.dry_run);
@@ -73,7 +70,6 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
     }
     no_range(&args.target)?;
     let (groups, target) = app.groups_for(&args.target, Purpose::TakeBack)?;
-    let interrupts = Interrupts::watched();
     several::on_databases(app, "downgrade", groups, &|app, opened, database| {
         let database = database?;
         let request = Request {
@@ -83,7 +79,6 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
             yes: args.yes,
             down_from: args.down_from.map(down_from),
             backup: Asked::of(args.safety),
-            interrupts: interrupts.clone(),
         };
         let planner = |history: &History| opened.downgrade_plan(history, target);
         let report = run(app, opened, database, &request, &planner)?;
@@ -134,7 +129,11 @@ pub(super) fn run(
     request: &Request,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
 ) -> Result<Report> {
-    let looked = opened.look(database)?;
+    let looked = match opened.look(database) {
+        // What has no place for a version table has no history; it gets one where that is asked for.
+        Err(_) if request.create && !request.dry_run && live::is_without_schema(database)? => Looked::default(),
+        looked => looked?,
+    };
     moved(app, opened, (database, looked), request, planner, &|history| record(app, opened, database, history))
 }
 
@@ -195,34 +194,41 @@ pub(super) fn moved(
         looked.leave();
     }
     if !existed && !request.dry_run {
-        note_lost(app, opened, database);
+        note_lost(app, opened, database, request.create);
     }
-    let (mut live, dry_run) = if !request.dry_run {
-        (looked.into_writing(database, request.create)?, false)
+    let (mut writing, dry_run) = if !request.dry_run {
+        (app.open_for_writing(database, looked, request.create)?, false)
     } else if !existed && database.server().is_none() {
-        (Live::File(live::file::in_memory()?), false)
+        (Live::File(live::file::in_memory()?).into(), false)
     } else if first.is_split() && database.server().is_none() {
         // What commits more than once cannot be rolled back at its end, so it is tried on a copy.
         copy = live::file::copy(database, app.wait(opened))?;
-        (Live::File(live::file::open_file(copy.path())?), false)
+        (Live::File(live::file::open_file(copy.path())?).into(), false)
     } else if first.is_split() && existed {
         // A server copies no database by itself that is in use.
         looked.leave();
-        tried_on = Copy::make(app, opened, Start::Of(database), &request.interrupts)?;
-        (tried_on.open()?, false)
+        tried_on = Copy::make(app, opened, Start::Of(database), app.interrupts)?;
+        (tried_on.open()?.into(), false)
     } else if let Some(server) = database.server().filter(|_| !existed && request.create) {
         return Err(live::server::not_made(database, server));
     } else {
-        (looked.into_writing(database, false)?, true)
+        (app.open_for_writing(database, looked, false)?, true)
     };
     let before = |steps: &[Step]| match &safeguard {
         Some(safeguard) => safeguard.make(app, opened, database, steps),
         None => Ok(()),
     };
-    let how = How { per_revision, dry_run, expected: confirmed, down_from: request.down_from, before: Some(&before) };
-    let guarded = request.interrupts.session(database, &mut live);
-    let result = carry_out(app, opened, &mut live, &how, planner, &mut |event| observe(app, opened, &event));
-    drop(guarded);
+    let how = How {
+        per_revision,
+        dry_run,
+        expected: confirmed,
+        down_from: request.down_from,
+        // What is only tried, and not rolled back at its end, was thrown away.
+        on_copy: request.dry_run && !dry_run,
+        before: Some(&before),
+    };
+    let result = carry_out(app, opened, &mut writing.live, &how, planner, &mut |event| observe(app, opened, &event));
+    drop(writing);
     match result {
         Ok(report) => {
             if !request.dry_run {
@@ -248,8 +254,8 @@ pub(super) fn moved(
     }
 }
 
-/// Says that a database is about to be made anew which, by the locks, was there before: it may only have been moved.
-fn note_lost(app: App<'_>, opened: &Opened, database: &Database) {
+/// Says that a database is not there which, by the locks, was there before: it may only have been moved.
+fn note_lost(app: App<'_>, opened: &Opened, database: &Database, create: bool) {
     let name = database.lock_name();
     let had = |opened: &Opened| {
         let lock = if database.shared { &opened.locks.shared } else { &opened.locks.local };
@@ -260,10 +266,15 @@ fn note_lost(app: App<'_>, opened: &Opened, database: &Database) {
     };
     let count: usize = opened.all().map(had).sum();
     if count > 0 && !database.scratch && name != URL {
-        app.shell.warning(format!(
-            "`{name}` had {} by the lock, and its file is not there: if it was moved, put it back, for a new one is made",
-            revisions(count)
-        ));
+        let what = match database.server() {
+            None => "its file is not there: if it was moved, put it back",
+            Some(server) if server.schema().is_some() => {
+                "the server has no such database or schema: if it was renamed or is on another server, mend the URL"
+            }
+            Some(_) => "the server has no such database: if it was renamed or is on another server, mend the URL",
+        };
+        let anew = if create { ", for a new one is made" } else { "" };
+        app.shell.warning(format!("`{name}` had {} by the lock, and {what}{anew}", revisions(count)));
     }
 }
 
@@ -274,6 +285,8 @@ pub(super) struct How<'a> {
     pub(super) dry_run: bool,
     pub(super) expected: Option<&'a Plan>,
     pub(super) down_from: Option<runner::DownFrom>,
+    /// As [`Options::on_copy`].
+    pub(super) on_copy: bool,
     /// As [`Options::before`].
     pub(super) before: Option<runner::Before<'a>>,
 }
@@ -287,17 +300,30 @@ pub(super) fn carry_out(
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
     observer: &mut dyn FnMut(Event<'_>),
 ) -> std::result::Result<Report, Stopped> {
+    let mut driver = live.driver(&opened.project.settings().version_table);
+    driven(app, opened, &mut *driver, how, planner, observer)
+}
+
+/// The same of a driver, which keeps a lock that it holds already.
+pub(super) fn driven(
+    app: App<'_>,
+    opened: &Opened,
+    driver: &mut dyn Driver,
+    how: &How<'_>,
+    planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
+    observer: &mut dyn FnMut(Event<'_>),
+) -> std::result::Result<Report, Stopped> {
     let now = || app.now();
     let options = Options {
         per_revision: how.per_revision,
         dry_run: how.dry_run,
         expected: how.expected,
         down_from: how.down_from,
+        on_copy: how.on_copy,
         before: how.before,
         ..Options::new(app.wait(opened), &now, env!("CARGO_PKG_VERSION"))
     };
-    let mut driver = live.driver(&opened.project.settings().version_table);
-    runner::run(&mut *driver, &opened.files(), planner, &options, observer)
+    runner::run(driver, &opened.files(), planner, &options, observer)
 }
 
 /// Writes the locks; where they cannot be written (a read-only checkout in deployment) that is a warning.

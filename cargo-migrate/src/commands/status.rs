@@ -161,7 +161,7 @@ impl<'a> Standing<'a> {
         let found = plan::check_history(key, &opened.graph, &History::new(rows), &name);
         let table = &opened.project.settings().version_table;
         let mut found = match &mut seen.half_way {
-            Some(looked) => looked.told_apart(found, key, &database, table)?,
+            Some(looked) => looked.told_apart(found, |package| package == key, &database, table)?,
             None => found,
         };
         found.retain(|problem| {

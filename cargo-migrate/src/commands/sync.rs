@@ -13,22 +13,21 @@ use crate::commands::{scratch, several};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
-use crate::rehearsal::{Copy, Interrupts, Start};
+use crate::rehearsal::{Copy, Start};
 
 /// On a protected database, what is to be taken off has to be named.
 pub const NAME_THEM: Code = Code("name-them");
 
+/// What the runner says of some problems itself, in the same words.
+const FOUND_ON_COPY: &str = "found on a copy: the database is as it was";
+
 /// `cargo migrate sync`
 pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
     let groups = app.groups(Purpose::Change)?;
-    // One list for all databases: the first signal ends the process.
-    let interrupts = Interrupts::watched();
-    several::on_databases(app, "sync", groups, &|app, opened, database| {
-        follow(app, args, &interrupts, opened, database?)
-    })
+    several::on_databases(app, "sync", groups, &|app, opened, database| follow(app, args, opened, database?))
 }
 
-fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opened, database: &Database) -> Result<()> {
+fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -> Result<()> {
     opened.verified()?;
     let mut looked = opened.look(database)?;
     let history = &looked.history;
@@ -40,7 +39,7 @@ fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opene
     if !plan.steps.is_empty() && looked.is_there() {
         // A server copies no database by itself that is in use.
         looked.leave();
-        rehearse(app, interrupts, opened, database, &planner)?;
+        rehearse(app, opened, database, &planner)?;
         looked = opened.look(database)?;
     }
     let request = Request {
@@ -49,7 +48,6 @@ fn follow(app: App<'_>, args: &SyncArgs, interrupts: &Interrupts, opened: &Opene
         yes: args.yes,
         down_from: Some(DownFrom::Stored),
         backup: Asked::of(args.safety),
-        interrupts: interrupts.clone(),
         ..Request::default()
     };
     let record = |history: &History| run::record(app, opened, database, history);
@@ -111,7 +109,6 @@ fn planner<'a>(
 /// Does the same on a copy first: a way back that does not work is found there.
 fn rehearse(
     app: App<'_>,
-    interrupts: &Interrupts,
     opened: &Opened,
     database: &Database,
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
@@ -119,11 +116,14 @@ fn rehearse(
     if !app.json() {
         app.shell.status("Rehearsing", format!("on a copy of {}", live::shown(&opened.project, database)));
     }
-    let copy = Copy::make(app, opened, Start::Of(database), interrupts)?;
+    let copy = Copy::make(app, opened, Start::Of(database), app.interrupts)?;
     let mut connection = copy.open()?;
-    let how = How { down_from: Some(DownFrom::Stored), ..How::default() };
+    let how = How { down_from: Some(DownFrom::Stored), on_copy: true, ..How::default() };
     run::carry_out(app, opened, &mut connection, &how, planner, &mut |_| {}).map(drop).map_err(|stopped| {
-        let note = |problem: Problem| problem.note("found on a copy: the database is as it was");
+        let note = |problem: Problem| match problem.notes().iter().any(|note| note == FOUND_ON_COPY) {
+            true => problem,
+            false => problem.note(FOUND_ON_COPY),
+        };
         Failure::from(stopped.problems.into_iter().map(note).collect::<Vec<_>>())
     })
 }

@@ -31,7 +31,6 @@ use crate::live;
 use crate::live::file::NO_DATABASE_FILE;
 use crate::live::server::MISSING;
 use crate::project::Database;
-use crate::rehearsal::Interrupts;
 use crate::report::many;
 use crate::side_by_side;
 
@@ -59,7 +58,6 @@ struct Work<'a> {
     rows: Mutex<HashMap<(String, RevisionId), AppliedRevision>>,
     /// Held while the lock files are written.
     locks: Mutex<()>,
-    interrupts: Interrupts,
 }
 
 /// `cargo migrate upgrade --each`
@@ -81,7 +79,6 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
         tally: Mutex::new(Tally::new(app, tenants.len())),
         rows: Mutex::default(),
         locks: Mutex::default(),
-        interrupts: Interrupts::watched(),
     };
     work.all();
     work.record();
@@ -252,7 +249,6 @@ impl Work<'_> {
             // As for a single one: what is edited on a scratch database is taken off on the way.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),
             backup: Asked::of(self.args.safety),
-            interrupts: self.interrupts.clone(),
         };
         let keep = |history: &History| self.keep(app, tenant, history);
         let looked = self.opened.look(database);

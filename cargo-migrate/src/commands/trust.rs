@@ -42,7 +42,18 @@ pub(super) fn differences(opened: &Opened, database: &Database, looked: &mut Loo
         return Ok(vec![problem]);
     }
     let problems = opened.differences(&opened.with_accepted_texts(&looked.history), &name);
-    looked.told_apart(problems, opened.project.key(), database, &opened.project.settings().version_table)
+    told_apart(opened, database, looked, problems)
+}
+
+/// What was found of the packages, where a revision that looks interrupted may be one whose run lives.
+pub(super) fn told_apart(
+    opened: &Opened,
+    database: &Database,
+    looked: &mut Looked,
+    problems: Vec<Problem>,
+) -> Result<Vec<Problem>> {
+    let is_of = |package: &str| opened.package(package).is_some();
+    looked.told_apart(problems, is_of, database, &opened.project.settings().version_table)
 }
 
 /// `cargo migrate lock`: settles a merge conflict, brings the draft lines up to date, and writes down the dialect.

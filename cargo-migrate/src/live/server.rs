@@ -47,35 +47,38 @@ pub fn open_for_reading(database: &Database, server: &ServerUrl) -> Result<Optio
     Ok(Some(client))
 }
 
-/// Opens a session for a run. Where the server has no such database it is made only if `create` says so.
+/// Opens a session for a run. Where the server has no such database, or that has not the schema which the URL names, it is made
+/// only if `create` says so.
 ///
 /// # Errors
 /// A database that is not there, a server that cannot be reached or refuses.
 pub fn open_for_writing(database: &Database, server: &ServerUrl, create: bool) -> Result<Client> {
-    let mut made = false;
     let mut client = match server.connect(NAME) {
         Err(error) if is_missing(&error) && !create => return Err(missing(database, server)),
         Err(error) if is_missing(&error) => {
             make(database, server)?;
-            made = true;
             server.connect(NAME)
         }
         client => client,
     }
     .map_err(|error| refused(database, &error))?;
     set(database, &mut client, "")?;
-    if made {
+    if create {
         make_schema(database, server, &mut client)?;
     }
     Ok(client)
 }
 
-/// Sets a session that could write nothing to what a run's is set to.
+/// Sets a session that could write nothing to what a run's is set to, as [`open_for_writing`] does.
 ///
 /// # Errors
 /// What the server says.
-pub fn let_write(database: &Database, client: &mut Client) -> Result<()> {
-    set(database, client, "RESET default_transaction_read_only; RESET lock_timeout")
+pub fn let_write(database: &Database, client: &mut Client, create: bool) -> Result<()> {
+    set(database, client, "RESET default_transaction_read_only; RESET lock_timeout")?;
+    match database.server() {
+        Some(server) if create => make_schema(database, server, client),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a session on what a URL names, to look at it as a database that no configuration knows. `None` where the server
@@ -208,11 +211,32 @@ fn make(database: &Database, server: &ServerUrl) -> Result<()> {
     })
 }
 
-/// Makes the schema that the URL of a new database names.
+/// Makes the schema that a URL names where it is not there. Of one that is there nothing is said: that takes a right.
 fn make_schema(database: &Database, server: &ServerUrl, client: &mut Client) -> Result<()> {
-    let Some(schema) = server.schema().filter(|schema| !schema.is_empty()) else { return Ok(()) };
-    // Every new database has `public`, and others may come from its template.
-    run(client, &format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema))).map_err(|error| refused(database, &error))
+    if !lacks_schema(database, server, client)? {
+        return Ok(());
+    }
+    let schema = quoted(server.schema().unwrap_or_default());
+    // Another one may make it at this moment.
+    run(client, &format!("CREATE SCHEMA IF NOT EXISTS {schema}")).map_err(|error| refused(database, &error))
+}
+
+/// Whether a database has not the schema that its URL names.
+fn lacks_schema(database: &Database, server: &ServerUrl, client: &mut Client) -> Result<bool> {
+    let Some(schema) = server.schema().filter(|schema| !schema.is_empty()) else { return Ok(false) };
+    let sql = format!("SELECT 1 WHERE pg_catalog.to_regnamespace({}) IS NULL", text(&quoted(schema)));
+    Ok(value(client, &sql).map_err(|error| refused(database, &error))?.is_some())
+}
+
+/// Whether a database is there without the schema that its URL names.
+///
+/// # Errors
+/// As [`open_for_reading`].
+pub fn is_without_schema(database: &Database, server: &ServerUrl) -> Result<bool> {
+    match open_for_reading(database, server)? {
+        Some(mut client) => lacks_schema(database, server, &mut client),
+        None => Ok(false),
+    }
 }
 
 /// Sets a new session to what the configuration and the URL say, in one round trip.

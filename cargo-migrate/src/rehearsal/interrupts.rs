@@ -7,7 +7,7 @@ use std::io::Write as _;
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use super::copy::server::Made;
 use crate::live::Live;
@@ -26,14 +26,36 @@ pub(super) enum Leftover {
     Session(Box<Running>),
 }
 
-/// What is not to outlive the process. Without [`Interrupts::watched`] signals are left as they are.
+/// What is not to outlive the process. But for those of [`Interrupts::of_process`] signals are left as they are.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupts(Arc<Mutex<Vec<Leftover>>>);
+pub struct Interrupts(Arc<Kept>);
 
-/// A run's session that ends with the process. To drop it waits for ever where the process is being ended: whoever was
-/// interrupted says nothing of a session that is lost.
+#[derive(Debug, Default)]
+struct Kept {
+    leftovers: Mutex<Vec<Leftover>>,
+    /// Done once signals are watched for; `None` where they never are.
+    watch: Option<Once>,
+}
+
+/// A database that is written to. Its session on a server ends with the process; to drop it waits for ever where the process
+/// is being ended: whoever was interrupted says nothing of a session that is lost.
 #[derive(Debug)]
-pub struct Guarded<'a> {
+pub struct Writing<'a> {
+    // It goes before the session that it is about.
+    _guarded: Option<Guarded<'a>>,
+    /// The database.
+    pub live: Live,
+}
+
+/// One that is to be thrown away whatever becomes of it.
+impl From<Live> for Writing<'_> {
+    fn from(live: Live) -> Self {
+        Self { _guarded: None, live }
+    }
+}
+
+#[derive(Debug)]
+struct Guarded<'a> {
     interrupts: &'a Interrupts,
     leftover: Leftover,
 }
@@ -49,16 +71,22 @@ impl Drop for Guarded<'_> {
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Interrupts {
-    /// From here on SIGINT, SIGTERM and SIGHUP remove what is not to outlive the process before they end it. It is for the
-    /// command's process alone, since the handlers stay until its end.
+    /// From the first of it on, SIGINT, SIGTERM and SIGHUP remove what is not to outlive the process before they end it. It
+    /// is for the command's process alone, since the handlers stay until its end.
     ///
     /// Elsewhere than on Unix what an interrupted process leaves is removed by the next one, as after a kill.
     #[must_use]
-    pub fn watched() -> Self {
-        let interrupts = Self::default();
+    pub fn of_process() -> Self {
+        Self(Arc::new(Kept { watch: Some(Once::new()), ..Kept::default() }))
+    }
+
+    /// What is not to outlive the process, which is watched from here on, for adding to it.
+    fn watched(&self) -> MutexGuard<'_, Vec<Leftover>> {
         #[cfg(unix)]
-        interrupts.watch();
-        interrupts
+        if let Some(once) = &self.0.watch {
+            once.call_once(|| self.watch());
+        }
+        self.copies()
     }
 
     #[cfg(unix)]
@@ -78,19 +106,24 @@ impl Interrupts {
 
     /// Makes something that is removed when somebody interrupts the process.
     pub(super) fn guarding<T, E>(&self, make: impl FnOnce() -> Result<(Leftover, T), E>) -> Result<T, E> {
-        let mut copies = self.copies();
+        let mut copies = self.watched();
         let (leftover, made) = make()?;
         copies.push(leftover);
         Ok(made)
     }
 
-    /// Has a run's session ended when somebody interrupts the process. A file needs nothing of it, and neither does a
-    /// server that does not tell its sessions apart.
-    pub fn session(&self, database: &Database, live: &mut Live) -> Option<Guarded<'_>> {
-        let (Live::Server(client), Some(server)) = (live, database.server()) else { return None };
-        let leftover = Leftover::Session(Box::new(Running::of(server, client)?));
-        self.copies().push(leftover.clone());
-        Some(Guarded { interrupts: self, leftover })
+    /// Has the session of what writes to a database ended when somebody interrupts the process. A file needs nothing of
+    /// it, and neither does a server that does not tell its sessions apart.
+    pub fn session(&self, database: &Database, mut live: Live) -> Writing<'_> {
+        let guarded = match (&mut live, database.server()) {
+            (Live::Server(client), Some(server)) => Running::of(server, client).map(|running| {
+                let leftover = Leftover::Session(Box::new(running));
+                self.watched().push(leftover.clone());
+                Guarded { interrupts: self, leftover }
+            }),
+            _ => None,
+        };
+        Writing { _guarded: guarded, live }
     }
 
     pub(super) fn forget(&self, leftover: &Leftover) {
@@ -98,7 +131,7 @@ impl Interrupts {
     }
 
     fn copies(&self) -> MutexGuard<'_, Vec<Leftover>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
