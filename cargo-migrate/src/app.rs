@@ -10,7 +10,9 @@ use std::collections::HashSet;
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
 use build_support::migration::Migration;
+use build_support::problem::Problem;
 use migrate_runtime::history::History;
+use migrate_runtime::plan;
 
 pub use self::beside::{Beside, of_package};
 pub use self::groups::{Chosen, DISAGREEMENT, Group, Purpose, joined, stricter};
@@ -188,9 +190,19 @@ impl Opened {
     /// The same with the session that has read it, for whoever has more to ask of the database.
     ///
     /// # Errors
-    /// A database that cannot be read.
+    /// A database that cannot be read, or whose history is in another schema.
     pub fn look(&self, database: &Database) -> Result<Looked> {
-        live::look(database, &self.project.settings().version_table, self.wait)
+        let looked = live::look(database, &self.project.settings().version_table, self.wait)?;
+        self.not_elsewhere(&looked.history).map_err(|problem| database.blamed(problem))?;
+        Ok(looked)
+    }
+
+    /// Refuses an empty history where that of one of the packages is in another schema.
+    ///
+    /// # Errors
+    /// [`plan::HISTORY_ELSEWHERE`]
+    pub fn not_elsewhere(&self, history: &History) -> std::result::Result<(), Problem> {
+        plan::not_elsewhere(history, self.all().map(|opened| opened.project.key()))
     }
 
     /// The applied revisions that no applied revision follows, by the database's own record. One that is half way is not

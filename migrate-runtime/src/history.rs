@@ -73,6 +73,29 @@ impl AppliedRevision {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     rows: Vec<AppliedRevision>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// What is known of a version table that is not there, where the same database has others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The schema and the name of the one that was looked for.
+    pub missing: [String; 2],
+    /// Whether that schema was named together with the table.
+    pub named: bool,
+    /// The rows that others have.
+    pub found: Vec<Found>,
+}
+
+/// The rows of a package in a version table that was not looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The schema and the name of that table.
+    pub table: [String; 2],
+    /// The key of the package.
+    pub package: String,
+    /// How many rows it has.
+    pub revisions: u64,
 }
 
 impl History {
@@ -80,7 +103,19 @@ impl History {
     #[must_use]
     pub fn new(mut rows: Vec<AppliedRevision>) -> Self {
         rows.sort_by_key(|row| row.sequence);
-        Self { rows }
+        Self { rows, elsewhere: None }
+    }
+
+    /// The empty history of a database whose version table is not there, while it has others.
+    #[must_use]
+    pub fn missing(elsewhere: Elsewhere) -> Self {
+        Self { rows: Vec::new(), elsewhere: Some(elsewhere) }
+    }
+
+    /// Other version tables, where the one that was looked for is not there.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&Elsewhere> {
+        self.elsewhere.as_ref()
     }
 
     /// All rows, the first applied first.
@@ -97,7 +132,7 @@ impl History {
             match packages.get_mut(&row.package) {
                 Some(of) => of.rows.push(row),
                 None => {
-                    packages.insert(row.package.clone(), Self { rows: vec![row] });
+                    packages.insert(row.package.clone(), Self::new(vec![row]));
                 }
             }
         }
@@ -112,7 +147,8 @@ impl History {
     /// The same without the rows of revisions that are half way, on their way up or back.
     #[must_use]
     pub fn settled(&self) -> Self {
-        Self { rows: self.rows.iter().filter(|row| !row.is_half_way()).cloned().collect() }
+        let rows = self.rows.iter().filter(|row| !row.is_half_way()).cloned().collect();
+        Self { rows, elsewhere: self.elsewhere.clone() }
     }
 
     /// A package's row of a revision.

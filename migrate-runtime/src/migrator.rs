@@ -257,7 +257,9 @@ impl<'a> Migrator<'a> {
     }
 
     fn history(&self, driver: &mut dyn Driver) -> Result<History, Error> {
-        self.patiently(|| Ok(driver.history().map_err(|error| store_problem(&error))?))
+        let history = self.patiently(|| Ok(driver.history().map_err(|error| store_problem(&error))?))?;
+        plan::not_elsewhere(&history, self.parts.iter().map(|part| part.package()))?;
+        Ok(history)
     }
 
     /// Reads again while another process commits: the connection's own busy timeout may be none.

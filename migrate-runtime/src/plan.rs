@@ -1,5 +1,6 @@
 //! Planning: a graph, a history and a target in, a [`Plan`] out. Nothing is opened, read or printed here.
 
+mod elsewhere;
 mod interrupted;
 mod packages;
 
@@ -15,6 +16,7 @@ use build_support::verify;
 
 use crate::history::{AppliedRevision, History};
 
+pub use self::elsewhere::not_elsewhere;
 pub use self::interrupted::interrupted;
 pub(crate) use self::interrupted::with_ways_out;
 pub use self::packages::{At, DUPLICATE_PACKAGE, MISSING_DEPENDENCY, Package, Packages, downgrade_several};
@@ -23,6 +25,8 @@ pub use self::packages::{At, DUPLICATE_PACKAGE, MISSING_DEPENDENCY, Package, Pac
 pub const UNKNOWN_APPLIED: Code = Code("unknown-applied");
 /// A `no-transaction` revision was interrupted.
 pub const INTERRUPTED: Code = Code("interrupted");
+/// The version table is not there, and one of another schema has the history.
+pub const HISTORY_ELSEWHERE: Code = Code("history-elsewhere");
 /// A revision of another package must be applied first.
 pub const DEPENDENCY_NOT_APPLIED: Code = Code("dependency-not-applied");
 /// Revisions of another package stand on one that would be taken off.

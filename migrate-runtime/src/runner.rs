@@ -27,7 +27,7 @@ use self::section::Reads;
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
 use crate::history::History;
-use crate::plan::{INTERRUPTED, Plan, Step};
+use crate::plan::{INTERRUPTED, Plan, Step, not_elsewhere};
 
 pub use self::begin::{begin, under_way};
 pub use self::options::{Before, DownFrom, Options};
@@ -264,6 +264,7 @@ impl<'a> Run<'a, '_> {
             let observer = &mut *self.observer;
             let history = begin(self.driver, wait, &mut || observer(Event::Waiting)).map_err(one)?;
             self.driver.release_split();
+            not_elsewhere(&history, self.files.iter().map(|files| files.package)).map_err(one)?;
             let plan = planner(&history).map_err(|problems| self.with_left_behind(problems))?;
             if let Some(expected) = self.options.expected
                 && *expected != plan

@@ -38,6 +38,8 @@ mod keeping;
 #[cfg(unix)]
 mod mended;
 #[cfg(unix)]
+mod mended_runs;
+#[cfg(unix)]
 #[path = "../pages/mod.rs"]
 mod pages;
 #[cfg(unix)]
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         ("faults", faults::TESTS),
         ("keeping", keeping::TESTS),
         ("mended", mended::TESTS),
+        ("mended_runs", mended_runs::TESTS),
         ("passwords", passwords::TESTS),
         ("rehearsing", rehearsing::TESTS),
         ("tenants", tenants::TESTS),

@@ -43,6 +43,7 @@ pub(super) fn change(
     let history = runner::begin(driver, wait, &mut || {
         app.shell.status("Waiting", "for another process that holds the database")
     })?;
+    opened.not_elsewhere(&history)?;
     driver.ensure_table().map_err(|error| Failure::from(store_problem(&error)))?;
     let changed = change(driver, &history)?;
     driver.finish(&[opened.project.key()]).map_err(|error| Failure::from(store_problem(&error)))?;

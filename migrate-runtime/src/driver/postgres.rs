@@ -2,10 +2,11 @@
 //! around it.
 //!
 //! `session` is the connection, `begin` starts a transaction with the run's `lock` held, `ending` is the end of a revision,
-//! `server` tells what it runs on, `rows` is the version table, `verify` asks what a revision claims, `others` tells what
-//! other sessions hold and what interrupted ones have left.
+//! `server` tells what it runs on, `rows` is the version table, `verify` asks what a revision claims, `elsewhere` finds
+//! version tables in other schemas, `others` tells what other sessions hold and what interrupted ones have left.
 
 mod begin;
+mod elsewhere;
 mod ending;
 mod lock;
 mod others;
@@ -128,6 +129,7 @@ impl<'c> PostgresDriver<'c> {
                 )
             })?;
             self.rows.name = format!("{}.{}", quoted(&schema), quoted(&self.table.name));
+            self.rows.place = [schema.clone(), self.table.name.clone()];
             let (database, user) = (database.unwrap_or_default(), user.unwrap_or_default());
             let key = lock::key(&database, &schema, &self.table.name);
             self.here = Some(Here { key, database, user, schema, settings: [path, role] });

@@ -10,6 +10,7 @@ use migrate_runtime::driver::postgres::PostgresDriver;
 use migrate_runtime::history::History;
 use migrate_runtime::migrations::{AHEAD, BEHIND, Outcome};
 use migrate_runtime::migrator::{GoBack, IfAhead, NOT_ALLOWED, OPEN_TRANSACTION};
+use migrate_runtime::plan::HISTORY_ELSEWHERE;
 use migrate_runtime::runner::{self, FORBIDDEN_STATEMENT, Files, Options, SQL_ERROR, VERIFY_FAILED};
 use migrate_runtime::{Migrations, plan};
 
@@ -17,6 +18,7 @@ use crate::server::Server;
 
 crate::tests![
     what_is_applied_comes_off_again,
+    a_history_in_another_schema_is_not_begun_again,
     a_start_without_anything_to_do_is_two_round_trips,
     packages_share_a_run_in_the_order_of_their_depends,
     a_failing_statement_takes_everything_back_and_says_where,
@@ -83,6 +85,22 @@ fn what_is_applied_comes_off_again(server: &Server) {
     assert_eq!(names(&migrations.downgrade_to(&mut client, "base").unwrap().done), ["a2", "a1"]);
     assert_eq!(database.tables(), "");
     assert_eq!(database.advisory_locks(), "0");
+}
+
+fn a_history_in_another_schema_is_not_begun_again(server: &Server) {
+    let database = server.database();
+    let migrations = embedded("app", &[USERS]);
+    migrations.upgrade(&mut database.connect()).unwrap();
+    database.connect().batch_execute("CREATE SCHEMA AUTHORIZATION postgres").unwrap();
+    let mut client = database.connect();
+    assert_eq!(migrations.upgrade(&mut client).unwrap_err().code(), HISTORY_ELSEWHERE);
+    assert_eq!(migrations.downgrade_to(&mut client, "base").unwrap_err().code(), HISTORY_ELSEWHERE);
+    assert_eq!(migrations.status(&mut client).unwrap_err().code(), HISTORY_ELSEWHERE);
+    assert_eq!(migrations.verify(&mut client).unwrap_err().code(), HISTORY_ELSEWHERE);
+    // Another package's history is another one, and a program that has said where it works works there.
+    embedded("other", &[("b1", "-- migrate:up\nCREATE TABLE others (a int);\n")]).upgrade(&mut client).unwrap();
+    client.batch_execute("SET search_path = public").unwrap();
+    assert_eq!(migrations.upgrade(&mut client).unwrap(), Outcome::default());
 }
 
 fn a_start_without_anything_to_do_is_two_round_trips(server: &Server) {

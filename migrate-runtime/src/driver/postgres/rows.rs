@@ -6,9 +6,9 @@ use build_support::checksum::Checksum;
 use build_support::revision::RevisionId;
 
 use super::session::{Session, Texts, literal};
-use super::text;
+use super::{elsewhere, text};
 use crate::connection::{DatabaseError, ErrorKind, Value};
-use crate::history::{AppliedRevision, History, State};
+use crate::history::{AppliedRevision, Elsewhere, History, State};
 use crate::sqlite::{COLUMNS, INTEGERS, Newest, StoreError, create_table_text, read_row, state_text, values};
 
 /// How long the rows that wait may be, in bytes, before they are written.
@@ -21,7 +21,11 @@ pub(super) struct Rows {
     pub(super) name: String,
     /// Its schema as SQL, where that is made with the table.
     pub(super) schema: Option<String>,
+    /// Its schema and its name as they are.
+    pub(super) place: [String; 2],
     there: Option<bool>,
+    /// Where it is not there, the question for the rows of others.
+    others: Option<String>,
     last: Option<i64>,
     counts: HashMap<String, i64>,
     /// Rows as SQL that are written together with those of a few steps more, in one round trip.
@@ -31,22 +35,35 @@ pub(super) struct Rows {
 impl Rows {
     /// Forgets what another transaction may have changed.
     pub(super) fn forget(&mut self) {
-        let (name, schema) = (std::mem::take(&mut self.name), self.schema.take());
-        *self = Self { name, schema, ..Self::default() };
+        let (name, schema, place) =
+            (std::mem::take(&mut self.name), self.schema.take(), std::mem::take(&mut self.place));
+        *self = Self { name, schema, place, ..Self::default() };
     }
 
     fn is_there(&mut self, session: &mut Session<'_>) -> Result<bool, DatabaseError> {
         if let Some(there) = self.there {
             return Ok(there);
         }
-        let [there] = session.row(&format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", text(&self.name)))?;
+        let [there, others] = session.row(&format!(
+            "SELECT t.there, CASE WHEN NOT t.there THEN {} END \
+             FROM (SELECT pg_catalog.to_regclass({}) IS NOT NULL) AS t (there)",
+            elsewhere::question(&self.place[1]),
+            text(&self.name)
+        ))?;
+        self.others = others;
         Ok(*self.there.insert(there.as_deref() == Some("t")))
     }
 
     pub(super) fn history(&mut self, session: &mut Session<'_>) -> Result<History, StoreError> {
         self.write(session)?;
         if !self.is_there(session)? {
-            return Ok(History::default());
+            let Some(others) = &self.others else { return Ok(History::default()) };
+            let found = elsewhere::found(session, others)?;
+            return Ok(History::missing(Elsewhere {
+                missing: self.place.clone(),
+                named: self.schema.is_some(),
+                found,
+            }));
         }
         let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.name);
         let rows = session.rows(&sql)?;

@@ -1,0 +1,115 @@
+//! What strangers met who ran migrations on a server, and what they are told or spared now.
+
+use crate::ground::OnServer;
+use crate::harness::{Project, table};
+use crate::server::Server;
+
+tests! {
+    a_history_in_another_schema_is_not_made_again,
+    a_schema_that_was_chosen_has_a_history_of_its_own,
+    a_version_table_that_is_named_later_finds_the_history_where_it_was,
+}
+
+/// A project with `a1` applied, which makes `t`.
+fn applied(server: &Server) -> Project {
+    let project = Project::on(&OnServer::of(server));
+    project.migration("a1", &table("base", "t").replace("(x)", "(x int)"));
+    project.run(&["upgrade"]).done();
+    project
+}
+
+/// Has the configuration say one more thing of the whole project.
+fn configured(project: &Project, line: &str) {
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("database = \"dev\"", &format!("database = \"dev\"\n{line}")));
+}
+
+fn a_history_in_another_schema_is_not_made_again(server: &Server) {
+    let project = applied(server);
+    // Somebody gives the role a schema of its own, which the default search path has before `public`.
+    project.execute("CREATE SCHEMA AUTHORIZATION postgres");
+    project.migration("a2", &table("a1", "u").replace("(x)", "(x int)"));
+    for command in [
+        &["status"][..],
+        &["current"],
+        &["history"],
+        &["check"],
+        &["verify"],
+        &["upgrade"],
+        &["upgrade", "--dry-run"],
+        &["upgrade", "--sql"],
+        &["downgrade", "base"],
+        &["sync"],
+        &["stamp", "a1"],
+        &["ensure-version"],
+    ] {
+        let ran = project.run(command);
+        assert_eq!(ran.status, 1, "{command:?}: {}{}", ran.out, ran.err);
+        for words in [
+            "error[history-elsewhere]: the version table `postgres._cargo_migrate` is not there",
+            "`public._cargo_migrate` has 1 revision of `app`",
+            r#"`"$user"`"#,
+            r#"`version-table = "public._cargo_migrate"`"#,
+            r#"`search-path = "public"`"#,
+            r#"`search-path = "postgres"`"#,
+            "`?schema=postgres`",
+        ] {
+            assert!(ran.err.contains(words), "{command:?}: {words}\n{}", ran.err);
+        }
+    }
+    assert_eq!(project.ask("SELECT count(*) FROM pg_class WHERE relnamespace = 'postgres'::regnamespace"), "0");
+    // Another package begins where it likes.
+    let other = Project::on(&OnServer::of(server));
+    other.write("Cargo.toml", &other.read("Cargo.toml").replace("name = \"app\"", "name = \"other\""));
+    other.migration("b1", &table("base", "v").replace("(x)", "(x int)"));
+    other.run(&["-d", &project.url("dev"), "current"]).done().says("base");
+    // What is advised leads on.
+    configured(&project, "version-table = \"public._cargo_migrate\"");
+    project.configure("dev", "shared = false, search-path = \"public\"");
+    project.run(&["upgrade"]).done();
+    assert_eq!(
+        project.list("SELECT schemaname || '.' || tablename FROM pg_tables WHERE tablename IN ('t', 'u')").len(),
+        2
+    );
+    assert_eq!(project.ask("SELECT to_regclass('public.u') IS NOT NULL"), "t");
+}
+
+fn a_schema_that_was_chosen_has_a_history_of_its_own(server: &Server) {
+    let project = applied(server);
+    project.execute("CREATE SCHEMA one; CREATE SCHEMA two; CREATE SCHEMA three");
+    let url = project.url("dev");
+    project.run(&["-d", &format!("{url}?schema=two"), "upgrade"]).done();
+    project.run(&["-d", &format!("{url}?options=-csearch_path%3Dthree"), "upgrade"]).done();
+    project.configure("dev", "shared = false, search-path = \"one\"");
+    project.run(&["upgrade"]).done();
+    for schema in ["one", "two", "three"] {
+        assert_eq!(project.ask(&format!("SELECT count(*) FROM {schema}._cargo_migrate")), "1", "{schema}");
+    }
+}
+
+fn a_version_table_that_is_named_later_finds_the_history_where_it_was(server: &Server) {
+    let project = applied(server);
+    configured(&project, "version-table = \"ops._cargo_migrate\"");
+    project.refuses(
+        &["upgrade"],
+        &[
+            "error[history-elsewhere]: the version table `ops._cargo_migrate` is not there",
+            "`public._cargo_migrate` has 1 revision of `app`",
+            "`CREATE SCHEMA IF NOT EXISTS ops; ALTER TABLE public._cargo_migrate SET SCHEMA ops;`",
+        ],
+    );
+    assert_eq!(project.ask("SELECT to_regnamespace('ops') IS NULL"), "t");
+    project.execute("CREATE SCHEMA IF NOT EXISTS ops; ALTER TABLE public._cargo_migrate SET SCHEMA ops;");
+    project.run(&["current"]).done().says("a1");
+    // So does another name in the same schema.
+    project.execute("ALTER TABLE ops._cargo_migrate SET SCHEMA public");
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("ops._cargo_migrate", "versions"));
+    let ran = project.refuses(&["current"], &["error[history-elsewhere]", r#"`version-table = "_cargo_migrate"`"#]);
+    assert!(!ran.err.contains("ALTER TABLE"), "{}", ran.err);
+    // What this role may not read is none of its business.
+    project.execute("DROP TABLE IF EXISTS versions; CREATE ROLE mended_stranger LOGIN");
+    let url = project.url("dev").replace("postgres@", "mended_stranger@");
+    project.run(&["-d", &url, "current"]).done().says("base");
+    project.execute("DROP ROLE mended_stranger");
+}
