@@ -1,13 +1,18 @@
 //! What strangers met who ran migrations on a server, and what they are told or spared now.
 
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::faults::eventually;
 use crate::ground::OnServer;
-use crate::harness::{Project, table};
+use crate::harness::{Project, Ran, table};
 use crate::server::Server;
 
 tests! {
     a_history_in_another_schema_is_not_made_again,
     a_schema_that_was_chosen_has_a_history_of_its_own,
     a_version_table_that_is_named_later_finds_the_history_where_it_was,
+    a_run_is_not_ended_while_its_backup_is_made,
 }
 
 /// A project with `a1` applied, which makes `t`.
@@ -112,4 +117,29 @@ fn a_version_table_that_is_named_later_finds_the_history_where_it_was(server: &S
     let url = project.url("dev").replace("postgres@", "mended_stranger@");
     project.run(&["-d", &url, "current"]).done().says("base");
     project.execute("DROP ROLE mended_stranger");
+}
+
+/// What the run's transaction waits for takes longer than the server lets a transaction stand still.
+fn a_run_is_not_ended_while_its_backup_is_made(server: &Server) {
+    let ground = OnServer::of(server);
+    let project = applied(server);
+    project.execute("INSERT INTO t VALUES (1); CREATE TABLE held (x int)");
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nDROP TABLE t;\n");
+    let idle = "-cidle_in_transaction_session_timeout%3D200ms%20-cidle_session_timeout%3D200ms";
+    let url = format!("{}?options={idle}", project.url("dev"));
+    let mut other = ground.session(&project.ask("SELECT current_database()"));
+    other.batch_execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE").unwrap();
+    let mut command = project.command(&["-d", &url, "upgrade", "--backup"]);
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the backup waits for the table", || {
+        project.ask(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+             AND query ILIKE '%LOCK TABLE%held%' AND pid <> pg_backend_pid()",
+        ) == "1"
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    other.batch_execute("COMMIT").unwrap();
+    let ran = Ran::of(&run.wait_with_output().unwrap()).done();
+    assert!(ran.err.contains("Backup"), "{}", ran.err);
+    assert_eq!(project.tables(), ["held"]);
 }

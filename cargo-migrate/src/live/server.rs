@@ -29,6 +29,12 @@ const TEMPLATE: &str = "template1";
 /// How the names of the copies begin that rehearsals are made on.
 pub const REHEARSALS: &str = "cargo_migrate_rehearsal_";
 
+/// Sees to it that a session is not ended for being idle: it waits for whoever works beside it, for a backup say, and the run
+/// that it belongs to is one piece of work. Not every version has both settings.
+const PATIENT: &str = "SELECT pg_catalog.set_config(t.name, '0', false) FROM \
+    (VALUES ('idle_in_transaction_session_timeout'), ('idle_session_timeout')) AS t (name) \
+    WHERE pg_catalog.current_setting(t.name, true) IS NOT NULL";
+
 /// The schemas that are people's own, of `pg_namespace AS n`.
 pub const OWN_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
@@ -242,7 +248,7 @@ pub fn is_without_schema(database: &Database, server: &ServerUrl) -> Result<bool
 /// Sets a new session to what the configuration and the URL say, in one round trip.
 fn set(database: &Database, client: &mut Client, first: &str) -> Result<()> {
     let mut sql = settings(database);
-    sql.insert(0, first.to_owned());
+    sql.splice(0..0, [first, PATIENT].map(str::to_owned));
     let sql = sql.into_iter().filter(|sql| !sql.is_empty()).collect::<Vec<_>>().join("; ");
     run(client, &sql).map_err(|error| refused(database, &error))
 }

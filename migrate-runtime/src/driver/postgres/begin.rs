@@ -72,9 +72,9 @@ impl PostgresDriver<'_> {
         (self.deferral, self.end) = (Deferral::of(&self.version), None);
         self.open = true;
         let patience = wait.min(LONGEST_LOCK_WAIT).as_millis().max(1);
-        // What a file means hangs on no setting of the server's.
+        // What a file means hangs on no setting of the server's. And while a backup is made, the transaction waits for it.
         let [process, held, ..] = self.session.row::<4>(&format!(
-            "BEGIN; SET LOCAL standard_conforming_strings = on; SELECT pg_catalog.pg_backend_pid(), \
+            "BEGIN; SET LOCAL standard_conforming_strings = on; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_catalog.pg_backend_pid(), \
              EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE {} AND l.pid = pg_catalog.pg_backend_pid()), \
              pg_catalog.set_config('{MARK}', 'open', true), CASE pg_catalog.current_setting('lock_timeout') \
              WHEN '0' THEN pg_catalog.set_config('lock_timeout', '{patience}ms', true) END",
