@@ -32,7 +32,7 @@ use rusqlite::Connection;
 pub use self::check::{Content, DAMAGED};
 pub use self::folder::{Entry, Folder};
 pub use self::load::refuse_others;
-pub use self::name::{Form, Name, database as database_part};
+pub use self::name::{Form, Name, mark};
 
 use self::place::Place;
 use crate::app::{App, Opened};
@@ -105,7 +105,7 @@ pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Op
         None => {
             let mut folder = Folder::of(&opened.project, database);
             folder.prepare()?;
-            let name = Name::new(database, app.context.started(), revisions.as_deref(), why);
+            let name = Name::new(&opened.project, database, app.context.started(), revisions.as_deref(), why);
             Place::free(folder, name, database)?
         }
     };
@@ -145,6 +145,21 @@ pub fn list(opened: &Opened) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// What the database of a backup is called by people who read this project's configuration: a configured name where it still
+/// leads there, and else what stands in the file's name, with the mark.
+#[must_use]
+pub fn called(app: App<'_>, opened: &Opened, name: &Name) -> String {
+    let project = &opened.project;
+    let leads_there = |known: &&str| {
+        let database = project.configured_database(app.context, known);
+        database.is_ok_and(|database| name.is_of(&mark(project, &database)))
+    };
+    // Of several names of one database it is the one that it was made by.
+    let mut known: Vec<&str> = project.databases().collect();
+    known.sort_by_key(|known| *known != name.called());
+    known.into_iter().find(leads_there).unwrap_or(&name.database).to_owned()
+}
+
 /// Removes the oldest of a database's backups that were made by themselves, so that no more stay than the configuration
 /// keeps; none that was made by hand, and none of `spared`. Where the newest two are the same, as after a run that was
 /// rolled back and tried again, the older of them goes first: trying again is not to push out what was there before. Gives
@@ -154,10 +169,10 @@ pub fn list(opened: &Opened) -> Result<Vec<Entry>> {
 /// A folder that cannot be read, or a file that cannot be removed.
 pub fn prune(app: App<'_>, opened: &Opened, database: &Database, spared: &[&Path]) -> Result<Vec<PathBuf>> {
     let keep = usize::try_from(opened.project.settings().keep).unwrap_or(usize::MAX);
-    let of = name::database(database);
+    let mark = mark(&opened.project, database);
     let mut removed = Vec::new();
     let form = Form::of(database);
-    let automatic = |entry: &Entry| entry.name.automatic && entry.name.database == of && entry.name.form == form;
+    let automatic = |entry: &Entry| entry.name.automatic && entry.name.is_of(&mark);
     let mut entries: Vec<Entry> = list(opened)?.into_iter().filter(automatic).collect();
     let mut gone = Vec::new();
     if let [newest, before, ..] = &entries[..]

@@ -86,7 +86,7 @@ fn what_was_backed_up_comes_back_and_what_it_replaces_is_kept(ground: &dyn Groun
     let first = content(&project);
     let printed = project.run(&["backup"]).done();
     let path = printed.out.trim().to_owned();
-    assert!(path.starts_with(".migrate/backups/dev-") && path.ends_with(&format!("Z-a1.{ending}")), "{path}");
+    assert!(path.starts_with(".migrate/backups/dev~") && path.ends_with(&format!("Z-a1.{ending}")), "{path}");
     project.run(&["upgrade"]).done();
     project.execute("INSERT INTO t1 VALUES (5); INSERT INTO t2 VALUES (7)");
     let second = content(&project);

@@ -38,6 +38,7 @@ pub mod streams;
 pub mod syncing;
 pub mod tenants;
 pub mod tenants_refused;
+pub mod whose_backups;
 pub mod workspaces;
 pub mod workspaces_kept;
 pub mod workspaces_refusals;

@@ -45,7 +45,7 @@ pub fn a_backup_brings_everything_back(server: &Server) {
     let before = world.dump();
     let [backup] = &world.backups()[..] else { panic!("{:?}", world.backups()) };
     let name = backup.file_name().unwrap().to_str().unwrap();
-    assert!(name.starts_with("dev-") && name.ends_with("Z-a1.dump"), "{name}");
+    assert!(name.starts_with("dev~") && name.ends_with("Z-a1.dump"), "{name}");
     assert!(ran.out.contains(name));
     assert_eq!(fs::metadata(backup).unwrap().permissions().mode() & 0o777, 0o600);
     world.run(&["backups"]).done().says("by hand").says("a1");

@@ -116,6 +116,7 @@ fn main() -> ExitCode {
         ("syncing", pages::syncing::PAGES),
         ("tenants", pages::tenants::PAGES),
         ("tenants_refused", pages::tenants_refused::PAGES),
+        ("whose_backups", pages::whose_backups::PAGES),
         ("workspaces", pages::workspaces::PAGES),
         ("workspaces_kept", pages::workspaces_kept::PAGES),
         ("workspaces_refusals", pages::workspaces_refusals::PAGES),

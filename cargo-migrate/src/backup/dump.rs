@@ -37,6 +37,8 @@ pub struct Content {
     pub history: Option<History>,
     /// How large the file is.
     pub bytes: u64,
+    /// What the database was called on its server.
+    pub made_of: Option<String>,
     /// What `pg_restore --list` says, a line for each thing.
     pub(super) listing: Vec<String>,
 }
@@ -63,7 +65,8 @@ pub(super) fn make(
         None => {
             let mut folder = Folder::of(&opened.project, database);
             folder.prepare()?;
-            Place::free(folder, Name::new(database, app.context.started(), revisions.as_deref(), why), database)?
+            let name = Name::new(&opened.project, database, app.context.started(), revisions.as_deref(), why);
+            Place::free(folder, name, database)?
         }
     };
     let start = Instant::now();
@@ -126,12 +129,16 @@ fn seen(client: &mut Client, table: &str) -> Result<Option<History>, DatabaseErr
 /// Reads all of an archive, and its version table.
 fn read(tools: &PgTools, path: &Path, sought: &Sought<'_>) -> std::result::Result<Content, Problem> {
     let bytes = std::fs::metadata(path).map_err(|error| Problem::new(DAMAGED, error.to_string()))?.len();
-    let mut listing = Vec::new();
+    let (mut listing, mut made_of) = (Vec::new(), None);
     let mut command = tools.command(Program::Restore, None);
     command.arg("--list").arg(path);
     reading(command, |line| {
-        if !line.starts_with(';') {
-            listing.push(line.trim_end_matches(['\n', '\r']).to_owned());
+        let line = line.trim_end_matches(['\n', '\r']);
+        if let Some(header) = line.strip_prefix(';') {
+            let name = header.trim_start().strip_prefix("dbname: ").map(str::to_owned);
+            made_of = made_of.take().or(name);
+        } else {
+            listing.push(line.to_owned());
         }
         Ok(())
     })?;
@@ -139,7 +146,7 @@ fn read(tools: &PgTools, path: &Path, sought: &Sought<'_>) -> std::result::Resul
     let mut command = tools.command(Program::Restore, None);
     command.arg("--file=-").arg(path);
     PgTools::run(Program::Restore, command)?;
-    Ok(Content { history: history(tools, path, sought)?, bytes, listing })
+    Ok(Content { history: history(tools, path, sought)?, bytes, made_of, listing })
 }
 
 /// Runs a command and hands over each line of what it writes.

@@ -1,14 +1,15 @@
-//! What a backup's file is called: `DATABASE-TIME-REVISIONS[-auto][-N].db`, or `.dump` of a server's database.
+//! What a backup's file is called: `NAME~MARK-TIME-REVISIONS[-auto][-N].db`, or `.dump` of a server's database.
 //!
 //! The name says whose it is and whether it may be removed by itself, so it is read back exactly: between the time and
-//! the ending no part but the last two has a hyphen in it.
+//! the ending no part but the last two has a hyphen in it. Whose it is says the mark, which hangs on where the database is:
+//! a configured name may lead elsewhere tomorrow.
 
 use build_support::checksum::Digest;
 use jiff::Timestamp;
 
 use super::Why;
-use crate::project::Database;
-use crate::project::database::Identity;
+use crate::project::database::{Identity, identity};
+use crate::project::{Database, Project};
 
 const AUTOMATIC: &str = "-auto";
 /// What stands where nothing is applied.
@@ -45,7 +46,7 @@ impl Form {
 /// A backup's name, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// Whose backup it is, as [`database`] says it.
+    /// Whose backup it is: what people call the database, and its [`mark`].
     pub database: String,
     /// When the command started that made it: UTC, RFC 3339 without the colons.
     pub time: String,
@@ -61,15 +62,41 @@ pub struct Name {
 
 impl Name {
     /// The first name of a new backup.
-    pub(super) fn new(database: &Database, started: Timestamp, revisions: Option<&[String]>, why: Why) -> Self {
+    pub(super) fn new(
+        project: &Project,
+        database: &Database,
+        started: Timestamp,
+        revisions: Option<&[String]>,
+        why: Why,
+    ) -> Self {
         Self {
-            database: self::database(database),
+            database: format!("{}~{}", called(database), mark(project, database)),
             time: started.strftime("%Y-%m-%dT%H%M%SZ").to_string(),
             revisions: said(revisions),
             automatic: why == Why::Automatic,
             counter: 1,
             form: Form::of(database),
         }
+    }
+
+    /// Whether it is a backup of the database with this mark. One whose name has no mark is nobody's.
+    #[must_use]
+    pub fn is_of(&self, mark: &str) -> bool {
+        self.database.rsplit_once('~').is_some_and(|(_, own)| own == mark)
+    }
+
+    /// What people call the database, which others may be called, too.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        self.database.rsplit_once('~').map_or(&*self.database, |(called, _)| called)
+    }
+
+    /// Whether this is a part of the name as people read it. The mark's digits are meant only by who writes its sign:
+    /// anything short could be found in them.
+    pub(super) fn has_part(&self, part: &str) -> bool {
+        let called = self.called().to_owned();
+        part.contains('~') && self.file().contains(part)
+            || Self { database: called, ..self.clone() }.file().contains(part)
     }
 
     /// Whether it says that the database was at these revisions.
@@ -125,10 +152,28 @@ fn said(revisions: Option<&[String]>) -> String {
     cut(&joined).to_owned()
 }
 
-/// A database's part of the name: its own name. One without a name has that of its file, and what tells it from others
-/// of the same name.
+/// What tells a database from all others in the names of its backups: eight digits of where it is, whatever it is called and
+/// whoever connects. A file of the workspace keeps them where the workspace is moved.
 #[must_use]
-pub fn database(database: &Database) -> String {
+pub fn mark(project: &Project, database: &Database) -> String {
+    let place = database.url.identity();
+    let mut digest = Digest::new("cargo-migrate backup 2");
+    match &place {
+        Identity::File(path) => {
+            let root = identity(project.workspace_root());
+            digest.part(b"file");
+            digest.part(path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes());
+        }
+        Identity::Server(place) => {
+            digest.part(b"server");
+            digest.part(place.as_bytes());
+        }
+    }
+    digest.finish()[..8].to_owned()
+}
+
+/// What a database is called in the names of its backups: as in the configuration, else as its file or on its server.
+fn called(database: &Database) -> String {
     if let Some(name) = database.name.as_ref().filter(|name| !has_time(name)) {
         return name.clone();
     }
@@ -136,16 +181,8 @@ pub fn database(database: &Database) -> String {
         (Some(path), _) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
         (None, server) => server.map(|server| server.database().to_owned()).unwrap_or_default(),
     };
-    let identity = database.url.identity();
-    let mut digest = Digest::new("cargo-migrate backup 1");
-    digest.part(database.lock_name().as_bytes());
-    digest.part(match &identity {
-        Identity::File(path) => path.as_os_str().as_encoded_bytes(),
-        Identity::Server(place) => place.as_bytes(),
-    });
-    let hash = digest.finish();
     // A hyphen could make a time of what stands around it.
-    format!("{}~{}", cut(&plain(&stem, "_.")), &hash[..8])
+    cut(&plain(&stem, "_.")).to_owned()
 }
 
 /// Whether a name reads as if a backup's time stood in it.
@@ -192,7 +229,7 @@ mod tests {
     #[test]
     fn a_name_is_read_as_it_was_written() {
         for (name, file) in [
-            (name("dev", "a1", false, 1), "dev-2026-11-23T170301Z-a1.db"),
+            (name("dev~0a1b2c3d", "a1", false, 1), "dev~0a1b2c3d-2026-11-23T170301Z-a1.db"),
             (name("dev", "a1", true, 1), "dev-2026-11-23T170301Z-a1-auto.db"),
             (name("prod-eu", "a1+b_2", true, 12), "prod-eu-2026-11-23T170301Z-a1+b_2-auto-12.db"),
             (name("bücher.v2~0a1b2c3d", "base", false, 2), "bücher.v2~0a1b2c3d-2026-11-23T170301Z-base-2.db"),
@@ -206,6 +243,23 @@ mod tests {
         assert_eq!(dump.file(), "prod-2026-11-23T170301Z-a1-auto-2.dump");
         assert_eq!(Name::parse(&dump.file()), Some(dump));
         assert_eq!(name("dev", "a1", false, 1).made_at(), "2026-11-23T17:03:01Z");
+    }
+
+    #[test]
+    fn whose_a_backup_is_says_its_mark_alone() {
+        let of = |database: &str| name(database, "a1", false, 1);
+        for ours in ["dev~0a1b2c3d", "prod~0a1b2c3d", "x~y~0a1b2c3d"] {
+            assert!(of(ours).is_of("0a1b2c3d") && !of(ours).is_of("0a1b2c3e"), "{ours}");
+        }
+        assert!(!of("dev").is_of("dev") && !of("dev").is_of(""));
+        // No part of it is found in the digits by chance.
+        let dev = of("dev~0a1b2c3d");
+        assert!(["dev-2026", "Z-a1", "dev~0a1b", "~0a1b2c3d-2026"].iter().all(|part| dev.has_part(part)));
+        assert!(!dev.has_part("0a1b") && !dev.has_part("b2") && !dev.has_part("~1b"));
+        assert_eq!(
+            (of("dev~0a1b2c3d").called(), of("x~y~0a1b2c3d").called(), of("dev").called()),
+            ("dev", "x~y", "dev")
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 use rusqlite::Connection;
 
-use super::{Content, DAMAGED, Entry, Form, Made, Name, Why, check, dump, folder, load, name};
+use super::{Content, DAMAGED, Entry, Made, Name, Why, called, check, dump, folder, load, mark};
 use crate::app::{App, Opened};
 use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
@@ -53,16 +53,21 @@ pub struct Replaced {
 pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&str>) -> Result<PathBuf> {
     let entries = super::list(opened)?;
     let Some(wanted) = wanted else {
-        let of = name::database(database);
-        let form = Form::of(database);
-        let mut own = entries.into_iter().filter(|entry| entry.name.database == of && entry.name.form == form);
-        return own.next().map(|entry| entry.path).ok_or_else(|| {
-            Problem::new(NO_BACKUP, format!("there is no backup of {database}"))
-                .in_file(folder::Folder::of(&opened.project, database).path())
-                .help("make one: `cargo migrate backup`")
-                .help("or name the file that is to be restored: `cargo migrate restore FILE`")
-                .into()
-        });
+        let mark = mark(&opened.project, database);
+        if let Some(own) = entries.iter().find(|entry| entry.name.is_of(&mark)) {
+            return Ok(own.path.clone());
+        }
+        let problem = Problem::new(NO_BACKUP, format!("there is no backup of {database}"))
+            .in_file(folder::Folder::of(&opened.project, database).path());
+        let named = |entry: &&Entry| Some(entry.name.called()) == database.name.as_deref();
+        let problem = match entries.iter().find(named) {
+            Some(other) => problem.note(format!("{} is of another database of that name", other.name.file())),
+            None => problem,
+        };
+        return Err(problem
+            .help("make one: `cargo migrate backup`")
+            .help("or name the file that is to be restored: `cargo migrate restore FILE`")
+            .into());
     };
     let named = |entry: &Entry| entry.name.file();
     if let Some(entry) = entries.iter().find(|entry| named(entry) == wanted) {
@@ -72,7 +77,7 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
     if path.is_file() {
         return Ok(path);
     }
-    let found: Vec<&Entry> = entries.iter().filter(|entry| named(entry).contains(wanted)).collect();
+    let found: Vec<&Entry> = entries.iter().filter(|entry| entry.name.has_part(wanted)).collect();
     match found.as_slice() {
         [one] => Ok(one.path.clone()),
         // What it is instead of a file is said when it is looked into.
@@ -97,14 +102,31 @@ pub fn find(app: App<'_>, opened: &Opened, database: &Database, wanted: Option<&
     }
 }
 
-/// The database that a backup is of by its name, where that is another one than this.
+/// What a backup is of, where that is another database than this: by the file's name, and by what an archive says of itself.
 #[must_use]
-pub fn of_another(app: App<'_>, opened: &Opened, database: &Database, path: &Path) -> Option<String> {
-    let of = Name::parse(path.file_name()?.to_str()?)?.database;
-    // A URL leads to a configured database, too.
-    let is_same = |named: Database| named.url.identity() == database.url.identity();
-    let known = opened.project.configured_database(app.context, &of);
-    (of != name::database(database) && !known.is_ok_and(is_same)).then_some(of)
+pub fn of_another(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    (path, source): (&Path, &Source),
+) -> Option<String> {
+    let made_of = match source {
+        Source::Dump(content) => content.made_of.as_deref(),
+        Source::File(..) => None,
+    };
+    let made_of = made_of.map(|name| format!("`{}`", printable(name)));
+    let Some(name) = path.file_name().and_then(|name| Name::parse(name.to_str()?)) else {
+        let own = format!("`{}`", printable(database.server()?.database()));
+        return made_of.filter(|made_of| *made_of != own);
+    };
+    if name.is_of(&mark(&opened.project, database)) {
+        return None;
+    }
+    let called = format!("`{}`", called(app, opened, &name));
+    Some(match made_of.filter(|made_of| *made_of != called) {
+        Some(made_of) => format!("{called} (on its server {made_of})"),
+        None => called,
+    })
 }
 
 /// A backup that was read as a whole.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::BackupArgs;
-use crate::backup::{self, Entry, Made, Why};
+use crate::backup::{self, Made, Why};
 use crate::commands::several;
 use crate::failure::{Failure, Result};
 use crate::live;
@@ -59,23 +59,25 @@ pub(super) fn told(made: &Made) -> String {
 pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
     let mut entries = backup::list(opened)?;
     if app.global.database.is_some() {
-        let of = backup::database_part(&app.database(opened)?);
-        entries.retain(|entry| entry.name.database == of);
+        let mark = backup::mark(&opened.project, &app.database(opened)?);
+        entries.retain(|entry| entry.name.is_of(&mark));
     }
     let current = |history: &History| opened.current(history);
     let revisions: Vec<Option<Vec<String>>> = entries
         .iter()
         .map(|entry| backup::history_of(app, opened, &entry.path, entry.name.form).as_ref().map(current))
         .collect();
+    let called: Vec<String> = entries.iter().map(|entry| backup::called(app, opened, &entry.name)).collect();
     if app.json() {
         let backups: Vec<_> = entries
             .iter()
             .zip(&revisions)
-            .map(|(entry, revisions)| {
+            .zip(&called)
+            .map(|((entry, revisions), called)| {
                 json!({
                     "name": entry.name.file(),
                     "file": entry.path.to_string_lossy(),
-                    "database": entry.name.database,
+                    "database": called,
                     "made_at": entry.name.made_at(),
                     "revisions": revisions,
                     "bytes": entry.bytes,
@@ -90,8 +92,8 @@ pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
         app.shell.note("there are no backups: `cargo migrate backup` makes one");
         return Ok(());
     }
-    let widths = [widest(&entries, |entry| &entry.name.database), widest_of(entries.iter().map(|it| size(it.bytes)))];
-    for (entry, revisions) in entries.iter().zip(&revisions) {
+    let widths = [widest(called.iter().cloned()), widest(entries.iter().map(|it| size(it.bytes)))];
+    for ((entry, revisions), called) in entries.iter().zip(&revisions).zip(&called) {
         let at = match revisions {
             None => "unreadable".to_owned(),
             Some(ids) if ids.is_empty() => "base".to_owned(),
@@ -99,9 +101,8 @@ pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
         };
         let how = if entry.name.automatic { "automatic" } else { "by hand  " };
         app.shell.out(format!(
-            "{}  {:<database$}  {how}  {:>size$}  {at}",
+            "{}  {called:<database$}  {how}  {:>size$}  {at}",
             entry.name.made_at(),
-            entry.name.database,
             size(entry.bytes),
             database = widths[0],
             size = widths[1],
@@ -113,11 +114,7 @@ pub(super) fn backups(app: App<'_>, opened: &Opened) -> Result<()> {
     Ok(())
 }
 
-fn widest<'a>(entries: &'a [Entry], of: impl Fn(&'a Entry) -> &'a str) -> usize {
-    widest_of(entries.iter().map(|entry| of(entry).to_owned()))
-}
-
-fn widest_of(texts: impl Iterator<Item = String>) -> usize {
+fn widest(texts: impl Iterator<Item = String>) -> usize {
     texts.map(|text| text.chars().count()).max().unwrap_or_default()
 }
 

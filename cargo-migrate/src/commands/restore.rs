@@ -40,10 +40,13 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
     let restored = source.history().cloned().unwrap_or_default();
     of_this_package(&opened, &restored, before.as_ref(), &path)?;
     let shown = live::shown(&opened.project, &database);
-    if let Some(other) = restore::of_another(app, &opened, &database, &path) {
-        app.shell.warning(format!("this is a backup of `{other}`, and it takes the place of what {shown} has"));
-    }
-    let question = format!("replace what {shown} has?");
+    let question = match restore::of_another(app, &opened, &database, (&path, &source)) {
+        Some(other) => {
+            app.shell.warning(format!("this is a backup of {other}, and it takes the place of what {shown} has"));
+            format!("replace what {shown} has with what another database had, {other}?")
+        }
+        None => format!("replace what {shown} has?"),
+    };
     let show = || {
         let bytes = size(source.bytes());
         app.shell.status("Restore", format!("{name}, {bytes}, with {}", at(&opened, Some(&restored))));
