@@ -241,7 +241,8 @@ pub fn history_of(app: App<'_>, opened: &Opened, path: &Path, form: Form) -> Opt
         Form::Dump => {
             let tools = PgTools::find(app.context, None).ok()?;
             let current = |history: &History| opened.current(history);
-            dump::history(&tools, path, &dump::Sought::new(table, None, path, &current)).ok().flatten()
+            let found = dump::history(&tools, path, &dump::Sought::new(table, None, path, &current));
+            found.ok()?.unwrap_or_else(|| Some(History::default()))
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::pages::table;
 pages! {
     a_backup_is_of_the_database_that_the_name_led_to,
     only_backups_of_the_same_database_make_room,
+    what_has_no_version_table_is_no_backup_of_this_project,
 }
 
 /// A project whose `prod` is where a variable says, `staging` or `production`, each with a row of its own.
@@ -75,4 +76,29 @@ fn only_backups_of_the_same_database_make_room(ground: &dyn Ground) {
     assert_eq!(listed(&project, "staging", &["-d", "prod"]).len(), 1);
     assert_eq!(listed(&project, "production", &["-d", "prod"]).len(), 1);
     assert_eq!(listed(&project, "production", &[]).len(), 2);
+}
+
+fn what_has_no_version_table_is_no_backup_of_this_project(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("a1", &table("base", "t"));
+    project.run(&["upgrade"]).done();
+    project.execute("INSERT INTO t VALUES (7)");
+    project.execute_on("elsewhere", "CREATE TABLE quite_another (x INTEGER)");
+    let url = project.databases().absolute("elsewhere");
+    project.run(&["-d", &url, "backup", "--to", "elsewhere.backup"]).done();
+    let words =
+        ["error[backup-without-history]", "no version table `_cargo_migrate`", "as it was", "--without-history"];
+    project.refuses(&["restore", "elsewhere.backup", "--yes"], &words);
+    assert_eq!(project.list("SELECT id FROM t"), ["7"]);
+    project.run(&["restore", "elsewhere.backup", "--yes", "--without-history"]).done().says("1 revision is pending");
+    assert_eq!(project.tables(), ["quite_another"]);
+    // An empty version table is one.
+    project.execute("DROP TABLE quite_another");
+    project.run(&["upgrade"]).done();
+    project.run(&["downgrade", "base"]).done();
+    project.run(&["backup", "--to", "empty.backup"]).done();
+    project.run(&["restore", "empty.backup", "--yes"]).done();
+    // And what this database was before its first migration comes back without more words.
+    project.run(&["-d", &url, "backup"]).done();
+    project.run(&["-d", &url, "restore", "--yes"]).done();
 }

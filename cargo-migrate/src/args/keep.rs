@@ -34,4 +34,7 @@ pub struct RestoreArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    /// Take a file that has no version table, as of a database before its first migration
+    #[arg(long)]
+    pub without_history: bool,
 }

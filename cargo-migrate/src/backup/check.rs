@@ -23,6 +23,8 @@ const MOST_FINDINGS: u32 = 100_000;
 pub struct Content {
     /// Its version table; `None` where it is not one that this tool reads.
     pub history: Option<History>,
+    /// Whether it has a version table at all.
+    pub has_table: bool,
     /// How many pages it has.
     pub pages: u64,
     /// How large each of them is, in bytes.
@@ -79,7 +81,10 @@ pub(super) fn look_into(
             history(connection, table).map_err(|error| store_problem(&error).in_file(path))?
         }
     };
-    Ok(Content { history, pages, page_size, soundness })
+    let there = "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    let is_damaged = matches!(soundness, Soundness::Damaged(_));
+    let has_table = !is_damaged && connection.query_row(there, [table], |row| row.get(0)).map_err(refused)?;
+    Ok(Content { history, has_table, pages, page_size, soundness })
 }
 
 /// A database's history; `None` where its version table holds what this tool does not write. Such a database can be kept

@@ -35,6 +35,8 @@ const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
 pub struct Content {
     /// Its version table; `None` where it is not one that this tool reads.
     pub history: Option<History>,
+    /// Whether it has a version table at all.
+    pub has_table: bool,
     /// How large the file is.
     pub bytes: u64,
     /// What the database was called on its server.
@@ -146,7 +148,9 @@ fn read(tools: &PgTools, path: &Path, sought: &Sought<'_>) -> std::result::Resul
     let mut command = tools.command(Program::Restore, None);
     command.arg("--file=-").arg(path);
     PgTools::run(Program::Restore, command)?;
-    Ok(Content { history: history(tools, path, sought)?, bytes, made_of, listing })
+    let found = history(tools, path, sought)?;
+    let has_table = found.is_some();
+    Ok(Content { history: found.unwrap_or_else(|| Some(History::default())), has_table, bytes, made_of, listing })
 }
 
 /// Runs a command and hands over each line of what it writes.
@@ -202,12 +206,12 @@ impl<'a> Sought<'a> {
 }
 
 /// The version table that an archive holds, without a server: its rows are put into a SQLite table of the same columns.
-/// `None` where it is not one that this tool reads.
+/// `None` where there is none, and nothing of it where it is not one that this tool reads.
 pub(super) fn history(
     tools: &PgTools,
     path: &Path,
     sought: &Sought<'_>,
-) -> std::result::Result<Option<History>, Problem> {
+) -> std::result::Result<Option<Option<History>>, Problem> {
     let mut command = tools.command(Program::Restore, None);
     let VersionTable { schema, name } = &sought.table;
     command.args(["--data-only", "--file=-"]).arg(format!("--table={name}"));
@@ -225,10 +229,7 @@ pub(super) fn history(
         }
         Ok(())
     })?;
-    if found.is_empty() {
-        return Ok(Some(History::default()));
-    }
-    Ok(sought.chosen(found))
+    Ok(if found.is_empty() { None } else { Some(sought.chosen(found)) })
 }
 
 /// The rows of one version table.

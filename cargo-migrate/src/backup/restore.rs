@@ -26,6 +26,8 @@ pub const NO_BACKUP: Code = Code("no-backup");
 pub const AMBIGUOUS: Code = Code("ambiguous-backup");
 /// A backup could not be put in a database's place.
 pub const NOT_RESTORED: Code = Code("not-restored");
+/// A file that is to be restored has no version table.
+pub const WITHOUT_HISTORY: Code = Code("backup-without-history");
 /// A backup is of another kind of database.
 pub const OTHER_KIND: Code = Code("backup-of-another-kind");
 
@@ -175,6 +177,29 @@ impl Source {
             Self::File(_, content) => content.history.as_ref(),
             Self::Dump(content) => content.history.as_ref(),
         }
+    }
+
+    /// Refuses what has no version table, such as any other database's copy: whatever was applied would not be known any
+    /// more. A backup of this very database may be from the time before its first migration.
+    ///
+    /// # Errors
+    /// [`WITHOUT_HISTORY`]
+    pub fn with_version_table(&self, opened: &Opened, database: &Database, path: &Path) -> Result<()> {
+        let has_table = match self {
+            Self::File(_, content) => content.has_table,
+            Self::Dump(content) => content.has_table,
+        };
+        let name = path.file_name().and_then(|name| Name::parse(name.to_str()?));
+        if has_table || name.is_some_and(|name| name.is_of(&mark(&opened.project, database))) {
+            return Ok(());
+        }
+        let table = printable(&opened.project.settings().version_table);
+        Err(Problem::new(WITHOUT_HISTORY, format!("this file has no version table `{table}`, or not what is in it"))
+            .in_file(path)
+            .note("it may be of a database that has nothing to do with this project; the database is as it was")
+            .help("choose another one: `cargo migrate backups` lists them")
+            .help("or say `--without-history`, where it is meant to take the place of all that is there")
+            .into())
     }
 
     /// How large it is.

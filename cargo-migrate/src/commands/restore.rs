@@ -36,6 +36,9 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         app.shell.warning(format!("{} could not be checked as a whole: {why}", printable(&name)));
     }
     // What is there may be the reason why this is done: where it cannot be read, that stops nothing.
+    if !args.without_history {
+        source.with_version_table(&opened, &database, &path)?;
+    }
     let before = opened.history(&database).ok();
     let restored = source.history().cloned().unwrap_or_default();
     of_this_package(&opened, &restored, before.as_ref(), &path)?;
