@@ -119,7 +119,8 @@ pub fn a_database_that_is_not_there_is_made(server: &Server) {
     let name = format!("{}_new", world.database.name);
     let url = world.url(&name);
     world.run(&["-d", &url, "backup"]).refused(&["missing-database"]);
-    world.run(&["-d", &url, "restore", "b.dump", "--yes"]).done();
+    world.run(&["-d", &url, "restore", "b.dump", "--yes"]).refused(&["missing-database", "`restore --create`"]);
+    world.run(&["-d", &url, "restore", "b.dump", "--yes", "--create"]).done();
     assert_eq!(dump(server, &name), world.dump());
     assert!(world.backups().is_empty(), "there was nothing to keep");
 }

@@ -38,6 +38,8 @@ mod keeping;
 #[cfg(unix)]
 mod mended;
 #[cfg(unix)]
+mod mended_backups;
+#[cfg(unix)]
 mod mended_runs;
 #[cfg(unix)]
 #[path = "../pages/mod.rs"]
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         ("faults", faults::TESTS),
         ("keeping", keeping::TESTS),
         ("mended", mended::TESTS),
+        ("mended_backups", mended_backups::TESTS),
         ("mended_runs", mended_runs::TESTS),
         ("passwords", passwords::TESTS),
         ("rehearsing", rehearsing::TESTS),

@@ -34,6 +34,9 @@ pub struct RestoreArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    /// Make the database where its server has none of that name
+    #[arg(long)]
+    pub create: bool,
     /// Take a file that has no version table, as of a database before its first migration
     #[arg(long)]
     pub without_history: bool,

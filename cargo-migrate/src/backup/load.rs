@@ -6,6 +6,7 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
+use std::time::Duration;
 
 use build_support::problem::{Problem, printable};
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
@@ -28,6 +29,9 @@ use crate::project::Database;
 
 /// What `psql` says when it holds what nobody may write meanwhile.
 const READY: &str = "cargo-migrate: ready";
+/// How often it is tried to drop a database that was made in vain, and how long is waited in between.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 /// How many things of others a message lists.
 const MOST_SHOWN: usize = 8;
 
@@ -38,10 +42,34 @@ pub(super) fn load(
     (database, server): (&Database, &ServerUrl),
     path: &Path,
     content: &Content,
+    create: bool,
+) -> Result<Replaced> {
+    let (client, made) = live::server::open_or_make(database, server, create)?;
+    let loaded = into(app, opened, (database, server), (client, made), (path, content));
+    if made && loaded.is_err() {
+        // Sessions that have ended here may take a moment to end there.
+        let gone = (0..TRIES).any(|tried| {
+            if tried > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            live::server::unmake(server).is_ok()
+        });
+        if !gone {
+            app.shell.warning(format!("the database `{}` was made, and is left empty", printable(server.database())));
+        }
+    }
+    loaded
+}
+
+fn into(
+    app: App<'_>,
+    opened: &Opened,
+    (database, server): (&Database, &ServerUrl),
+    (mut client, made): (Client, bool),
+    (path, content): (&Path, &Content),
 ) -> Result<Replaced> {
     let blamed = |error: DatabaseError| Failure::from(database.blamed(database_problem(&error)));
     let table = &opened.project.settings().version_table;
-    let mut client = live::server::open_for_writing(database, server, true)?;
     if PostgresDriver::new(&mut client, table).is_under_way().map_err(blamed)? {
         return Err(held(database, "a run is under way").into());
     }
@@ -59,7 +87,7 @@ pub(super) fn load(
     let has_any = scope.is_anything(&mut looking).map_err(blamed)?;
     let beginning = beginning(&scope, &mut looking, database, opened.wait).map_err(blamed)?;
     drop(looking);
-    let mut failed = |problem: Problem| not_restored(&problem, database, &mut driver);
+    let mut failed = |problem: Problem| not_restored(&problem, database, &mut driver, made);
     let mut session = Session::start(&tools, server).map_err(&mut failed)?;
     if !session.holds(&beginning) {
         return Err(failed(session.stopped()));
@@ -97,16 +125,17 @@ fn held(database: &Database, why: &str) -> Problem {
     database.blamed(database_problem(&error))
 }
 
-fn not_restored(why: &Problem, database: &Database, driver: &mut PostgresDriver<'_>) -> Failure {
+fn not_restored(why: &Problem, database: &Database, driver: &mut PostgresDriver<'_>, made: bool) -> Failure {
+    let was = if made { "the database that was made for it is dropped again" } else { "the database is as it was" };
     if is_lock_timeout(why.message()) {
         let problem = driver.in_the_way().into_iter().fold(held(database, why.message()), Problem::note);
-        return problem.note("the database is as it was").into();
+        return problem.note(was).into();
     }
     let message = format!("the backup cannot be put in the database's place: {}", why.message());
     let problem = database.blamed(Problem::new(NOT_RESTORED, message));
     let problem = why.notes().iter().fold(problem, |problem, note| problem.note(note));
     problem
-        .note("the database is as it was")
+        .note(was)
         .help("see what the server says; where it names a role or an extension, it has to be there first")
         .into()
 }
@@ -134,11 +163,25 @@ fn list(
     let extensions = scope.staying_extensions(client)?.into_iter().map(|name| format!(" COMMENT - EXTENSION {name} "));
     let left_out: Vec<String> = schemas.chain(extensions).collect();
     let is_made = |line: &&String| !left_out.iter().any(|thing| line.contains(thing.as_str()));
-    let made: Vec<&String> = content.listing.iter().filter(is_made).collect();
     let roles = column(client, "SELECT rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')")?;
     let ends: Vec<String> = roles.iter().map(|role| format!(" {role}")).collect();
     // What has no owner of its own ends with the space that would stand before it.
-    let is_possible = |line: &&&String| line.ends_with(' ') || ends.iter().any(|end| line.ends_with(end.as_str()));
+    let is_possible = |line: &&String| line.ends_with(' ') || ends.iter().any(|end| line.ends_with(end.as_str()));
+    // Nobody else may say them, whoever is to own what is restored.
+    let (unsaid, made): (Vec<&String>, Vec<&String>) = content
+        .listing
+        .iter()
+        .filter(is_made)
+        .partition(|line| default_privileges(line).is_some() && !is_possible(line));
+    for line in unsaid {
+        let Some((things, of)) = default_privileges(line) else { continue };
+        let of = printable(of);
+        app.shell.warning(format!(
+            "left out, since this role is no member of `{of}`: {}; `GRANT {}` to it lets them be restored",
+            printable(things),
+            quoted(&of)
+        ));
+    }
     let impossible: Vec<String> = made
         .iter()
         .filter(|line| !is_possible(line))
@@ -156,12 +199,25 @@ fn list(
     Ok(List { lines, owners: impossible.is_empty() })
 }
 
+/// What a line of an archive's list says of default privileges, and whose they are: `… DEFAULT ACL shop DEFAULT PRIVILEGES
+/// FOR TABLES owner`.
+fn default_privileges(line: &str) -> Option<(&str, &str)> {
+    let (_, entry) = line.split_once(" DEFAULT ACL ")?;
+    let at = entry.find("DEFAULT PRIVILEGES FOR ")?;
+    // What they are for is words in capitals.
+    let things = &entry[at..];
+    let end = "DEFAULT PRIVILEGES FOR ".len();
+    let kinds = ["TABLES", "SEQUENCES", "FUNCTIONS", "TYPES", "SCHEMAS", "LARGE OBJECTS"];
+    let kind = kinds.into_iter().find(|kind| things[end..].starts_with(&format!("{kind} ")))?;
+    Some((&things[..end + kind.len()], &things[end + kind.len() + 1..]))
+}
+
 /// The beginning of the transaction: its settings, and the locks that keep writers out.
 fn beginning(
     scope: &Scope,
     client: &mut Client,
     database: &Database,
-    wait: std::time::Duration,
+    wait: Duration,
 ) -> std::result::Result<String, DatabaseError> {
     let path = value(client, "SHOW search_path")?.unwrap_or_default();
     let path = text(&path);

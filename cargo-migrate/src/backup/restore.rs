@@ -221,13 +221,20 @@ impl Source {
     }
 }
 
-/// Puts a backup in the place of a database's content, and keeps what is replaced.
+/// Puts a backup in the place of a database's content, and keeps what is replaced. A server's database is made only where
+/// `create` says so.
 ///
 /// # Errors
 /// A database that is locked for longer than there was time to wait, or that cannot be written or kept.
-pub fn restore(app: App<'_>, opened: &Opened, database: &Database, path: &Path, source: &Source) -> Result<Replaced> {
+pub fn restore(
+    app: App<'_>,
+    opened: &Opened,
+    database: &Database,
+    (path, source): (&Path, &Source),
+    create: bool,
+) -> Result<Replaced> {
     match (source, database.server()) {
-        (Source::Dump(content), Some(server)) => load::load(app, opened, (database, server), path, content),
+        (Source::Dump(content), Some(server)) => load::load(app, opened, (database, server), path, content, create),
         (Source::File(connection, content), _) => file(app, opened, database, (path, connection, content)),
         (Source::Dump(_), None) => live::file::path(database).map(|_| Replaced::default()),
     }

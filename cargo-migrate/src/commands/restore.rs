@@ -29,16 +29,21 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         );
     };
     let (opened, database) = (opened?, database?);
+    if let Some(server) = database.server().filter(|_| !args.create)
+        && live::server::open_for_reading(&database, server)?.is_none()
+    {
+        return Err(live::server::missing_for(&database, server, "restore"));
+    }
     let path = restore::find(app, &opened, &database, args.backup.as_deref())?;
     let source = Source::open(app, &opened, &database, &path)?;
+    if !args.without_history {
+        source.with_version_table(&opened, &database, &path)?;
+    }
     let name = file_name(&path);
     if let Some(why) = source.unchecked() {
         app.shell.warning(format!("{} could not be checked as a whole: {why}", printable(&name)));
     }
     // What is there may be the reason why this is done: where it cannot be read, that stops nothing.
-    if !args.without_history {
-        source.with_version_table(&opened, &database, &path)?;
-    }
     let before = opened.history(&database).ok();
     let restored = source.history().cloned().unwrap_or_default();
     of_this_package(&opened, &restored, before.as_ref(), &path)?;
@@ -59,7 +64,7 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
         Problem::new(confirm::NOT_CONFIRMED, format!("all that {shown} has is to be replaced, and {why}"))
             .help("say `--yes` where that is meant; what is replaced is kept as a backup")
     })?;
-    let replaced = restore::restore(app, &opened, &database, &path, &source)?;
+    let replaced = restore::restore(app, &opened, &database, (&path, &source), args.create)?;
     let history = match source.history() {
         Some(_) => {
             let history = opened.history(&database)?;

@@ -59,10 +59,20 @@ pub fn open_for_reading(database: &Database, server: &ServerUrl) -> Result<Optio
 /// # Errors
 /// A database that is not there, a server that cannot be reached or refuses.
 pub fn open_for_writing(database: &Database, server: &ServerUrl, create: bool) -> Result<Client> {
+    open_or_make(database, server, create).map(|(client, _)| client)
+}
+
+/// The same; gives also whether it was made.
+///
+/// # Errors
+/// As [`open_for_writing`].
+pub fn open_or_make(database: &Database, server: &ServerUrl, create: bool) -> Result<(Client, bool)> {
+    let mut made = false;
     let mut client = match server.connect(NAME) {
         Err(error) if is_missing(&error) && !create => return Err(missing(database, server)),
         Err(error) if is_missing(&error) => {
             make(database, server)?;
+            made = true;
             server.connect(NAME)
         }
         client => client,
@@ -72,7 +82,16 @@ pub fn open_for_writing(database: &Database, server: &ServerUrl, create: bool) -
     if create {
         make_schema(database, server, &mut client)?;
     }
-    Ok(client)
+    Ok((client, made))
+}
+
+/// Drops the database that a URL names, which this command has made, where nobody else is in it.
+///
+/// # Errors
+/// What the server says.
+pub fn unmake(server: &ServerUrl) -> Result<(), DatabaseError> {
+    let (mut client, _) = open_beside(server)?;
+    run(&mut client, &format!("DROP DATABASE {}", quoted(server.database())))
 }
 
 /// Sets a session that could write nothing to what a run's is set to, as [`open_for_writing`] does.
@@ -187,9 +206,14 @@ impl Running {
 /// That the server has no such database.
 #[must_use]
 pub fn missing(database: &Database, server: &ServerUrl) -> Failure {
+    missing_for(database, server, "upgrade")
+}
+
+/// The same, where this command makes one that is asked to.
+pub fn missing_for(database: &Database, server: &ServerUrl, command: &str) -> Failure {
     Problem::new(MISSING, format!("the server has no database `{}`", server.database()))
         .note(format!("it is about {}", database.url))
-        .help("see that the URL names the right one; `upgrade --create` makes a new one")
+        .help(format!("see that the URL names the right one; `{command} --create` makes a new one"))
         .into()
 }
 
