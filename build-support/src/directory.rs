@@ -43,10 +43,11 @@ const HOLD_ATTEMPTS: u32 = 500;
 const HOLD_PAUSE: Duration = Duration::from_millis(10);
 
 /// A migrations folder and the way it is shown to people.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     path: PathBuf,
     shown: PathBuf,
+    unlocked: Dialect,
 }
 
 /// What a folder's two lock files say.
@@ -62,7 +63,19 @@ impl Directory {
     /// Names a folder; nothing is looked at yet. `shown` is how messages name it.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, shown: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), shown: shown.into() }
+        Self { path: path.into(), shown: shown.into(), unlocked: Dialect::default() }
+    }
+
+    /// The same folder, whose files are taken for a given database's while no lock says whose they are.
+    #[must_use]
+    pub fn while_unlocked(self, dialect: Dialect) -> Self {
+        Self { unlocked: dialect, ..self }
+    }
+
+    /// Whether there is a lock that says whose SQL the folder holds, however it may be.
+    #[must_use]
+    pub fn has_lock(&self) -> bool {
+        fs::symlink_metadata(self.path.join(LOCK_FILE)).is_ok()
     }
 
     /// The folder.
@@ -78,13 +91,13 @@ impl Directory {
     }
 
     /// Reads all migrations, in the order of their ids, as the SQL of the database that the folder's lock names; where
-    /// there is no lock that can be read, as SQLite's.
+    /// there is no lock that can be read, as SQLite's, or as what [`Directory::while_unlocked`] was told.
     ///
     /// # Errors
     /// Everything that is wrong with any of the files.
     pub fn read(&self) -> Result<Vec<Migration>, Vec<Problem>> {
         let lock = self.path.join(LOCK_FILE);
-        self.read_as(read_text(&lock, &lock).map_or_else(|_| Dialect::default(), |text| Lock::dialect_of(&text)))
+        self.read_as(read_text(&lock, &lock).map_or_else(|_| self.unlocked, |text| Lock::dialect_of(&text)))
     }
 
     /// The same as the SQL of a given database, whatever the lock says.
@@ -176,7 +189,13 @@ impl Directory {
     ) -> Result<Lock, Vec<Problem>> {
         let path = self.path.join(name);
         match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut lock = Lock::default();
+                if name == LOCK_FILE {
+                    lock.set_dialect(self.unlocked);
+                }
+                return Ok(lock);
+            }
             _ => {}
         }
         let shown = self.shown.join(name);

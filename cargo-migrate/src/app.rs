@@ -14,7 +14,7 @@ use build_support::problem::Problem;
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 
-pub use self::beside::{Beside, of_package};
+pub use self::beside::{Beside, OTHER_DIALECT, of_package};
 pub use self::groups::{Chosen, DISAGREEMENT, Group, Purpose, joined, stricter};
 use self::reading::FolderRead;
 use crate::args::{Format, GlobalArgs};
@@ -112,14 +112,28 @@ impl App<'_> {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn open_as(&self, project: Project) -> Result<Opened> {
-        let read = FolderRead::of(Directory::new(project.migrations(), project.migrations_shown()));
+        let read = FolderRead::of(self.folder(&project));
         self.opened(project, read.directory, read.migrations?, read.locks?)
+    }
+
+    /// A project's migrations folder. While it has no lock, the database that is chosen says whose SQL it holds.
+    #[must_use]
+    pub fn folder(&self, project: &Project) -> Directory {
+        let directory = Directory::new(project.migrations(), project.migrations_shown());
+        if project.is_library() || directory.has_lock() {
+            return directory;
+        }
+        match project.database(self.context, self.global.database.as_deref()) {
+            Ok(database) => directory.while_unlocked(database.dialect()),
+            // Who has none chosen is told so where one is needed.
+            Err(_) => directory,
+        }
     }
 
     /// Takes what was read of a project's folder, or reads it.
     fn open_read(&self, mut project: Project, read: Option<FolderRead>) -> Result<Opened> {
-        let new = || FolderRead::of(Directory::new(project.migrations(), project.migrations_shown()));
-        let read = read.unwrap_or_else(new);
+        let folder = self.folder(&project);
+        let read = read.filter(|read| read.directory == folder).unwrap_or_else(|| FolderRead::of(folder));
         let (migrations, locks) = (read.migrations?, read.locks?);
         if let Some(key) = locks.shared.package() {
             project.adopt_key(key)?;

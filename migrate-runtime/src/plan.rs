@@ -152,6 +152,12 @@ pub fn applied(package: &str, lineage: &Lineage, history: &History) -> Vec<bool>
 /// Compares what a database has with the files: interrupted revisions, unknown ones, edited ones.
 #[must_use]
 pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, database: &str) -> Vec<Problem> {
+    if is_foreign(package, graph, history) {
+        let rows: Vec<_> = history.of(package).collect();
+        return vec![foreign(&rows, database).help(
+            "or let the database follow this checkout, which takes off all that it has: `cargo migrate sync --dry-run`",
+        )];
+    }
     let mut problems = Vec::new();
     for row in history.of(package) {
         if row.is_half_way() {
@@ -178,6 +184,25 @@ pub fn check_history(package: &str, graph: &RevisionGraph, history: &History, da
         }
     }
     problems
+}
+
+/// Whether a database has revisions of a package, and none of them is among these files.
+#[must_use]
+pub fn is_foreign(package: &str, graph: &RevisionGraph, history: &History) -> bool {
+    let mut rows = history.of(package).peekable();
+    rows.peek().is_some() && rows.all(|row| !row.is_half_way() && graph.lineage().find(row.id.as_str()).is_none())
+}
+
+/// What is said of such a history: the folder or the database is most likely not the one that was meant.
+#[must_use]
+pub fn foreign(rows: &[&AppliedRevision], database: &str) -> Problem {
+    const SHOWN: usize = 5;
+    let ids: Vec<String> = rows.iter().take(SHOWN).map(|row| format!("`{}`", row.id)).collect();
+    let more = if rows.len() > SHOWN { ", …" } else { "" };
+    Problem::new(UNKNOWN_APPLIED, format!("this checkout has no file of what is applied to {database}"))
+        .note(format!("applied are {}{more}", ids.join(", ")))
+        .help("the folder or the database is most likely another one than was meant: `--migrations DIR`, `-d NAME`")
+        .help("where both are meant, the files may stand on another git branch: switch to it, or merge it")
 }
 
 /// Plans an upgrade. What is pending is a set: what the target needs and the history has not, wherever it stands.

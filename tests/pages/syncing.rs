@@ -9,6 +9,7 @@ pages! {
     a_way_back_that_does_not_work_is_found_on_a_copy,
     what_is_declared_irreversible_stays,
     a_protected_database_loses_only_what_is_named,
+    a_history_of_which_nothing_is_at_hand_is_most_likely_another_ones,
 }
 
 /// A project at `a` in git, with a database at `a`, `b` of which `b` stands on the branch `feature`; `main` is checked
@@ -87,4 +88,28 @@ fn a_protected_database_loses_only_what_is_named(ground: &dyn Ground) {
     assert_eq!(project.tables().join(" "), "t_a t_b");
     project.run(&["sync", "--yes", "b"]).done();
     assert_eq!(project.tables().join(" "), "t_a");
+}
+
+fn a_history_of_which_nothing_is_at_hand_is_most_likely_another_ones(ground: &dyn Ground) {
+    let project = between_branches(ground, DOWN);
+    project.write("other/x.sql", &table("base", "t_x"));
+    let other = |more: &[&'static str]| [&["--migrations", "other"], more].concat();
+    project.run(&other(&["lock", "--dialect", project.databases().dialect()])).done();
+    // Where nothing is in common, the first way out is that another folder or another database was meant.
+    let told = |said: &str| {
+        let ways: Vec<&str> = said.lines().filter_map(|line| line.split_once("help: ").map(|(_, way)| way)).collect();
+        assert!(ways[0].contains("`--migrations DIR`, `-d NAME`"), "{said}");
+        assert_eq!(said.matches("[unknown-applied]").count(), 1, "{said}");
+        assert!(said.contains("applied are `a`, `b`") && !said.contains("delete"), "{said}");
+    };
+    told(&project.refuses(&other(&["upgrade"]), &["error[unknown-applied]"]).err);
+    let status = project.run(&other(&["status"])).done();
+    told(&status.err);
+    assert!(!format!("{}{}", status.out, status.err).contains("lets it follow"), "{}", status.err);
+    // Then `sync` takes nobody's whole history off by the way, be the database protected or not.
+    told(&project.refuses(&other(&["sync"]), &["error[unknown-applied]", "`--dry-run`", "`--yes`"]).err);
+    project.run(&other(&["sync", "--dry-run"])).done();
+    assert_eq!(project.tables().join(" "), "t_a t_b");
+    project.run(&other(&["sync", "--yes"])).done();
+    assert_eq!(project.tables().join(" "), "t_x");
 }

@@ -38,7 +38,11 @@ pub fn member(project: &Project, name: &str, more: &str) {
     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{more}");
     project.write(&format!("crates/{name}/Cargo.toml"), &manifest);
     project.write(&format!("crates/{name}/src/lib.rs"), "");
-    project.write(&format!("crates/{name}/migrations/migrate.lock"), "format 1\n");
+    let lock = match project.databases().dialect() {
+        "postgres" => "format 1\ndialect postgres\n",
+        _ => "format 1\n",
+    };
+    project.write(&format!("crates/{name}/migrations/migrate.lock"), lock);
 }
 
 /// A migration of a member, with header lines before its sections.

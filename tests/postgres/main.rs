@@ -40,6 +40,8 @@ mod mended;
 #[cfg(unix)]
 mod mended_backups;
 #[cfg(unix)]
+mod mended_plans;
+#[cfg(unix)]
 mod mended_runs;
 #[cfg(unix)]
 #[path = "../pages/mod.rs"]
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         ("keeping", keeping::TESTS),
         ("mended", mended::TESTS),
         ("mended_backups", mended_backups::TESTS),
+        ("mended_plans", mended_plans::TESTS),
         ("mended_runs", mended_runs::TESTS),
         ("passwords", passwords::TESTS),
         ("rehearsing", rehearsing::TESTS),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use build_support::problem::{Problem, printable};
+use build_support::directory::LOCK_FILE;
+use build_support::problem::{Code, Problem, printable};
 use build_support::verify;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, At, Package, Packages, Plan};
@@ -12,6 +13,9 @@ use super::{Opened, record};
 use crate::failure::{Failure, Result};
 use crate::project::{Database, OTHER_PACKAGE};
 use crate::report::suggest::Chosen;
+
+/// The migrations are another kind of database's than the one that is to be changed.
+pub const OTHER_DIALECT: Code = Code("other-dialect");
 
 /// A package whose revisions run together with another one's, on the same database.
 #[derive(Clone, Debug)]
@@ -113,6 +117,33 @@ impl Opened {
     pub fn verified(&self) -> Result<()> {
         let problems = self.of_each(|opened| verify::verify(&opened.graph, &opened.locks, opened.directory.shown()));
         if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+    }
+
+    /// Refuses a database of another kind than the one whose SQL the folders hold: the wrong one of the two is meant. A
+    /// library has no database of its own, and goes where the package goes that names it.
+    ///
+    /// # Errors
+    /// [`OTHER_DIALECT`]
+    pub fn fits(&self, database: &Database) -> std::result::Result<(), Problem> {
+        let own = self.all().filter(|opened| !opened.project.is_library());
+        let mut others = own.filter(|opened| {
+            opened.locks.shared.dialect() != database.dialect() && !opened.graph.migrations().is_empty()
+        });
+        let Some(other) = others.next() else { return Ok(()) };
+        let (named, meant) = (other.locks.shared.dialect(), database.dialect());
+        let shown = other.directory.shown();
+        let problem = Problem::new(
+            OTHER_DIALECT,
+            format!(
+                "the migrations in `{}` are {named}'s, and `{}` is a database of {meant}",
+                printable(&shown.to_string_lossy()),
+                database.lock_name()
+            ),
+        )
+        .note(format!("whose they are stands in {}", printable(&shown.join(LOCK_FILE).to_string_lossy())))
+        .help("where another folder is meant, or another database: `--migrations DIR`, `-d NAME`")
+        .help(format!("where the files are {meant}'s, say so: `cargo migrate lock --dialect {}`", meant.word()));
+        Err(if self.is_shared() { of_package_alone(other, &problem) } else { problem })
     }
 
     /// Where a history is not what the files say, package by package.

@@ -87,6 +87,9 @@ pub struct LockArgs {
     /// Write down whose SQL the migrations are in
     #[arg(long, value_enum, value_name = "DATABASE")]
     pub dialect: Option<DialectArg>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Whose SQL migrations are in.

@@ -34,6 +34,9 @@ struct Wanted {
 pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     let opened = app.open()?;
     let chosen = app.database(&opened).ok();
+    if let Some(database) = chosen.as_ref().filter(|_| args.downgrade) {
+        opened.fits(database)?;
+    }
     let key = opened.project.key();
     let looked = chosen.as_ref().map(|database| opened.look(database)).transpose()?;
     let history = looked.as_ref().map(|looked| looked.history.clone()).unwrap_or_default();

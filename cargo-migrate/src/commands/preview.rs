@@ -191,6 +191,7 @@ pub(super) fn print_change(
 
 /// Without a range the database's history is read, and nothing is written.
 fn online(opened: &Opened, database: Database, way: Way, target: &str) -> Result<Start> {
+    opened.fits(&database)?;
     if way == Way::Up {
         opened.verified()?;
     }
@@ -220,7 +221,9 @@ fn offline(app: App<'_>, opened: &Opened, from: &str, to: &str) -> Result<Start>
         .zip(1..)
         .map(|(at, sequence)| row_of(app, opened, *at, sequence))
         .collect();
-    let script = Script::of(opened, app.database(opened).ok().as_ref());
+    let chosen = app.database(opened).ok();
+    chosen.iter().try_for_each(|database| opened.fits(database))?;
+    let script = Script::of(opened, chosen.as_ref());
     let mut scratch = match script {
         Script::Sqlite => live::file::in_memory().ok(),
         Script::Server(_) => None,

@@ -32,6 +32,7 @@ pub(super) fn change(
     keeps: bool,
     change: impl FnOnce(&mut dyn Driver, &History) -> Result<usize>,
 ) -> Result<usize> {
+    opened.fits(database)?;
     confirm::protected(app, &opened.project, database, yes, "say `--yes` where this is meant", || ())?;
     // What the record says is data, too: where some of it may go, all of it is kept first.
     let keeps = keeps && !database.scratch && database.backup != BackupPolicy::Never;

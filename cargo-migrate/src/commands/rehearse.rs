@@ -24,6 +24,9 @@ pub(super) fn test(app: App<'_>, args: &TestArgs) -> Result<()> {
 
 fn test_one(app: App<'_>, args: &TestArgs, opened: &Opened, database: Result<&Database>) -> Result<()> {
     opened.verified()?;
+    if let Ok(database) = database {
+        opened.fits(database)?;
+    }
     let packages = opened.packages()?;
     // What starts from nothing needs no database, but it is rehearsed by the rules of the one that there is.
     let start = match (database, args.empty || args.all) {

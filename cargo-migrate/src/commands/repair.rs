@@ -113,6 +113,7 @@ fn comments(app: App<'_>, yes: bool) -> Result<()> {
     let amended = history.of(key).any(|row| changed_text(&opened, row).is_some());
     // Before the lock files are written: who says no has changed nothing.
     if let Some(database) = database.as_ref().filter(|_| amended) {
+        opened.fits(database)?;
         confirm::protected(app, &opened.project, database, yes, SAY_YES, || ())?;
     }
     let mut accepted = Vec::new();

@@ -42,6 +42,7 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
             .help("or take this one back step by step: `cargo migrate downgrade base`")
             .into());
     }
+    opened.fits(database)?;
     confirm::protected(app, &opened.project, database, args.yes, "say `--yes` where it is to be emptied", || ())?;
     let gone: Vec<String> = opened
         .strangers(&opened.history(database)?)

@@ -146,6 +146,7 @@ pub(super) fn moved(
     planner: &dyn Fn(&History) -> std::result::Result<Plan, Vec<Problem>>,
     record: &dyn Fn(&History),
 ) -> Result<Report> {
+    opened.fits(database)?;
     // Looked at first without the lock: a mistake in the target is found before a file is made or a person asked.
     let first = match planner(&looked.history) {
         Ok(plan) => plan,

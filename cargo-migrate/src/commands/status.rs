@@ -170,6 +170,7 @@ impl<'a> Standing<'a> {
                 .any(|known| known.code() == problem.code() && known.places().first() == problem.places().first())
         });
         problems.extend(found);
+        problems.splice(0..0, opened.fits(&database).err());
         problems.extend(scratch::take_off(&off, &database).err().unwrap_or_default());
         // Where it has rows of its own nothing was renamed.
         if history.rows().is_empty() {
@@ -260,16 +261,9 @@ impl<'a> Standing<'a> {
         if !self.there {
             note_missing(app, database);
         }
-        if opened.locks.shared.dialect() != database.dialect() && !opened.graph.migrations().is_empty() {
-            app.shell.note(format!(
-                "the migrations are read as {}'s, and this is a database of {}: `cargo migrate lock --dialect {}` says so",
-                opened.locks.shared.dialect(),
-                database.dialect(),
-                database.dialect().word()
-            ));
-        }
         let elsewhere = sync::elsewhere(opened, &self.texts).len();
-        if elsewhere > 0 && !database.scratch {
+        let foreign = plan::is_foreign(opened.project.key(), &opened.graph, &self.texts);
+        if elsewhere > 0 && !database.scratch && !foreign && opened.fits(database).is_ok() {
             let place = if self.pending.is_empty() { "ahead of" } else { "beside" };
             let revisions = many(elsewhere, "revision");
             app.shell.note(format!(

@@ -1,15 +1,15 @@
 //! `sync`: a database follows this checkout, as it has to after a change of git branches.
 
-use build_support::problem::{Code, Problem};
+use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::history::{AppliedRevision, History};
-use migrate_runtime::plan::{IRREVERSIBLE, Plan, downgrade_step};
+use migrate_runtime::plan::{self, IRREVERSIBLE, Plan, downgrade_step};
 use migrate_runtime::runner::DownFrom;
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::SyncArgs;
 use crate::commands::run::{self, How, Request};
 use crate::commands::safeguard::Asked;
-use crate::commands::{scratch, several};
+use crate::commands::{confirm, scratch, several};
 use crate::failure::{Failure, Result};
 use crate::live;
 use crate::project::Database;
@@ -28,12 +28,14 @@ pub(super) fn sync(app: App<'_>, args: &SyncArgs) -> Result<()> {
 }
 
 fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -> Result<()> {
+    opened.fits(database)?;
     opened.verified()?;
     let mut looked = opened.look(database)?;
     let history = &looked.history;
     opened.not_renamed(history, &format!("`{}`", database.lock_name()))?;
     let off = elsewhere(opened, history);
     named(database, &off, &args.revisions)?;
+    replaced(app, args, opened, database, history)?;
     let planner = planner(opened, database);
     let plan = planner(history)?;
     if !plan.steps.is_empty() && looked.is_there() {
@@ -79,6 +81,29 @@ fn named(database: &Database, off: &[&AppliedRevision], names: &[String]) -> Res
             format!("look at them on their branch, then name them: `cargo migrate sync {what}`")
         })
         .into())
+}
+
+/// Asks before all that a package has in a database is replaced by another history: where none of its revisions is at
+/// hand, the folder or the database is more likely to be the wrong one than the checkout to be another one.
+fn replaced(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database, history: &History) -> Result<()> {
+    let is_foreign = |of: &&Opened| plan::is_foreign(of.project.key(), &of.graph, history);
+    let Some(foreign) = opened.all().find(is_foreign).filter(|_| !database.scratch && !args.dry_run) else {
+        return Ok(());
+    };
+    let rows: Vec<&AppliedRevision> = history.of(foreign.project.key()).collect();
+    let tell = || {
+        rows.iter().for_each(|row| app.shell.status("Downgrade", format!("{}, {}", row.id, printable(&row.message))))
+    };
+    let refusal = |why: &str| {
+        plan::foreign(&rows, &format!("`{}`", database.lock_name())).note(why).help(
+            "where all that these have made is to go, with its rows: look at it with `--dry-run`, then say `--yes`",
+        )
+    };
+    let question = format!(
+        "all that {} has of these migrations would be taken off. Go on?",
+        live::shown(&opened.project, database)
+    );
+    confirm::ask(app, args.yes, &question, tell, refusal).map(drop)
 }
 
 /// Takes off what is not in this checkout, and then applies what is pending.

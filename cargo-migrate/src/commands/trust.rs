@@ -1,15 +1,20 @@
 //! `verify` and `lock`.
 
+use std::collections::BTreeSet;
+
 use build_support::directory::{Directory, Locks};
 use build_support::graph::RevisionGraph;
+use build_support::lock::Lock;
 use build_support::migration::Migration;
 use build_support::problem::{Code, Problem};
+use build_support::revision::RevisionId;
 use build_support::token::Dialect;
 use build_support::verify;
 use serde_json::json;
 
 use crate::app::{self, App, Opened};
 use crate::args::LockArgs;
+use crate::commands::confirm::{self, NOT_CONFIRMED};
 use crate::failure::Result;
 use crate::live::Looked;
 use crate::project::{Database, Project};
@@ -38,7 +43,7 @@ pub(super) fn verify(app: App<'_>, opened: &Opened) -> Result<()> {
 /// Where a database's history is not what the files say.
 pub(super) fn differences(opened: &Opened, database: &Database, looked: &mut Looked) -> Result<Vec<Problem>> {
     let name = format!("`{}`", database.lock_name());
-    if let Err(problem) = opened.not_renamed(&looked.history, &name) {
+    if let Err(problem) = opened.fits(database).and_then(|()| opened.not_renamed(&looked.history, &name)) {
         return Ok(vec![problem]);
     }
     let problems = opened.differences(&opened.with_accepted_texts(&looked.history), &name);
@@ -59,7 +64,7 @@ pub(super) fn told_apart(
 /// `cargo migrate lock`: settles a merge conflict, brings the draft lines up to date, and writes down the dialect.
 pub(super) fn lock(app: App<'_>, args: &LockArgs, project: &Project) -> Result<()> {
     let mut project = project.clone();
-    let directory = Directory::new(project.migrations(), project.migrations_shown());
+    let directory = app.folder(&project);
     let said = args.dialect.map(Dialect::from);
     let locks = directory.read_conflicted_locks(said)?;
     if let Some(key) = locks.shared.package() {
@@ -69,8 +74,12 @@ pub(super) fn lock(app: App<'_>, args: &LockArgs, project: &Project) -> Result<(
         Some(dialect) => directory.read_as(dialect)?,
         None => directory.read()?,
     };
-    if said.is_some() {
+    if let Some(said) = said {
         not_otherwise(&directory, &migrations, &locks)?;
+        // Two sides of a conflict that name different ones are settled by whichever is said.
+        if directory.read_conflicted_locks(None).is_ok_and(|before| before.shared.dialect() != said) {
+            meant(app, args, said, &locks)?;
+        }
     }
     let graph = RevisionGraph::new(project.key(), migrations)?;
     let changed = directory.settle_locks(said, |locks| {
@@ -93,6 +102,27 @@ pub(super) fn lock(app: App<'_>, args: &LockArgs, project: &Project) -> Result<(
     }
     found.iter().for_each(|problem| app.shell.problem(problem));
     Ok(())
+}
+
+/// Asks before a folder becomes another kind of database's although revisions of it are applied: those ran on the kind that
+/// it names now, so that another database was most likely meant.
+fn meant(app: App<'_>, args: &LockArgs, said: Dialect, locks: &Locks) -> Result<()> {
+    let sealed = |lock: &'_ Lock| -> Vec<(RevisionId, BTreeSet<String>)> {
+        let ids = lock.entries().keys();
+        ids.filter_map(|id| Some((id.clone(), lock.sealed(id.as_str())?.1.clone()))).collect()
+    };
+    let found: Vec<_> = [&locks.shared, &locks.local].into_iter().flat_map(sealed).collect();
+    let Some((id, names)) = found.first() else { return Ok(()) };
+    let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let refusal = |why: &str| {
+        Problem::new(NOT_CONFIRMED, format!("these migrations are applied as {}'s, and {why}", said.other()))
+            .note(format!("`{id}` is applied to {names}"))
+            .help("where a database of the other kind was chosen by mistake: `-d NAME`, and leave the folder as it is")
+            .help(format!("a database of {said} has migrations in a folder of its own: `--migrations DIR`"))
+            .help("where they have been this kind's all along, say `--yes`")
+    };
+    let question = format!("`{id}` is applied to {names}. Were all of these migrations written for {said}?");
+    confirm::ask(app, args.yes, &question, || (), refusal).map(drop)
 }
 
 /// Refuses a dialect by which a sealed revision would not be what it was sealed as. One that was edited since is no
