@@ -9,6 +9,7 @@ pages! {
     the_row_of_a_living_run_is_left_to_it,
     to_look_whether_a_run_lives_leaves_no_trace,
     whoever_follows_the_advice_ends_with_a_record_that_is_true,
+    to_delete_what_is_half_way_takes_nothing_with_it,
     a_word_that_could_be_meant_either_way_is_refused,
     what_is_half_way_is_not_applied,
     whoever_stamps_settles_what_was_interrupted,
@@ -132,6 +133,40 @@ fn whoever_follows_the_advice_ends_with_a_record_that_is_true(ground: &dyn Groun
             }
         }
     }
+}
+
+fn to_delete_what_is_half_way_takes_nothing_with_it(ground: &dyn Ground) {
+    let project = project(ground);
+    // Given a table that was made by hand, and a revision that fails because of it.
+    project.execute("CREATE TABLE precious (x INTEGER); INSERT INTO precious VALUES (7);");
+    project.migration(
+        "a2",
+        "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE precious (x INTEGER);\n\
+         -- migrate:down\nDROP TABLE precious;\n",
+    );
+    project.run(&["upgrade"]).refused(&["sql-error"]);
+    // Then deleting it is refused as going back is, whatever is said, and by the name of another database too.
+    for command in [
+        &["downgrade", "-1"][..],
+        &["delete", "a2"],
+        &["delete", "a2", "--downgrade"],
+        &["delete", "a2", "--downgrade", "--down-from", "file", "--yes"],
+    ] {
+        let ran = project.refuses(command, &["error[interrupted]", "`a2`"]);
+        assert_eq!(
+            advice(&ran.err),
+            [["repair", "--finished", "a2"], ["repair", "--not-applied", "a2"]],
+            "{command:?}"
+        );
+        assert!(!ran.err.contains("still-applied"), "{}", ran.err);
+    }
+    project
+        .refuses(&["-d", "test", "delete", "a2"], &["interrupted", "`cargo migrate -d dev repair --not-applied a2`"]);
+    assert_eq!(project.ask("SELECT x FROM precious"), "7");
+    // What is said to be nowhere can go.
+    project.run(&["repair", "--not-applied", "a2"]).done();
+    project.run(&["delete", "a2"]).done();
+    assert_eq!(project.ask("SELECT x FROM precious"), "7");
 }
 
 fn a_word_that_could_be_meant_either_way_is_refused(ground: &dyn Ground) {

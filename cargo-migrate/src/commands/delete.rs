@@ -15,7 +15,9 @@ use crate::args::DeleteArgs;
 use crate::commands::run::{self, Request};
 use crate::commands::splice;
 use crate::failure::Result;
+use crate::live::Looked;
 use crate::project::Database;
+use crate::report::suggest::Chosen;
 
 /// A revision that is applied is not deleted.
 pub const STILL_APPLIED: Code = Code("still-applied");
@@ -38,9 +40,14 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
         opened.fits(database)?;
     }
     let key = opened.project.key();
-    let looked = chosen.as_ref().map(|database| opened.look(database)).transpose()?;
+    let mut looked = chosen.as_ref().map(|database| opened.look(database)).transpose()?;
     let history = looked.as_ref().map(|looked| looked.history.clone()).unwrap_or_default();
     let wanted = wanted(args, &opened, &history)?;
+    if !args.downgrade
+        && let (Some(database), Some(looked)) = (&chosen, &mut looked)
+    {
+        not_half_way(&opened, database, looked, &wanted.ids)?;
+    }
     not_depended_on(app, &opened, &wanted.ids)?;
     let holders = Holders::find(app, &opened, chosen.as_ref().map(|database| (database, &history)))?;
     let rolled_back = args.downgrade.then_some(chosen.as_ref()).flatten();
@@ -88,6 +95,15 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
         app.shell.note(format!("the label {label} went with it: to keep it, `-- migrate:label {label}` in {child}"));
     }
     Ok(())
+}
+
+/// Refuses to delete what is half way in the chosen database: how far it came is for a person to say first.
+fn not_half_way(opened: &Opened, database: &Database, looked: &mut Looked, ids: &[RevisionId]) -> Result<()> {
+    let key = opened.project.key();
+    let rows = ids.iter().filter_map(|id| looked.history.find(key, id)).filter(|row| row.is_half_way());
+    let found: Vec<Problem> = rows.map(plan::interrupted).collect();
+    let problems = looked.told_apart(found, key, database, &opened.project.settings().version_table)?;
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
 }
 
 /// Refuses to delete what files of other packages of the workspace depend on.
@@ -152,6 +168,10 @@ fn wanted(args: &DeleteArgs, opened: &Opened, history: &History) -> Result<Wante
 
 /// Takes exactly these revisions off, the latest applied first; others that stand on them are in the way.
 fn take_off(key: &str, history: &History, ids: &[RevisionId]) -> std::result::Result<Plan, Vec<Problem>> {
+    // Its down would be run against what its up has not made, and may take away what was there before.
+    if let Some(row) = history.of(key).find(|row| row.is_half_way()) {
+        return Err(vec![plan::interrupted(row)]);
+    }
     for row in history.of(key).filter(|row| !ids.contains(&row.id)) {
         if let Some(parent) = row.parents.iter().find(|parent| ids.contains(parent)) {
             return Err(vec![
@@ -221,6 +241,17 @@ impl Holders {
     /// Refuses where a database has one of these, other than the one that they are taken off from.
     fn refuse(&self, ids: &[RevisionId], except: Option<&Database>) -> Result<()> {
         let except = except.map(Database::lock_name);
+        let half_way: Vec<Problem> = self
+            .reached
+            .iter()
+            .filter(|(name, _)| Some(name.as_str()) != except)
+            .flat_map(|(name, history)| ids.iter().filter_map(move |id| Some((name, history.find(&self.key, id)?))))
+            .filter(|(_, row)| row.is_half_way())
+            .map(|(name, row)| Chosen::default().of_database(name).in_problem(&plan::interrupted(row)))
+            .collect();
+        if !half_way.is_empty() {
+            return Err(half_way.into());
+        }
         let found: Vec<(&str, &RevisionId)> = ids
             .iter()
             .flat_map(|id| self.of(id).map(move |name| (name, id)))
