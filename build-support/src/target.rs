@@ -24,6 +24,13 @@ pub enum Resolved {
     Steps(i64, Option<Vec<bool>>),
 }
 
+/// Whether a target means another revision once the database has moved: a number of steps, or `current`.
+#[must_use]
+pub fn is_relative(text: &str) -> bool {
+    let rest = text.split_once('@').map_or(text, |(_, rest)| rest);
+    rest.starts_with(['+', '-']) || rest.starts_with("current")
+}
+
 /// Finds what a target means among the revisions of a lineage, of which `applied` are applied.
 ///
 /// # Errors

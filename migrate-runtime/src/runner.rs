@@ -269,11 +269,7 @@ impl<'a> Run<'a, '_> {
             if let Some(expected) = self.options.expected
                 && *expected != plan
             {
-                return Err(one(Problem::new(
-                    HISTORY_MOVED,
-                    "the database's history has moved since the plan was shown, so nothing was done",
-                )
-                .help("run the command again and look at the new plan")));
+                return Err(one(moved_since()));
             }
             let split = units(&plan, self.options.per_revision).len() > 1 || plan.is_split();
             if split && self.options.dry_run {
@@ -309,6 +305,14 @@ impl<'a> Run<'a, '_> {
     fn in_transaction(&mut self) -> Done<bool> {
         self.driver.in_transaction().map_err(|error| one(database_problem(&error)))
     }
+}
+
+/// That another runner has moved the database since a plan was made.
+#[must_use]
+pub fn moved_since() -> Problem {
+    Problem::new(HISTORY_MOVED, "the database's history has moved since it was looked at, so nothing was done")
+        .note("another runner has changed it meanwhile, and what was meant would be something else now")
+        .help("look at it (`cargo migrate status`), and run the command again where it is still meant")
 }
 
 /// The steps of a plan by the transactions that they share.

@@ -1,5 +1,7 @@
 //! The days of a careful developer.
 
+use std::io::{BufRead as _, BufReader};
+
 use crate::harness::{Project, Ran};
 use crate::pages::ground::Ground;
 
@@ -7,6 +9,7 @@ const USERS: &str = "-- migrate:parent base\n-- migrate:up\nCREATE TABLE users (
 
 pages! {
     a_project_is_started_from_nothing,
+    of_two_who_go_one_back_at_once_one_is_told,
     a_mistaken_revision_that_was_never_applied_is_deleted_and_the_database_is_left_alone,
     a_draft_may_be_removed_with_plain_rm,
     an_applied_revision_is_not_deleted_until_it_is_rolled_back,
@@ -159,4 +162,47 @@ fn the_lock_knows_whose_history_it_is(ground: &dyn Ground) {
             .replace("database = \"dev\"", "database = \"dev\"\nname = \"app\""),
     );
     project.run(&["upgrade"]).done().says("nothing to do");
+}
+
+fn of_two_who_go_one_back_at_once_one_is_told(ground: &dyn Ground) {
+    for (arguments, before, after) in [
+        (&["downgrade", "-1"][..], 4, 3),
+        (&["downgrade", "a1"], 4, 1),
+        (&["delete", "d1", "--downgrade"], 4, 3),
+        (&["upgrade", "+1"], 2, 3),
+    ] {
+        let project = crate::pages::chain(ground);
+        project.run(&["upgrade", ["", "", "b1", "", "d1"][before]]).done();
+        assert_eq!(project.tables().len(), before);
+        let held = project.databases().occupied("dev");
+        // Given two who have both looked, and wait for somebody else.
+        let waiting = || {
+            let mut command = project.command(arguments);
+            let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+            let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+            assert!(said.any(|line| line.contains("Waiting")), "{arguments:?} waits for nobody");
+            (child, said)
+        };
+        let both = [waiting(), waiting()];
+        drop(held);
+        let ends: Vec<(bool, String)> = both
+            .into_iter()
+            .map(|(mut child, said)| {
+                let said = said.collect::<Vec<_>>().join("\n");
+                (child.wait().unwrap().success(), said)
+            })
+            .collect();
+        // Then one of them has done what was meant, and the other one nothing else.
+        let (done, refused): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(done, _)| *done);
+        assert_eq!((done.len(), refused.len()), (1, 1), "{arguments:?}: {done:?} {refused:?}");
+        assert!(refused[0].1.contains("error[history-moved]: the database's history has moved"), "{}", refused[0].1);
+        assert_eq!(project.tables().len(), after, "{arguments:?}");
+    }
+    // Who wants it at the head, or at a revision, has it there, whoever brought it there.
+    let project = crate::pages::chain(ground);
+    let held = project.databases().occupied("dev");
+    let mut both = [0; 2].map(|_| project.command(&["upgrade", "b1"]).spawn().unwrap());
+    drop(held);
+    assert!(both.iter_mut().all(|child| child.wait().unwrap().success()));
+    assert_eq!(project.tables().len(), 2);
 }

@@ -56,7 +56,8 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     if let (Some(database), Some(looked)) = (rolled_back, looked)
         && wanted.ids.iter().any(|id| history.find(key, id).is_some())
     {
-        let request = Request { yes: args.yes, down_from: args.down_from.map(run::down_from), ..Request::default() };
+        let down_from = args.down_from.map(run::down_from);
+        let request = Request { as_seen: true, yes: args.yes, down_from, ..Request::default() };
         let planner = |history: &History| take_off(key, history, &wanted.ids);
         let record = |history: &History| run::record(app, &opened, database, history);
         run::moved(app, &opened, (database, looked), &request, &planner, &record)?;
@@ -102,7 +103,8 @@ fn not_half_way(opened: &Opened, database: &Database, looked: &mut Looked, ids: 
     let key = opened.project.key();
     let rows = ids.iter().filter_map(|id| looked.history.find(key, id)).filter(|row| row.is_half_way());
     let found: Vec<Problem> = rows.map(plan::interrupted).collect();
-    let problems = looked.told_apart(found, key, database, &opened.project.settings().version_table)?;
+    let problems =
+        looked.told_apart(found, |package| package == key, database, &opened.project.settings().version_table)?;
     if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use build_support::lock::URL;
 use build_support::problem::{Problem, printable};
+use build_support::target;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::{AppliedRevision, History};
@@ -30,6 +31,9 @@ pub(super) struct Request {
     pub(super) dry_run: bool,
     pub(super) per_revision: bool,
     pub(super) create: bool,
+    /// Refuse where another runner has moved the database since the first look, by which the plan was meant. Else what
+    /// others have done meanwhile is nothing left to do.
+    pub(super) as_seen: bool,
     pub(super) yes: bool,
     pub(super) down_from: Option<runner::DownFrom>,
     pub(super) backup: Asked,
@@ -52,6 +56,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
             dry_run: args.dry_run,
             per_revision: args.per_revision,
             create: args.create || database.may_be_created(),
+            as_seen: target::is_relative(target),
             yes: args.yes,
             // Only what is edited on a scratch database is taken off on the way, and by the down that was stored.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),
@@ -76,6 +81,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
             dry_run: args.dry_run,
             per_revision: args.per_revision,
             create: false,
+            as_seen: true,
             yes: args.yes,
             down_from: args.down_from.map(down_from),
             backup: Asked::of(args.safety),
@@ -179,7 +185,7 @@ pub(super) fn moved(
         Some(Safeguard::of(opened, (database, live), &first.steps, request.down_from, request.backup)?)
     };
     let asked = confirm(app, opened, database, request, &first, safeguard.as_ref())?;
-    let confirmed = asked.then_some(&first);
+    let expected = (asked || request.as_seen).then_some(&first);
     if !asked && let Some(safeguard) = &safeguard {
         safeguard.tell(app);
     }
@@ -222,7 +228,7 @@ pub(super) fn moved(
     let how = How {
         per_revision,
         dry_run,
-        expected: confirmed,
+        expected,
         down_from: request.down_from,
         // What is only tried, and not rolled back at its end, was thrown away.
         on_copy: request.dry_run && !dry_run,

@@ -3,7 +3,7 @@
 use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, IRREVERSIBLE, Plan, downgrade_step};
-use migrate_runtime::runner::DownFrom;
+use migrate_runtime::runner::{self, DownFrom};
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::SyncArgs;
@@ -43,10 +43,14 @@ fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -
         looked.leave();
         rehearse(app, opened, database, &planner)?;
         looked = opened.look(database)?;
+        if planner(&looked.history)? != plan {
+            return Err(runner::moved_since().into());
+        }
     }
     let request = Request {
         dry_run: args.dry_run,
         create: database.may_be_created(),
+        as_seen: true,
         yes: args.yes,
         down_from: Some(DownFrom::Stored),
         backup: Asked::of(args.safety),

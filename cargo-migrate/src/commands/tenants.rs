@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use build_support::problem::Problem;
 use build_support::revision::RevisionId;
+use build_support::target;
 use build_support::verify::EDITED;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::Plan;
@@ -245,6 +246,7 @@ impl Work<'_> {
             dry_run: self.args.dry_run,
             per_revision: self.args.per_revision,
             create: false,
+            as_seen: target::is_relative(self.target),
             yes: true,
             // As for a single one: what is edited on a scratch database is taken off on the way.
             down_from: database.scratch.then_some(runner::DownFrom::Stored),

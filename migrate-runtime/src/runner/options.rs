@@ -27,7 +27,7 @@ pub struct Options<'a> {
     /// How long to wait for another runner, and to try again where a lock of another session does not come. That time
     /// begins anew with each commit.
     pub wait: Duration,
-    /// The plan that a person has confirmed.
+    /// The plan that was confirmed, or meant: where it is another one under the lock, nothing is done.
     pub expected: Option<&'a Plan>,
     /// The database is a copy that is thrown away: how a person would mend it is not told.
     pub on_copy: bool,
