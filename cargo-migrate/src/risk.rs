@@ -19,7 +19,7 @@ use crate::app::Opened;
 use crate::failure::{Failure, Result};
 use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay};
 use crate::introspect::failed;
-use crate::live::Live;
+use crate::live::{self, Live};
 use crate::report::many;
 use crate::schema::text::{fold, identifier};
 use crate::scratch;
@@ -100,19 +100,52 @@ pub fn of(opened: &Opened, live: &mut Live, steps: &[Step], down_from: Option<Do
     }
 }
 
+/// What these steps can lose of a database of which nothing is known but the revisions that it has, so that each of its
+/// tables may have rows. `before` is a scratch database with those revisions' schema; a server's needs none.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn by_files(opened: &Opened, before: Option<Connection>, steps: &[Step]) -> Result<Risk> {
+    let texts = |connection: &mut Connection| -> Result<Vec<String>> {
+        let texts = steps.iter().map(|step| text(opened, connection, step, Some(DownFrom::File)));
+        Ok(texts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    };
+    let Some(mut connection) = before else {
+        let texts = texts(&mut live::file::in_memory()?)?;
+        return Ok(Risk { dangers: server::possible_dangers(&texts) });
+    };
+    let texts = texts(&mut connection)?;
+    let tables = tables(&connection, &opened.project.settings().version_table)?;
+    let told = replayed(connection, &texts)?;
+    Ok(Risk { dangers: in_words(&told, &tables.iter().map(|name| fold(name)).collect()) })
+}
+
 fn of_file(opened: &Opened, connection: &mut Connection, steps: &[Step], down_from: Option<DownFrom>) -> Result<Risk> {
     let populated = populated(connection, &opened.project.settings().version_table)?;
     let told = opened.replayed.told(alike(connection, steps)?, || {
-        let mut replay = Replay::new(scratch::empty_like(connection)?).map_err(failed)?;
-        let mut told = Told::default();
+        let mut texts = Vec::new();
         for step in steps {
-            let Some(text) = text(opened, connection, step, down_from)? else { continue };
-            let (touched, unplayable) = replay.record(&text, 0..text.len());
-            told.unknown += unplayable.len();
-            told.footprint.extend(touched);
+            texts.extend(text(opened, connection, step, down_from)?);
         }
-        Ok(told)
+        replayed(scratch::empty_like(connection)?, &texts)
     })?;
+    Ok(Risk { dangers: in_words(&told, &populated) })
+}
+
+/// What texts do that are run one after another on a scratch database.
+fn replayed(scratch: Connection, texts: &[String]) -> Result<Told> {
+    let mut replay = Replay::new(scratch).map_err(failed)?;
+    let mut told = Told::default();
+    for text in texts {
+        let (touched, unplayable) = replay.record(text, 0..text.len());
+        told.unknown += unplayable.len();
+        told.footprint.extend(touched);
+    }
+    Ok(told)
+}
+
+/// What that means for the tables that have rows, by their folded names.
+fn in_words(told: &Told, populated: &BTreeSet<String>) -> Vec<String> {
     let mut dangers: Vec<String> = Vec::new();
     for (_, name, touch) in
         told.footprint.touches().filter(|(kind, name, _)| *kind == Kind::Table && populated.contains(*name))
@@ -133,7 +166,7 @@ fn of_file(opened: &Opened, connection: &mut Connection, steps: &[Step], down_fr
         let statements = if told.unknown == 1 { "a statement".to_owned() } else { many(told.unknown, "statement") };
         dangers.push(format!("{statements} could not be looked at beforehand"));
     }
-    Ok(Risk { dangers })
+    dangers
 }
 
 /// What a replay of these steps on this database depends on; nothing where a text from its own record is run.
@@ -167,16 +200,20 @@ pub fn has_rows(live: &mut Live, opened: &Opened) -> Result<bool> {
     }
 }
 
-/// The tables with rows, by their folded names.
-fn populated(connection: &Connection, version_table: &str) -> Result<BTreeSet<String>> {
+/// All tables that are people's.
+fn tables(connection: &Connection, version_table: &str) -> Result<Vec<String>> {
     let mut names = connection
         .prepare(
             "SELECT name FROM main.sqlite_master WHERE type = 'table' AND lower(substr(name, 1, 7)) <> 'sqlite_' \
              AND name <> ?1 COLLATE NOCASE",
         )
         .map_err(failed)?;
-    let names: Vec<String> =
-        names.query_map([version_table], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
+    names.query_map([version_table], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)
+}
+
+/// The tables with rows, by their folded names.
+fn populated(connection: &Connection, version_table: &str) -> Result<BTreeSet<String>> {
+    let names = tables(connection, version_table)?;
     let has_rows = |name: &String| {
         let sql = format!("SELECT EXISTS (SELECT 1 FROM main.{})", identifier(name));
         // A virtual table whose module this program lacks may hold anything.

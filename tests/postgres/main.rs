@@ -44,6 +44,8 @@ mod mended_plans;
 #[cfg(unix)]
 mod mended_runs;
 #[cfg(unix)]
+mod mended_words;
+#[cfg(unix)]
 #[path = "../pages/mod.rs"]
 mod pages;
 #[cfg(unix)]
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         ("mended_backups", mended_backups::TESTS),
         ("mended_plans", mended_plans::TESTS),
         ("mended_runs", mended_runs::TESTS),
+        ("mended_words", mended_words::TESTS),
         ("passwords", passwords::TESTS),
         ("rehearsing", rehearsing::TESTS),
         ("tenants", tenants::TESTS),

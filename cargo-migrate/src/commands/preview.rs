@@ -1,6 +1,6 @@
 //! `--sql`: a run as a script, for the `sqlite3` shell or for `psql`.
 
-use build_support::problem::Problem;
+use build_support::problem::{Problem, printable};
 use build_support::target::{self, Resolved};
 use build_support::token::Dialect;
 use migrate_runtime::database::Database as _;
@@ -8,16 +8,17 @@ use migrate_runtime::driver::recording::{RecordingDriver, StoredDown};
 use migrate_runtime::driver::sqlite::SqliteDriver;
 use migrate_runtime::driver::{Driver, Enforcement};
 use migrate_runtime::history::{AppliedRevision, History, State};
-use migrate_runtime::plan::{self, Plan};
+use migrate_runtime::plan::{self, Plan, Step};
 use migrate_runtime::runner::{self, Options, store_problem};
 use migrate_runtime::sqlite::{StoreError, create_table_sql};
 use rusqlite::Connection;
 
 use crate::app::{App, Group, Opened, Purpose};
-use crate::commands::run;
+use crate::commands::{run, safeguard};
 use crate::failure::{Failure, Result};
 use crate::live::{self, Live};
 use crate::project::Database;
+use crate::risk::{self, Risk};
 use crate::scratch;
 
 /// Which way a script goes.
@@ -71,13 +72,14 @@ impl Script {
         }
     }
 
-    fn show(&self, app: App<'_>, noted: &str, driver: RecordingDriver<'_, '_>) {
-        let script = driver.into_script();
+    fn show(&self, app: App<'_>, noted: &[String], script: &str) {
         let (shell, first) = match self {
             Self::Sqlite => ("the `sqlite3` shell", String::new()),
             Self::Server(settings) => ("`psql`", settings.iter().map(|sql| format!("{sql};\n")).collect()),
         };
         let version = env!("CARGO_PKG_VERSION");
+        // What is told of files and names ends no comment.
+        let noted: String = noted.iter().map(|line| format!("-- {}\n", printable(line))).collect();
         app.shell.raw(&format!("-- Written by cargo-migrate {version} for {shell}.\n{noted}{first}{script}"));
     }
 }
@@ -126,6 +128,8 @@ pub(super) fn print(
             Way::Down => opened.downgrade_plan(history, &start.target),
         }
     };
+    // What it does is done on the scratch database too, which is then another one.
+    let before = start.scratch.as_ref().filter(|_| start.live.is_none()).and_then(|it| scratch::empty_like(it).ok());
     let mut stored = stored_downs(&opened, &mut start.live, &table);
     let shadow = start.scratch.as_mut().map(|connection| SqliteDriver::new(connection, &table));
     let keys: Vec<&str> = opened.all().map(|opened| opened.project.key()).collect();
@@ -143,14 +147,50 @@ pub(super) fn print(
         app.shell.status("Finished", "nothing to do");
         return Ok(());
     }
+    let script = driver.into_script();
+    drop(stored);
+    let mut noted = Vec::new();
+    if !scratch {
+        let steps: Vec<Step> = report.done.into_iter().map(|(step, _)| step).collect();
+        let risk = start.risk(&opened, before, &steps, down_from)?;
+        noted.extend(safeguard::listed(&risk));
+    }
+    if !noted.is_empty() {
+        noted.push("a script makes no backup: make one before it runs, such as by `cargo migrate backup`".to_owned());
+        noted.iter().for_each(|line| app.shell.note(line));
+        noted = noted.iter().map(|line| app.shell.named(&capitalized(line))).collect();
+    }
     // Until then the files that it is made of can be edited unnoticed here.
-    let noted = if way == Way::Up && database.as_ref().is_some_and(|database| !database.scratch) {
-        "-- When it has run, `cargo migrate upgrade current` runs nothing and notes in the lock what is applied.\n"
-    } else {
-        ""
-    };
-    start.script.show(app, noted, driver);
+    if way == Way::Up && database.as_ref().is_some_and(|database| !database.scratch) {
+        let command = "`cargo migrate upgrade current` runs nothing and notes in the lock what is applied.";
+        noted.push(app.shell.named(&format!("When it has run, {command}")));
+    }
+    start.script.show(app, &noted, &script);
     Ok(())
+}
+
+impl Start {
+    /// What these steps can lose, of the database where there is one and by the files where none is looked at.
+    fn risk(
+        &mut self,
+        opened: &Opened,
+        before: Option<Connection>,
+        steps: &[Step],
+        down_from: Option<runner::DownFrom>,
+    ) -> Result<Risk> {
+        match (&mut self.live, &self.script) {
+            (Some(live), _) => risk::of(opened, live, steps, down_from),
+            // There is nothing yet that could be lost, or no scratch database that could tell.
+            _ if self.history.rows().is_empty() => Ok(Risk::default()),
+            (None, Script::Sqlite) if before.is_none() => Ok(Risk::default()),
+            (None, _) => risk::by_files(opened, before, steps),
+        }
+    }
+}
+
+fn capitalized(line: &str) -> String {
+    let mut chars = line.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Prints the statement that makes the version table.
@@ -185,7 +225,7 @@ pub(super) fn print_change(
     }
     driver.finish(&[opened.project.key()]).map_err(store)?;
     driver.commit(wait).map_err(|error| store(error.into()))?;
-    start.script.show(app, "", driver);
+    start.script.show(app, &[], &driver.into_script());
     Ok(())
 }
 

@@ -80,12 +80,7 @@ impl Safeguard {
         if app.json() {
             return;
         }
-        for danger in self.risk.dangers.iter().take(LISTED) {
-            app.shell.note(format!("it can lose data: {danger}"));
-        }
-        if self.risk.dangers.len() > LISTED {
-            app.shell.note(format!("and {} more", self.risk.dangers.len() - LISTED));
-        }
+        listed(&self.risk).for_each(|line| app.shell.note(line));
         if self.makes {
             app.shell.note("so a backup is made before, in .migrate/backups (`--no-backup` makes none)");
         }
@@ -102,6 +97,13 @@ impl Safeguard {
     ) -> std::result::Result<(), Problem> {
         if self.makes || self.allowed && steps != self.steps { backup_now(app, opened, database) } else { Ok(()) }
     }
+}
+
+/// What a run can lose, a line for each danger as far as they are listed.
+pub(super) fn listed(risk: &Risk) -> impl Iterator<Item = String> {
+    let more = risk.dangers.len().saturating_sub(LISTED);
+    let dangers = risk.dangers.iter().take(LISTED).map(|danger| format!("it can lose data: {danger}"));
+    dangers.chain((more > 0).then(|| format!("and {more} more")))
 }
 
 /// Makes a backup by itself, and says where it is.

@@ -184,6 +184,12 @@ impl Shell {
         Self { chosen, ..self }
     }
 
+    /// A text whose commands name what this one works on, as those of messages do.
+    #[must_use]
+    pub fn named(&self, text: &str) -> String {
+        self.chosen.named(text)
+    }
+
     /// Whether only warnings, errors and results are wanted.
     #[must_use]
     pub fn quiet(&self) -> bool {

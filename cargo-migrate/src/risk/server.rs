@@ -12,6 +12,31 @@ use crate::live::server::{OWN_SCHEMAS, column, value};
 
 /// What these texts, which are run one after another, can lose of what is there, in words.
 pub(super) fn dangers(client: &mut Client, texts: &[String]) -> Vec<String> {
+    let (verdicts, moved) = verdicts(texts);
+    let told = |verdict: Verdict| match verdict {
+        Verdict::Harmless => None,
+        // Behind a new name there may be a table that has another one now.
+        Verdict::Table { name, what } => (moved || has_rows(client, &name)).then(|| what.replace("{}", &shown(&name))),
+        Verdict::Filled(name) => {
+            has_triggers(client, &name).then(|| format!("triggers or rules of `{}` may do anything", shown(&name)))
+        }
+        Verdict::Anything(what) => Some(what),
+    };
+    verdicts.into_iter().filter_map(told).collect()
+}
+
+/// The same of a database that is not asked: each table may have rows. What is only added loses nothing by itself.
+pub(super) fn possible_dangers(texts: &[String]) -> Vec<String> {
+    let told = |verdict: Verdict| match verdict {
+        Verdict::Harmless | Verdict::Filled(_) => None,
+        Verdict::Table { name, what } => Some(what.replace("{}", &shown(&name))),
+        Verdict::Anything(what) => Some(what),
+    };
+    verdicts(texts).0.into_iter().filter_map(told).collect()
+}
+
+/// What texts say that they do, each thing once, and whether tables get other names.
+fn verdicts(texts: &[String]) -> (Vec<Verdict>, bool) {
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut moved = false;
     for text in texts {
@@ -24,16 +49,7 @@ pub(super) fn dangers(client: &mut Client, texts: &[String]) -> Vec<String> {
             }
         }
     }
-    let told = |verdict: Verdict| match verdict {
-        Verdict::Harmless => None,
-        // Behind a new name there may be a table that has another one now.
-        Verdict::Table { name, what } => (moved || has_rows(client, &name)).then(|| what.replace("{}", &shown(&name))),
-        Verdict::Filled(name) => {
-            has_triggers(client, &name).then(|| format!("triggers or rules of `{}` may do anything", shown(&name)))
-        }
-        Verdict::Anything(what) => Some(what),
-    };
-    verdicts.into_iter().filter_map(told).collect()
+    (verdicts, moved)
 }
 
 /// A name as messages show it.

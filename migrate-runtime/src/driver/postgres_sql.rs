@@ -2,6 +2,8 @@
 //!
 //! It names `pg_catalog`: a search path may have somebody's own functions before the server's.
 
+use std::time::Duration;
+
 /// What the key of a run's lock is a hash of, before the names of the database, the schema and the version table.
 pub(super) const LOCK: &str = "cargo-migrate lock 1";
 
@@ -21,6 +23,24 @@ pub(super) fn is_held(key: &str) -> String {
         "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
          AND l.classid::bigint = ({key} >> 32) & 4294967295 AND l.objid::bigint = {key} & 4294967295 \
          AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+    )
+}
+
+/// How long a statement of a run waits for a lock where the session does not say. Who waits for a table's strongest lock
+/// stands before all that come after it, so that nobody can use the table meanwhile: the run lets them by, and tries again.
+const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// How long that is of a run that waits so long for others: at least a millisecond, since 0 is for ever.
+pub(super) fn patience(wait: Duration) -> u128 {
+    wait.min(LONGEST_LOCK_WAIT).as_millis().max(1)
+}
+
+/// A column that sets it for the transaction that is open, unless the session says how long.
+pub(super) fn lock_wait(wait: Duration) -> String {
+    format!(
+        "CASE pg_catalog.current_setting('lock_timeout') \
+         WHEN '0' THEN pg_catalog.set_config('lock_timeout', '{}ms', true) END",
+        patience(wait)
     )
 }
 

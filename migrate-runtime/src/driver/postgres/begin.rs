@@ -8,10 +8,7 @@ use super::ending::Deferral;
 use super::{MARK, PostgresDriver, SETTINGS, lock, refused, server};
 use crate::connection::DatabaseError;
 use crate::driver::Driver as _;
-
-/// How long a statement waits for a lock where the session does not say. Who waits for a table's strongest lock stands
-/// before all that come after it, so that nobody can use the table meanwhile: the run lets them by, and tries again.
-const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(3);
+use crate::driver::postgres_sql::lock_wait;
 
 impl PostgresDriver<'_> {
     /// Whether another session holds the lock of a run. It is asked of the server's list of locks: nothing is taken or
@@ -71,13 +68,13 @@ impl PostgresDriver<'_> {
         self.rows.forget();
         (self.deferral, self.end) = (Deferral::of(&self.version), None);
         self.open = true;
-        let patience = wait.min(LONGEST_LOCK_WAIT).as_millis().max(1);
+        let lock_wait = lock_wait(wait);
         // What a file means hangs on no setting of the server's. And while a backup is made, the transaction waits for it.
         let [process, held, ..] = self.session.row::<4>(&format!(
-            "BEGIN; SET LOCAL standard_conforming_strings = on; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_catalog.pg_backend_pid(), \
+            "BEGIN; SET LOCAL standard_conforming_strings = on; SET LOCAL idle_in_transaction_session_timeout = 0; \
+             SELECT pg_catalog.pg_backend_pid(), \
              EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE {} AND l.pid = pg_catalog.pg_backend_pid()), \
-             pg_catalog.set_config('{MARK}', 'open', true), CASE pg_catalog.current_setting('lock_timeout') \
-             WHEN '0' THEN pg_catalog.set_config('lock_timeout', '{patience}ms', true) END",
+             pg_catalog.set_config('{MARK}', 'open', true), {lock_wait}",
             lock::is_held(here.key)
         ))?;
         if process != self.holder {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use build_support::token::{Dialect, TokenKind, tokens_of};
 
 use super::shell::Shell;
-use crate::driver::postgres_sql::{DEFERRED, LOCK, is_held, quoted, text};
+use crate::driver::postgres_sql::{DEFERRED, LOCK, is_held, lock_wait, patience, quoted, text};
 use crate::driver::{Enforcement, VersionTable};
 use crate::sqlite::create_table_text;
 
@@ -101,6 +101,16 @@ END",
     )
 }
 
+/// Says whoever reads the script what its transactions are set to, which has nobody to try them again.
+fn waits(wait: Duration) -> String {
+    format!(
+        "-- Who waits for the lock of a table that is in use makes all others wait that come after. So a statement of a\n\
+         -- transaction waits {} ms at most, unless the session has a `lock_timeout`: then the script stops, what it had not\n\
+         -- committed is rolled back, and it can be made and run again.",
+        patience(wait)
+    )
+}
+
 /// The last column of a query that fails where a pooler has given it to another process.
 fn same_process() -> String {
     let moved = refuse(
@@ -145,10 +155,11 @@ impl Shell for Psql {
             "Make the schema, or name one that is there.",
         );
         format!(
-            "{SETTINGS}{}\n\n{}\n{inside}\n{placeless}\n{}\nSET standard_conforming_strings = on;\n",
+            "{SETTINGS}{}\n\n{}\n{inside}\n{placeless}\n{}\nSET standard_conforming_strings = on;\n\n{}\n",
             defer(),
             self.look_around(),
-            lock(wait)
+            lock(wait),
+            waits(wait)
         )
     }
 
@@ -159,8 +170,12 @@ impl Shell for Psql {
     }
 
     /// The server enforces foreign keys itself, so that both ways are the same here.
-    fn begin(&mut self, _: Enforcement, _: Duration, _: &mut dyn FnMut()) -> String {
-        format!("\nBEGIN;\nSET LOCAL standard_conforming_strings = on;\nSELECT {}", same_process())
+    fn begin(&mut self, _: Enforcement, wait: Duration, _: &mut dyn FnMut()) -> String {
+        format!(
+            "\nBEGIN;\nSET LOCAL standard_conforming_strings = on;\nSELECT {} AS patience,\n    {}",
+            lock_wait(wait),
+            same_process()
+        )
     }
 
     fn commit(&mut self, changes: &[String], _: Duration) -> String {
