@@ -7,6 +7,8 @@ use crate::server::Server;
 tests! {
     a_database_that_was_made_in_vain_is_gone_again,
     default_privileges_of_a_stranger_are_left_out_by_name,
+    each_kind_of_command_needs_the_rights_that_the_page_says,
+    who_is_named_by_a_url_acts_as_himself,
 }
 
 /// A project with one revision applied and a row.
@@ -16,6 +18,11 @@ fn filled(ground: &OnServer) -> Project {
     project.run(&["upgrade"]).done();
     project.execute("INSERT INTO t VALUES (1)");
     project
+}
+
+/// The URL of the project's own database, as another user.
+fn url_as(project: &Project, user: &str) -> String {
+    project.url("dev").replace("postgres@", &format!("{user}@"))
 }
 
 fn a_database_that_was_made_in_vain_is_gone_again(server: &Server) {
@@ -57,4 +64,83 @@ fn default_privileges_of_a_stranger_are_left_out_by_name(server: &Server) {
     drop(restored);
     ground.session("postgres").batch_execute("DROP DATABASE carls_own").unwrap();
     project.execute("DROP OWNED BY ana; DROP OWNED BY carl; DROP ROLE ana, carl");
+}
+
+/// The rows of the table in `docs/postgres.md`.
+fn each_kind_of_command_needs_the_rights_that_the_page_says(server: &Server) {
+    let project = Project::on(&OnServer::of(server));
+    project.migration(
+        "a1",
+        "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x serial);\n-- migrate:down\nDROP TABLE t;\n",
+    );
+    project.execute(
+        "CREATE ROLE g_first LOGIN; CREATE ROLE g_look LOGIN; CREATE ROLE g_later LOGIN; CREATE ROLE g_keep LOGIN; \
+         CREATE ROLE g_all LOGIN; CREATE ROLE g_test LOGIN; GRANT pg_read_all_data TO g_all; \
+         REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO PUBLIC",
+    );
+    let run = |user: &str, arguments: &[&str]| project.run(&[&["-d", &url_as(&project, user)], arguments].concat());
+    // The first run.
+    run("g_first", &["upgrade"]).refused(&["permission denied"]);
+    project.execute("GRANT CREATE ON SCHEMA public TO g_first");
+    run("g_first", &["upgrade"]).done();
+    project.execute("INSERT INTO t DEFAULT VALUES");
+    // What reads.
+    run("g_look", &["status"]).refused(&["permission denied"]);
+    project.execute("GRANT SELECT ON _cargo_migrate TO g_look, g_later");
+    for command in ["status", "current", "history"] {
+        run("g_look", &[command]).done();
+    }
+    // A later run, whose migration needs no right of its own.
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n");
+    run("g_later", &["upgrade"]).refused(&["permission denied"]);
+    project.execute("GRANT INSERT, UPDATE, DELETE ON _cargo_migrate TO g_later");
+    run("g_later", &["upgrade"]).done();
+    run("g_later", &["downgrade", "-1"]).done();
+    run("g_later", &["upgrade"]).done();
+    // A backup, which says what it takes to put it back.
+    run("g_look", &["backup", "--to", "few.dump"]).refused(&["error[backup-failed]", "`GRANT pg_read_all_data TO"]);
+    project.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO g_keep, g_test");
+    run("g_keep", &["backup", "--to", "few.dump"]).refused(&["error[backup-failed]", "`GRANT pg_read_all_data TO"]);
+    project.execute("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO g_keep, g_test");
+    for user in ["g_keep", "g_all"] {
+        let ran = run(user, &["backup", "--to", &format!("{user}.dump")]).done();
+        assert!(ran.err.contains("note: it has what belongs to `g_first`: whoever restores it"), "{}", ran.err);
+    }
+    let ran = run("g_first", &["backup", "--to", "own.dump"]).done();
+    assert!(!ran.err.contains("belongs to"), "{}", ran.err);
+    // A rehearsal.
+    assert_ne!(run("g_test", &["test", "--all"]).status, 0);
+    project.execute("ALTER ROLE g_test CREATEDB");
+    run("g_test", &["test", "--all"]).done();
+    // Putting one back.
+    run("g_keep", &["restore", "g_keep.dump", "--yes"]).refused(&["error[not-restored]", "owned by g_first", "-d URL"]);
+    run("g_first", &["restore", "g_keep.dump", "--yes"]).done();
+    project.execute(
+        "DROP OWNED BY g_first; DROP OWNED BY g_look; DROP OWNED BY g_later; DROP OWNED BY g_keep; DROP OWNED BY g_all; \
+         DROP OWNED BY g_test; DROP ROLE g_first, g_look, g_later, g_keep, g_all, g_test",
+    );
+}
+
+fn who_is_named_by_a_url_acts_as_himself(server: &Server) {
+    let project = Project::on(&OnServer::of(server));
+    project.migration("a1", &table("base", "t").replace("(x)", "(x int)"));
+    project
+        .execute("CREATE ROLE u_owner; CREATE ROLE u_super LOGIN SUPERUSER; GRANT CREATE ON SCHEMA public TO u_owner");
+    project.configure("dev", "shared = false, role = \"u_owner\"");
+    project.run(&["upgrade"]).done();
+    let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 't'";
+    assert_eq!(project.ask(owner), "u_owner");
+    project.run(&["backup"]).done();
+    // Given what the configured role may not drop.
+    project.execute("CREATE TABLE of_nobody_else (x int)");
+    project.refuses(&["restore", "--yes"], &["error[not-restored]", "of_nobody_else", "or a superuser: `-d URL`"]);
+    // When the help is typed.
+    project.run(&["-d", &url_as(&project, "u_super"), "restore", "--yes"]).done();
+    assert_eq!(project.ask("SELECT to_regclass('of_nobody_else') IS NULL"), "t");
+    assert_eq!(project.ask(owner), "u_owner");
+    // The same user is still the configured one.
+    project.migration("a2", &table("a1", "t2").replace("(x)", "(x int)"));
+    project.run(&["-d", &project.url("dev"), "upgrade"]).done();
+    assert_eq!(project.ask("SELECT tableowner FROM pg_tables WHERE tablename = 't2'"), "u_owner");
+    project.execute("DROP OWNED BY u_owner; DROP ROLE u_owner, u_super");
 }

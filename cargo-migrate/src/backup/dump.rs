@@ -17,6 +17,7 @@ use migrate_runtime::sqlite::{Store, StoreError, create_table_sql};
 use postgres::Client;
 use rusqlite::Connection;
 
+use super::emptied::Scope;
 use super::place::Place;
 use super::{DAMAGED, Folder, Made, Name, Why};
 use crate::app::{App, Opened};
@@ -79,17 +80,26 @@ pub(super) fn make(
     command.args(server.schema().map(|schema| format!("--schema={}", quoted(schema))));
     command.arg("--file").arg(&place.partial);
     PgTools::run(Program::Dump, command).map_err(|problem| place.failed_by(&problem, database))?;
+    let scope = Scope { schema: server.schema().map(str::to_owned), extensions: Vec::new() };
+    let others = scope.other_owners(&mut client).map_err(blamed)?;
     drop(client);
     let copied_in = start.elapsed();
     let start = Instant::now();
     let current = |history: &History| opened.current(history);
     let sought = Sought::new(table, schema.as_deref(), &place.partial, &current);
-    let content = read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem, database))?;
+    let content =
+        read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem, database))?;
     if content.history != history {
         return Err(place.failed("what was read back is not what was copied"));
     }
     let checked_in = start.elapsed();
     let bytes = place.finish(database)?;
+    if !others.is_empty() {
+        let others = names(&others);
+        app.shell.note(format!(
+            "it has what belongs to {others}: whoever restores it has to be a member of all owners, or a superuser"
+        ));
+    }
     let shown = opened.project.show_path(&place.path);
     let (path, revisions) = (place.path.clone(), revisions.unwrap_or_default());
     Ok(Made { path, shown, bytes, pages: None, revisions, copied_in, checked_in })

@@ -103,6 +103,17 @@ impl Scope {
             &format!(
                 "WITH {} SELECT nspname FROM pg_namespace WHERE oid NOT IN (SELECT oid FROM going)",
                 self.common()
+    /// The other roles that own a part of it, and for which this one may not act.
+    pub(super) fn other_owners(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
+        column(
+            client,
+            &format!(
+                "WITH {} SELECT DISTINCT pg_get_userbyid(owner) FROM thing WHERE NOT pg_has_role(owner, 'USAGE') ORDER BY 1",
+                self.common()
+            ),
+        )
+    }
+
             ),
         )
     }

@@ -116,7 +116,9 @@ pub fn refuse_others(scope: &Scope, client: &mut Client, database: &Database) ->
     if others.len() > MOST_SHOWN {
         problem = problem.note("and more");
     }
-    Err(problem.help("connect as a role that owns all of it, or is a member of those that do").into())
+    Err(problem
+        .help("connect as a role that owns all of it, or is a member of those that do, or a superuser: `-d URL`")
+        .into())
 }
 
 /// That others hold what a restore needs.

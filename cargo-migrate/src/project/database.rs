@@ -186,7 +186,15 @@ impl Databases<'_> {
     /// A URL's database, which is the configured one where both mean the same file.
     fn given(&self, url: DatabaseUrl, origin: Origin<'_>) -> Result<Database, Problem> {
         if let Some((setting, _)) = self.of(&url.identity()).next() {
-            let same = self.database(setting)?;
+            let mut same = self.database(setting)?;
+            // Whoever names a user means what that one may do.
+            let user = |url: &DatabaseUrl| match url.location() {
+                Location::Postgres(server) => Some(server.user().to_owned()),
+                Location::Sqlite { .. } => None,
+            };
+            if user(&same.url) != user(&url) {
+                same.session.role = None;
+            }
             return Ok(Database { url: same.url.clone().opened_as(&url), ..same });
         }
         let shared = match origin {
