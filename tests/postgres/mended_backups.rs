@@ -1,7 +1,9 @@
 //! Backups as people meet them on a server that several roles use.
 
+use std::path::PathBuf;
+
 use crate::ground::OnServer;
-use crate::harness::{Project, table};
+use crate::harness::{Project, Ran, table};
 use crate::server::Server;
 
 tests! {
@@ -9,6 +11,7 @@ tests! {
     default_privileges_of_a_stranger_are_left_out_by_name,
     each_kind_of_command_needs_the_rights_that_the_page_says,
     who_is_named_by_a_url_acts_as_himself,
+    what_a_server_says_in_another_language_is_told_as_what_it_is,
 }
 
 /// A project with one revision applied and a row.
@@ -23,6 +26,13 @@ fn filled(ground: &OnServer) -> Project {
 /// The URL of the project's own database, as another user.
 fn url_as(project: &Project, user: &str) -> String {
     project.url("dev").replace("postgres@", &format!("{user}@"))
+}
+
+/// A program of clients: beside the server's own, or on the search path.
+fn client(server: &Server, program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let mut folders = std::iter::once(server.programs.clone()).chain(std::env::split_paths(&path));
+    folders.find(|folder| folder.join(program).is_file()).unwrap().join(program)
 }
 
 fn a_database_that_was_made_in_vain_is_gone_again(server: &Server) {
@@ -143,4 +153,33 @@ fn who_is_named_by_a_url_acts_as_himself(server: &Server) {
     project.run(&["-d", &project.url("dev"), "upgrade"]).done();
     assert_eq!(project.ask("SELECT tableowner FROM pg_tables WHERE tablename = 't2'"), "u_owner");
     project.execute("DROP OWNED BY u_owner; DROP ROLE u_owner, u_super");
+}
+
+fn what_a_server_says_in_another_language_is_told_as_what_it_is(server: &Server) {
+    let project = filled(&OnServer::of(server));
+    project.execute("CREATE ROLE l_few LOGIN; GRANT SELECT ON _cargo_migrate TO l_few");
+    // Given a server whose messages `pg_dump` repeats in words of another language.
+    let programs = project.path("programs");
+    std::fs::create_dir(&programs).unwrap();
+    std::os::unix::fs::symlink(client(server, "pg_restore"), programs.join("pg_restore")).unwrap();
+    let script = format!(
+        "#!/bin/sh\n{} \"$@\" 2> said; status=$?\n\
+         sed -e 's/permission denied for/keine Berechtigung:/' -e 's/canceling statement due to/Anweisung abgebrochen:/' \
+         -e 's/ERROR:/FEHLER:/' said >&2; exit $status\n",
+        client(server, "pg_dump").display()
+    );
+    project.write("programs/pg_dump", &script);
+    std::fs::set_permissions(programs.join("pg_dump"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let run = |arguments: &[&str]| Ran::of(&project.command(arguments).env("PATH", &path).output().unwrap());
+    let ran = run(&["-d", &url_as(&project, "l_few"), "backup"]);
+    let ran = ran.refused(&["error[backup-failed]", "keine Berechtigung", "`GRANT pg_read_all_data TO \"l_few\"`"]);
+    assert!(!ran.err.contains("disk"), "{}", ran.err);
+    let mut other = OnServer::of(server).session(&project.ask("SELECT current_database()"));
+    other.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    let ran = run(&["backup", "--wait", "1"]).refused(&["error[database-busy]", "abgebrochen", "--wait SECONDS"]);
+    assert!(!ran.err.contains("disk"), "{}", ran.err);
+    drop(other);
+    run(&["backup"]).done();
+    project.execute("DROP OWNED BY l_few; DROP ROLE l_few");
 }

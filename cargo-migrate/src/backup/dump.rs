@@ -8,7 +8,7 @@ use std::time::Instant;
 use build_support::problem::{Problem, printable};
 use build_support::token::unquoted;
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
-use migrate_runtime::driver::postgres::{PostgresDriver, quoted};
+use migrate_runtime::driver::postgres::{PostgresDriver, quoted, text};
 use migrate_runtime::driver::{Driver as _, VersionTable};
 use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
@@ -23,6 +23,7 @@ use super::{DAMAGED, Folder, Made, Name, Why};
 use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
 use crate::live;
+use crate::live::server::OWN_SCHEMAS;
 use crate::pg_tools::{FAILED, PgTools, Program, Version};
 use crate::project::Database;
 
@@ -79,7 +80,8 @@ pub(super) fn make(
     // A pattern in quotes means what stands in them.
     command.args(server.schema().map(|schema| format!("--schema={}", quoted(schema))));
     command.arg("--file").arg(&place.partial);
-    PgTools::run(Program::Dump, command).map_err(|problem| place.failed_by(&problem, database))?;
+    let dumped = PgTools::run(Program::Dump, command);
+    dumped.map_err(|problem| place.failed_by(&problem, database, lacks_rights(&mut client, server.schema())))?;
     let scope = Scope { schema: server.schema().map(str::to_owned), extensions: Vec::new() };
     let others = scope.other_owners(&mut client).map_err(blamed)?;
     drop(client);
@@ -88,7 +90,7 @@ pub(super) fn make(
     let current = |history: &History| opened.current(history);
     let sought = Sought::new(table, schema.as_deref(), &place.partial, &current);
     let content =
-        read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem, database))?;
+        read(&tools, &place.partial, &sought).map_err(|problem| place.failed_by(&problem, database, false))?;
     if content.history != history {
         return Err(place.failed("what was read back is not what was copied"));
     }
@@ -103,6 +105,20 @@ pub(super) fn make(
     let shown = opened.project.show_path(&place.path);
     let (path, revisions) = (place.path.clone(), revisions.unwrap_or_default());
     Ok(Made { path, shown, bytes, pages: None, revisions, copied_in, checked_in })
+}
+
+/// Whether there is anything that `pg_dump` reads and this role may not. The words of a server may be of any language, so it
+/// is asked.
+fn lacks_rights(client: &mut Client, schema: Option<&str>) -> bool {
+    let scope = schema.map(|schema| format!("AND nspname = {}", text(schema))).unwrap_or_default();
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = relnamespace \
+         WHERE {OWN_SCHEMAS} {scope} AND relkind IN ('r', 'p', 'S') AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d \
+         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
+         AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT') \
+         ELSE has_table_privilege(c.oid, 'SELECT') END) LIMIT 1"
+    );
+    matches!(live::server::value(client, &sql), Ok(Some(_)))
 }
 
 /// What a transaction sees.

@@ -101,16 +101,20 @@ impl Place {
         self.problem(why).into()
     }
 
-    /// What a program that writes the file has said: of the file, or of the server that it reads.
-    pub(super) fn failed_by(&self, problem: &Problem, database: &Database) -> Failure {
+    /// What a program that writes the file has said: of the file, or of the server that it reads, and which may lack rights
+    /// there. The program's own words are English, and what it repeats of the server may be of any language.
+    pub(super) fn failed_by(&self, problem: &Problem, database: &Database, lacks_rights: bool) -> Failure {
         let said = problem.message();
-        let is_full = ["too many c", "connection slots"].iter().any(|words| said.contains(words));
+        // Another session of the same user is open.
+        let is_full = said.contains("has failed: connection to ");
+        let locked = |words: &str| words.to_ascii_lowercase().contains("query was: lock table");
+        let is_locked = locked(said) || problem.notes().iter().any(|note| locked(note));
         let failed = match database.server() {
-            Some(server) if said.contains("permission denied for ") => self
+            Some(server) if lacks_rights || said.contains("permission denied for ") => self
                 .problem_of(FAILED, said)
                 .help(pg_tools::may_read_all(server, database.session.role.as_deref()))
                 .help("or make it as another user, by another URL: `-d URL`"),
-            Some(_) if pg_tools::is_lock_timeout(said) => self
+            Some(_) if is_locked || pg_tools::is_lock_timeout(said) => self
                 .problem_of(BUSY, said)
                 .help("wait for who holds it and run the command again, or wait longer with `--wait SECONDS`"),
             Some(_) if is_full => self.problem_of(FAILED, said).help("wait until others have let go, and run it again"),
