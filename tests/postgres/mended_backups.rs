@@ -12,6 +12,7 @@ tests! {
     each_kind_of_command_needs_the_rights_that_the_page_says,
     who_is_named_by_a_url_acts_as_himself,
     what_a_server_says_in_another_language_is_told_as_what_it_is,
+    a_command_offers_the_flags_that_it_has,
 }
 
 /// A project with one revision applied and a row.
@@ -182,4 +183,26 @@ fn what_a_server_says_in_another_language_is_told_as_what_it_is(server: &Server)
     drop(other);
     run(&["backup"]).done();
     project.execute("DROP OWNED BY l_few; DROP ROLE l_few");
+}
+
+fn a_command_offers_the_flags_that_it_has(server: &Server) {
+    let project = filled(&OnServer::of(server));
+    let ran = project.run(&["delete", "a1", "--downgrade", "--yes"]).done();
+    assert!(ran.err.contains("(`--no-backup` makes none)") && ran.err.contains("Backup"), "{}", ran.err);
+    let project = filled(&OnServer::of(server));
+    project.migration("a2", &table("a1", "t2").replace("(x)", "(x int)"));
+    project.run(&["upgrade"]).done();
+    project.execute("INSERT INTO t2 VALUES (1)");
+    let ran = project.run(&["delete", "a2", "--downgrade", "--yes", "--no-backup"]).done();
+    assert!(!ran.err.contains("ackup"), "{}", ran.err);
+    // A package that is not here cannot be chosen.
+    project.run(&["backup", "--to", "theirs.dump"]).done();
+    project.execute("DELETE FROM _cargo_migrate");
+    let manifest = project.read("Cargo.toml");
+    project.write("Cargo.toml", &manifest.replace("name = \"app\"", "name = \"other\""));
+    std::fs::remove_dir_all(project.path("migrations")).unwrap();
+    project.migration("b1", &table("base", "u").replace("(x)", "(x int)"));
+    let ran =
+        project.refuses(&["restore", "theirs.dump", "--yes"], &["error[other-package]", "no package here is `app`"]);
+    assert!(!ran.err.contains("-p app"), "{}", ran.err);
 }

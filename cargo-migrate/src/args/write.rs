@@ -134,6 +134,9 @@ pub struct DeleteArgs {
     /// Take back with the stored statements or the file's
     #[arg(long, value_enum, value_name = "stored|file", hide_possible_values = true, requires = "downgrade")]
     pub down_from: Option<DownFrom>,
+    /// Make no backup before that, even if data can be lost
+    #[arg(long, requires = "downgrade")]
+    pub no_backup: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::app::{App, Opened};
 use crate::args::DeleteArgs;
 use crate::commands::run::{self, Request};
+use crate::commands::safeguard::Asked;
 use crate::commands::splice;
 use crate::failure::Result;
 use crate::live::Looked;
@@ -56,8 +57,13 @@ pub(super) fn delete(app: App<'_>, args: &DeleteArgs) -> Result<()> {
     if let (Some(database), Some(looked)) = (rolled_back, looked)
         && wanted.ids.iter().any(|id| history.find(key, id).is_some())
     {
-        let down_from = args.down_from.map(run::down_from);
-        let request = Request { as_seen: true, yes: args.yes, down_from, ..Request::default() };
+        let request = Request {
+            as_seen: true,
+            yes: args.yes,
+            down_from: args.down_from.map(run::down_from),
+            backup: if args.no_backup { Asked::NoBackup } else { Asked::Nothing },
+            ..Request::default()
+        };
         let planner = |history: &History| take_off(key, history, &wanted.ids);
         let record = |history: &History| run::record(app, &opened, database, history);
         run::moved(app, &opened, (database, looked), &request, &planner, &record)?;

@@ -46,7 +46,7 @@ pub(super) fn restore(app: App<'_>, args: &RestoreArgs) -> Result<()> {
     // What is there may be the reason why this is done: where it cannot be read, that stops nothing.
     let before = opened.history(&database).ok();
     let restored = source.history().cloned().unwrap_or_default();
-    of_this_package(&opened, &restored, before.as_ref(), &path)?;
+    of_this_package(app, &opened, &restored, before.as_ref(), &path)?;
     let shown = live::shown(&opened.project, &database);
     let question = match restore::of_another(app, &opened, &database, (&path, &source)) {
         Some(other) => {
@@ -98,7 +98,13 @@ fn record_others(app: App<'_>, opened: &Opened, database: &Database, history: &H
 }
 
 /// Refuses a backup that is another package's, unless that one's revisions are in the database too.
-fn of_this_package(opened: &Opened, backup: &History, before: Option<&History>, path: &Path) -> Result<()> {
+fn of_this_package(
+    app: App<'_>,
+    opened: &Opened,
+    backup: &History,
+    before: Option<&History>,
+    path: &Path,
+) -> Result<()> {
     let key = opened.project.key();
     let packages =
         |history: &History| -> BTreeSet<String> { history.rows().iter().map(|row| row.package.clone()).collect() };
@@ -108,11 +114,15 @@ fn of_this_package(opened: &Opened, backup: &History, before: Option<&History>, 
         return Ok(());
     };
     let names = theirs.iter().map(|name| format!("`{}`", printable(name))).collect::<Vec<_>>().join(", ");
-    Err(Problem::new(OTHER_PACKAGE, format!("this backup has the revisions of {names}, and none of `{key}`"))
+    let problem = Problem::new(OTHER_PACKAGE, format!("this backup has the revisions of {names}, and none of `{key}`"))
         .in_file(path)
-        .help("choose another one: `cargo migrate backups` lists them")
-        .help(format!("or restore it as what it is: `cargo migrate restore -p {} FILE`", printable(other)))
-        .into())
+        .help("choose another one: `cargo migrate backups` lists them");
+    let owner = app.others(opened).unwrap_or_default().into_iter().find(|it| it.project.key() == other);
+    Err(match owner.as_ref().and_then(|owner| owner.project.package()) {
+        Some(owner) => problem.help(format!("or restore it as what it is: `cargo migrate restore -p {owner} FILE`")),
+        None => problem.note(format!("no package here is `{}`", printable(other))),
+    }
+    .into())
 }
 
 /// What a database is at.
