@@ -88,10 +88,24 @@ pub struct Made {
 /// # Errors
 /// A database that is not there, locked or damaged, a folder that cannot be written, a full disk. Nothing is left behind.
 pub fn make(app: App<'_>, opened: &Opened, database: &Database, why: Why, to: Option<&Path>) -> Result<Made> {
+    make_within(app, opened, (database, opened.wait), why, to)
+}
+
+/// The same, which waits no longer than this for what others hold.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_within(
+    app: App<'_>,
+    opened: &Opened,
+    (database, wait): (&Database, Duration),
+    why: Why,
+    to: Option<&Path>,
+) -> Result<Made> {
     if let Some(server) = database.server() {
-        return dump::make(app, opened, (database, server), why, to);
+        return dump::make(app, opened, (database, server, wait), why, to);
     }
-    let Some(mut source) = live::file::open_for_reading(database, opened.wait)? else {
+    let Some(mut source) = live::file::open_for_reading(database, wait)? else {
         let problem = Problem::new(live::file::NO_DATABASE_FILE, format!("there is no database file for {database}"))
             .in_file(live::file::path(database)?)
             .help("see that the URL names the right file; `cargo migrate upgrade` makes a new one");

@@ -1,6 +1,7 @@
 //! Backups as people meet them on a server that several roles use.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::ground::OnServer;
 use crate::harness::{Project, Ran, table};
@@ -13,6 +14,7 @@ tests! {
     who_is_named_by_a_url_acts_as_himself,
     what_a_server_says_in_another_language_is_told_as_what_it_is,
     a_command_offers_the_flags_that_it_has,
+    a_backup_that_was_asked_for_waits_no_longer_than_the_run,
 }
 
 /// A project with one revision applied and a row.
@@ -205,4 +207,24 @@ fn a_command_offers_the_flags_that_it_has(server: &Server) {
     let ran =
         project.refuses(&["restore", "theirs.dump", "--yes"], &["error[other-package]", "no package here is `app`"]);
     assert!(!ran.err.contains("-p app"), "{}", ran.err);
+}
+
+fn a_backup_that_was_asked_for_waits_no_longer_than_the_run(server: &Server) {
+    let project = filled(&OnServer::of(server));
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nDELETE FROM t;\n-- migrate:down\nSELECT 1;\n");
+    let mut other = OnServer::of(server).session(&project.ask("SELECT current_database()"));
+    other.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    // What the run waited for the table when it was looked at is no more there for its backup: of five seconds two are left.
+    let start = Instant::now();
+    let ran = project.run(&["upgrade", "--backup", "--wait", "5"]).refused(&["error[database-busy]", "LOCK TABLE"]);
+    let together = start.elapsed();
+    assert!(ran.err.contains("note: a backup is made before, in .migrate/backups\n"), "{}", ran.err);
+    assert!(ran.err.contains("leave `--backup` out") && !ran.err.contains("--no-backup"), "{}", ran.err);
+    assert!(!ran.err.contains("make room") && !ran.err.contains("so a backup"), "{}", ran.err);
+    let start = Instant::now();
+    project.run(&["backup", "--wait", "5"]).refused(&["error[database-busy]"]);
+    let alone = start.elapsed();
+    assert!(together < alone + Duration::from_millis(2500), "{together:?} together, {alone:?} alone");
+    other.batch_execute("ROLLBACK").unwrap();
+    project.run(&["upgrade", "--backup"]).done();
 }

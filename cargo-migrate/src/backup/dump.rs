@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use build_support::problem::{Problem, printable};
 use build_support::token::unquoted;
@@ -51,7 +51,7 @@ pub struct Content {
 pub(super) fn make(
     app: App<'_>,
     opened: &Opened,
-    (database, server): (&Database, &ServerUrl),
+    (database, server, wait): (&Database, &ServerUrl, Duration),
     why: Why,
     to: Option<&Path>,
 ) -> Result<Made> {
@@ -74,7 +74,7 @@ pub(super) fn make(
         }
     };
     let start = Instant::now();
-    let mut command = tools.dump(server, database.session.role.as_deref(), opened.wait);
+    let mut command = tools.dump(server, database.session.role.as_deref(), wait);
     command.args(["--format=custom", "--no-subscriptions"]).arg(format!("--snapshot={snapshot}"));
     command.args(is_raw.then_some("--encoding=SQL_ASCII"));
     // A pattern in quotes means what stands in them.

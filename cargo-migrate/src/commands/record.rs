@@ -51,7 +51,7 @@ pub(super) fn change(
     let after = driver.history().map_err(|error| Failure::from(store_problem(&error)))?;
     // Another connection sees what was there before, until this one commits.
     if keeps && changed > 0 && !history.rows().is_empty() {
-        safeguard::backup_now(app, opened, database)?;
+        safeguard::backup_now(app, opened, (database, wait))?;
     }
     driver.commit(wait).map_err(|error| Failure::from(database_problem(&error)))?;
     run::record(app, opened, database, &after);

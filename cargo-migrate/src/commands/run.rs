@@ -1,6 +1,6 @@
 //! `upgrade` and `downgrade`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use build_support::lock::URL;
 use build_support::problem::{Problem, printable};
@@ -24,6 +24,9 @@ use crate::live::{self, Live, Looked};
 use crate::project::Database;
 use crate::rehearsal::{Copy, Start};
 use crate::report::many;
+
+/// What a backup may always wait, where a run may wait as long.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// How a run was asked for.
 #[derive(Default)]
@@ -178,12 +181,15 @@ pub(super) fn moved(
     if !database.scratch && drift::at_a_glance(&mut looked, opened)? == Some(true) {
         app.shell.problem(&drift::noticed(&database.to_string()));
     }
+    // What is looked at and what is kept wait for others together no longer than a run may.
+    let looking = Instant::now();
     let safeguard = if request.dry_run {
         None
     } else {
         let (_, live) = looked.parts();
         Some(Safeguard::of(opened, (database, live), &first.steps, request.down_from, request.backup)?)
     };
+    let left = app.wait(opened).saturating_sub(looking.elapsed());
     let asked = confirm(app, opened, database, request, &first, safeguard.as_ref())?;
     let expected = (asked || request.as_seen).then_some(&first);
     if !asked && let Some(safeguard) = &safeguard {
@@ -221,8 +227,13 @@ pub(super) fn moved(
     } else {
         (app.open_for_writing(database, looked, false)?, true)
     };
+    let begun = Instant::now();
     let before = |steps: &[Step]| match &safeguard {
-        Some(safeguard) => safeguard.make(app, opened, database, steps),
+        Some(safeguard) => {
+            // What is not held at all is not to be missed for want of a moment.
+            let left = left.saturating_sub(begun.elapsed()).max(app.wait(opened).min(A_MOMENT));
+            safeguard.make(app, opened, (database, left), steps)
+        }
         None => Ok(()),
     };
     let how = How {

@@ -1,5 +1,7 @@
 //! A backup before a run that can lose data.
 
+use std::time::Duration;
+
 use build_support::problem::{Problem, printable};
 use migrate_runtime::plan::Step;
 use migrate_runtime::runner::DownFrom;
@@ -46,6 +48,7 @@ pub(super) struct Safeguard {
     makes: bool,
     steps: Vec<Step>,
     allowed: bool,
+    asked: Asked,
 }
 
 impl Safeguard {
@@ -57,7 +60,7 @@ impl Safeguard {
         down_from: Option<DownFrom>,
         asked: Asked,
     ) -> Result<Self> {
-        let nothing = Self { risk: Risk::default(), makes: false, steps: steps.to_vec(), allowed: false };
+        let nothing = Self { risk: Risk::default(), makes: false, steps: steps.to_vec(), allowed: false, asked };
         if asked == Asked::NoBackup || database.scratch && asked != Asked::Backup {
             return Ok(nothing);
         }
@@ -82,20 +85,31 @@ impl Safeguard {
         }
         listed(&self.risk).for_each(|line| app.shell.note(line));
         if self.makes {
-            app.shell.note("so a backup is made before, in .migrate/backups (`--no-backup` makes none)");
+            app.shell.note(match (self.asked, self.risk.is_none()) {
+                (Asked::Backup, _) => "a backup is made before, in .migrate/backups",
+                (_, false) => "so a backup is made before, in .migrate/backups (`--no-backup` makes none)",
+                (_, true) => {
+                    "a backup is made before, as the configuration says, in .migrate/backups (`--no-backup` makes none)"
+                }
+            });
         }
     }
 
-    /// Makes the backup, where one is to be made, while the run holds its lock. The plan under the lock may be another one
+    /// Makes the backup, where one is to be made, while the run holds its lock; what others hold is waited for so long. The plan under the lock may be another one
     /// than was looked at, of which it is not known what it can lose.
     pub(super) fn make(
         &self,
         app: App<'_>,
         opened: &Opened,
-        database: &Database,
+        (database, wait): (&Database, Duration),
         steps: &[Step],
     ) -> std::result::Result<(), Problem> {
-        if self.makes || self.allowed && steps != self.steps { backup_now(app, opened, database) } else { Ok(()) }
+        let without = if self.asked == Asked::Backup { "leave `--backup` out" } else { "say `--no-backup`" };
+        if self.makes || self.allowed && steps != self.steps {
+            backup_now(app, opened, (database, wait)).map_err(|problem| problem.help(format!("or {without}")))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -107,11 +121,15 @@ pub(super) fn listed(risk: &Risk) -> impl Iterator<Item = String> {
 }
 
 /// Makes a backup by itself, and says where it is.
-pub(super) fn backup_now(app: App<'_>, opened: &Opened, database: &Database) -> std::result::Result<(), Problem> {
-    let made = backup::make(app, opened, database, Why::Automatic, None).map_err(|failure| {
+pub(super) fn backup_now(
+    app: App<'_>,
+    opened: &Opened,
+    (database, wait): (&Database, Duration),
+) -> std::result::Result<(), Problem> {
+    let made = backup::make_within(app, opened, (database, wait), Why::Automatic, None).map_err(|failure| {
         let first = failure.problems().first().cloned();
         let problem = first.unwrap_or_else(|| Problem::new(backup::FAILED, "the backup could not be made"));
-        problem.note("without it nothing was run").help("make room for it, or say `--no-backup`")
+        problem.note("without it nothing was run")
     })?;
     if !app.json() {
         app.shell.status("Backup", printable(&made.shown.to_string_lossy()));
