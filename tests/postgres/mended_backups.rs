@@ -15,6 +15,7 @@ tests! {
     what_a_server_says_in_another_language_is_told_as_what_it_is,
     a_command_offers_the_flags_that_it_has,
     a_backup_that_was_asked_for_waits_no_longer_than_the_run,
+    an_access_method_goes_and_comes_back,
 }
 
 /// A project with one revision applied and a row.
@@ -227,4 +228,16 @@ fn a_backup_that_was_asked_for_waits_no_longer_than_the_run(server: &Server) {
     assert!(together < alone + Duration::from_millis(2500), "{together:?} together, {alone:?} alone");
     other.batch_execute("ROLLBACK").unwrap();
     project.run(&["upgrade", "--backup"]).done();
+}
+
+fn an_access_method_goes_and_comes_back(server: &Server) {
+    let project = filled(&OnServer::of(server));
+    project.execute(
+        "CREATE ACCESS METHOD heaped TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE h (x int) USING heaped",
+    );
+    project.run(&["backup"]).done();
+    project.run(&["restore", "--yes"]).done();
+    let method = "SELECT amname FROM pg_class JOIN pg_am ON pg_am.oid = relam WHERE relname = 'h'";
+    assert_eq!(project.ask(method), "heaped");
+    project.execute("DROP ACCESS METHOD heaped CASCADE");
 }

@@ -9,6 +9,9 @@ use postgres::Client;
 
 use crate::live::server::{OWN_SCHEMAS, column, value};
 
+/// From this number on things are not the server's own (`FirstNormalObjectId` in its sources). Access methods have no owner.
+const FIRST_OWN: u32 = 16_384;
+
 /// What of a database is emptied.
 #[derive(Clone, Debug)]
 pub struct Scope {
@@ -42,11 +45,15 @@ impl Scope {
              WHERE {whole} AND {foreign_to_extensions_of_wrapper} AND pg_has_role(fdwowner, 'USAGE') \
              UNION ALL SELECT 8, format('DROP SERVER IF EXISTS %I CASCADE', srvname) FROM pg_foreign_server \
              WHERE {whole} AND pg_has_role(srvowner, 'USAGE') \
+             UNION ALL SELECT 9, format('DROP ACCESS METHOD IF EXISTS %I CASCADE', amname) FROM pg_am AS o \
+             WHERE {whole} AND oid >= {FIRST_OWN} AND {foreign_to_extensions_of_method} \
+             AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
              UNION ALL SELECT 9, format('SELECT pg_catalog.lo_unlink(%s)', oid) FROM pg_largeobject_metadata \
              WHERE {whole} AND pg_has_role(lomowner, 'USAGE') \
              ) AS statement ORDER BY rank, sql",
             common = self.common(),
             foreign_to_extensions_of_event = no_extension("pg_event_trigger", "o.oid"),
+            foreign_to_extensions_of_method = no_extension("pg_am", "o.oid"),
             foreign_to_extensions_of_wrapper = no_extension("pg_foreign_data_wrapper", "o.oid"),
         )
     }
@@ -96,13 +103,6 @@ impl Scope {
         )
     }
 
-    /// The schemas that stay.
-    pub(super) fn staying(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
-        column(
-            client,
-            &format!(
-                "WITH {} SELECT nspname FROM pg_namespace WHERE oid NOT IN (SELECT oid FROM going)",
-                self.common()
     /// The other roles that own a part of it, and for which this one may not act.
     pub(super) fn other_owners(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
         column(
@@ -114,6 +114,13 @@ impl Scope {
         )
     }
 
+    /// The schemas that stay.
+    pub(super) fn staying(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
+        column(
+            client,
+            &format!(
+                "WITH {} SELECT nspname FROM pg_namespace WHERE oid NOT IN (SELECT oid FROM going)",
+                self.common()
             ),
         )
     }
