@@ -164,6 +164,28 @@ fn the_lock_knows_whose_history_it_is(ground: &dyn Ground) {
     project.run(&["upgrade"]).done().says("nothing to do");
 }
 
+/// Two who type the same while a third one holds the database, and have both looked before it is let go: one of them does
+/// it, and the other one is told that it is done.
+pub fn at_once(project: &Project, arguments: &[&str]) {
+    let held = project.databases().occupied("dev");
+    let waiting = || {
+        let mut command = project.command(arguments);
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains("Waiting")), "{arguments:?} waits for nobody");
+        (child, said)
+    };
+    let both = [waiting(), waiting()];
+    drop(held);
+    let ends = both.map(|(mut child, said)| {
+        let said = said.collect::<Vec<_>>().join("\n");
+        (child.wait().unwrap().success(), said)
+    });
+    let (done, refused): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(done, _)| *done);
+    assert_eq!((done.len(), refused.len()), (1, 1), "{arguments:?}: {done:?} {refused:?}");
+    assert!(refused[0].1.contains("error[history-moved]: the database's history has moved"), "{}", refused[0].1);
+}
+
 fn of_two_who_go_one_back_at_once_one_is_told(ground: &dyn Ground) {
     for (arguments, before, after) in [
         (&["downgrade", "-1"][..], 4, 3),
@@ -174,28 +196,8 @@ fn of_two_who_go_one_back_at_once_one_is_told(ground: &dyn Ground) {
         let project = crate::pages::chain(ground);
         project.run(&["upgrade", ["", "", "b1", "", "d1"][before]]).done();
         assert_eq!(project.tables().len(), before);
-        let held = project.databases().occupied("dev");
-        // Given two who have both looked, and wait for somebody else.
-        let waiting = || {
-            let mut command = project.command(arguments);
-            let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-            let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-            assert!(said.any(|line| line.contains("Waiting")), "{arguments:?} waits for nobody");
-            (child, said)
-        };
-        let both = [waiting(), waiting()];
-        drop(held);
-        let ends: Vec<(bool, String)> = both
-            .into_iter()
-            .map(|(mut child, said)| {
-                let said = said.collect::<Vec<_>>().join("\n");
-                (child.wait().unwrap().success(), said)
-            })
-            .collect();
-        // Then one of them has done what was meant, and the other one nothing else.
-        let (done, refused): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(done, _)| *done);
-        assert_eq!((done.len(), refused.len()), (1, 1), "{arguments:?}: {done:?} {refused:?}");
-        assert!(refused[0].1.contains("error[history-moved]: the database's history has moved"), "{}", refused[0].1);
+        at_once(&project, arguments);
+        // What was meant is done, and nothing else.
         assert_eq!(project.tables().len(), after, "{arguments:?}");
     }
     // Who wants it at the head, or at a revision, has it there, whoever brought it there.

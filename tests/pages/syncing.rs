@@ -5,6 +5,7 @@ use crate::pages::ground::Ground;
 use crate::pages::table;
 
 pages! {
+    of_two_who_let_it_follow_at_once_one_is_told,
     the_database_follows_from_branch_to_branch,
     a_way_back_that_does_not_work_is_found_on_a_copy,
     what_is_declared_irreversible_stays,
@@ -58,6 +59,12 @@ fn the_database_follows_from_branch_to_branch(ground: &dyn Ground) {
     assert_eq!(project.tables().join(" "), "t_a t_b");
     project.run(&["sync"]).done().says("nothing to do");
     assert_eq!(project.databases().copies(), [""; 0], "a copy was left");
+}
+
+fn of_two_who_let_it_follow_at_once_one_is_told(ground: &dyn Ground) {
+    let project = between_branches(ground, DOWN);
+    crate::pages::scenarios::at_once(&project, &["sync"]);
+    assert_eq!(project.tables().join(" "), "t_a");
 }
 
 fn a_way_back_that_does_not_work_is_found_on_a_copy(ground: &dyn Ground) {
