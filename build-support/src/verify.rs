@@ -112,16 +112,31 @@ impl Holders {
     }
 }
 
-/// The target of a downgrade that takes a revision off and leaves what it follows.
-fn before(graph: &RevisionGraph, at: usize) -> String {
+/// The target of a downgrade that takes a revision off and leaves what it follows, with what comes off then besides that
+/// and what stands on it.
+fn before(graph: &RevisionGraph, at: usize) -> (String, Vec<String>) {
     let lineage = graph.lineage();
     let id = lineage.id(at);
-    match lineage.parents(at) {
+    let own = lineage.with_descendants(&[at]);
+    let besides = |parent: usize| -> Vec<usize> {
+        let off = lineage.with_descendants(&[parent]);
+        (0..lineage.len()).filter(|other| off[*other] && *other != parent && !own[*other]).collect()
+    };
+    let target = match lineage.parents(at) {
         [] if lineage.bases().len() == 1 => "base".to_owned(),
         [] => format!("{id}@base"),
-        [_] => format!("{id}-1"),
-        [first, ..] => lineage.id(*first).to_string(),
-    }
+        [only] if besides(*only).is_empty() => format!("{id}-1"),
+        [first, ..] if besides(*first).is_empty() => lineage.id(*first).to_string(),
+        // Its own branch begins with it, behind a fork as behind a merge, and ends before its siblings.
+        [_, _, ..] => format!("{id}@base"),
+        [only] if lineage.children(*only).len() > 1 => format!("{id}@base"),
+        // What depends on the one before it without following it.
+        [only] => {
+            let also = besides(*only).into_iter().map(|other| lineage.id(other).to_string()).collect();
+            return (format!("{id}-1"), also);
+        }
+    };
+    (target, Vec::new())
 }
 
 /// Compares one file with the hashes it had when it was applied. `explained` leaves out a changed history, where that
@@ -172,8 +187,12 @@ pub fn compare(
         .note(format!("`{}` is applied to {applied_to}", migration.id))
         .note(short(format!("sha256:{}", hashes.checksum.short()), format!("sha256:{}", migration.checksum.short())))
         .help("put the file back as it was (`git checkout` of it)");
-    let command = format!("downgrade {}", before(graph, at));
-    let ways = holders.ways_off(&migration.id, &command);
+    let (target, also) = before(graph, at);
+    // The file may have another way back by now than the one that takes back what was applied.
+    let mut ways = holders.ways_off(&migration.id, &format!("downgrade {target} --down-from stored"));
+    if !also.is_empty() {
+        ways.push(format!("`{}` comes off with it", also.join("`, `")));
+    }
     let problem = problem.help(format!("or take it off first ({}), edit it, and upgrade again", ways.join("; ")));
     Some(problem.help("or leave it as it was and write the change as a new revision (`cargo migrate revision`)"))
 }

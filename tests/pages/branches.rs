@@ -10,6 +10,7 @@ pages! {
     steps_ids_and_base_are_understood,
     a_missing_parent_a_circle_and_an_id_used_twice_name_both_files,
     a_merge_without_sections_goes_up_and_down,
+    who_takes_an_edited_revision_off_as_advised_keeps_what_stands_beside_it,
 }
 
 fn two_heads_are_refused_and_both_named(ground: &dyn Ground) {
@@ -69,4 +70,43 @@ fn a_merge_without_sections_goes_up_and_down(ground: &dyn Ground) {
     project.run(&["upgrade"]).done();
     project.run(&["downgrade", "-1"]).done();
     project.run(&["upgrade"]).done();
+}
+
+/// The command that an `edited` revision is told to be taken off with.
+#[track_caller]
+fn way_off(said: &str) -> Vec<String> {
+    let (_, command) = said.split_once("or take it off first (`cargo migrate ").unwrap_or_else(|| panic!("{said}"));
+    command.split_once('`').unwrap().0.split(' ').map(str::to_owned).collect()
+}
+
+fn who_takes_an_edited_revision_off_as_advised_keeps_what_stands_beside_it(ground: &dyn Ground) {
+    let merge = "-- migrate:parent b2, c1\n-- migrate:up\n-- migrate:down\n";
+    for (edited, left) in [
+        ("a1", &[][..]),
+        ("b1", &["t_a1", "t_c1"]),
+        ("b2", &["t_a1", "t_b1", "t_c1"]),
+        ("c1", &["t_a1", "t_b1", "t_b2"]),
+        ("m1", &["t_a1", "t_b1", "t_b2", "t_c1"]),
+    ] {
+        // Given two branches that a merge has joined, and a change of both sections of an applied file.
+        let project = Project::on(ground);
+        for (id, parent) in [("a1", "base"), ("b1", "a1"), ("b2", "b1"), ("c1", "a1")] {
+            project.migration(id, &table(parent, &format!("t_{id}")));
+        }
+        project.migration("m1", merge);
+        project.run(&["upgrade"]).done();
+        let text = project.read(&format!("migrations/{edited}.sql"));
+        let other =
+            text.replace("up\n", "up\nCREATE TABLE more (x INTEGER);\n").replace("down\n", "down\nDROP TABLE more;\n");
+        project.migration(edited, &other);
+        // When it is taken off as the message says.
+        let said = project.refuses(&["upgrade"], &["error[edited]", "take it off first"]).err;
+        let command = way_off(&said);
+        assert!(command.ends_with(&["--down-from".to_owned(), "stored".to_owned()]), "{command:?}");
+        project.run(&command.iter().map(String::as_str).collect::<Vec<_>>()).done();
+        // Then the other branch is there still, and the new text can be applied.
+        assert_eq!(project.tables(), left, "{edited}");
+        project.run(&["upgrade"]).done();
+        assert_eq!(project.tables().len(), 5, "{edited}");
+    }
 }

@@ -56,7 +56,7 @@ fn what_is_edited_is_taken_off_the_databases_that_have_it_and_a_first_revision_b
     let project = with_production(ground);
     let text = project.read("migrations/a1.sql");
     project.migration("a1", &edited(&text));
-    project.refuses(&["upgrade"], &["`cargo migrate -d NAME downgrade base`, on each of these databases"]);
+    project.refuses(&["upgrade"], &["`cargo migrate -d NAME downgrade base --down-from stored`, on each of these databases"]);
     project.migration("a1", &text);
     project.run(&["-d", "prod", "downgrade", "base"]).done();
     project.migration("a1", &edited(&text));
@@ -71,7 +71,7 @@ fn one_of_several_first_revisions_is_taken_off_alone(ground: &dyn Ground) {
     project.migration("z1", &table("base", "t2"));
     project.run(&["upgrade", "heads"]).done();
     project.migration("z1", &edited(&table("base", "t2")));
-    project.refuses(&["upgrade", "heads"], &["`cargo migrate -d dev downgrade z1@base`"]);
+    project.refuses(&["upgrade", "heads"], &["`cargo migrate -d dev downgrade z1@base --down-from stored`"]);
     project.run(&["-d", "dev", "downgrade", "z1@base"]).done();
     project.run(&["current"]).done().says("a1");
 }
