@@ -12,6 +12,7 @@ pages! {
     what_the_record_says_is_kept_before_it_is_emptied,
     trying_again_does_not_push_out_what_was_kept_before,
     only_so_many_stay,
+    what_could_be_lost_is_told_by_a_dry_run_too,
 }
 
 /// A project with rows in a database at head: `a` makes a table, `b` adds a column, `c` drops another table.
@@ -155,4 +156,28 @@ fn only_so_many_stay(ground: &dyn Ground) {
         project.run(&["stamp", "a", "--purge"]).done();
     }
     assert_eq!(backups(&project), 3, "the one made by hand, and the last two");
+}
+
+fn what_could_be_lost_is_told_by_a_dry_run_too(ground: &dyn Ground) {
+    let project = with_rows(ground);
+    project.configure("dev", "shared = false, protected = true");
+    for command in [&["downgrade", "-1"][..], &["downgrade", "base"]] {
+        project.run(command).refused(&["error[not-confirmed]", "`--dry-run`"]);
+        let ran = project.run(&[command, &["--dry-run"]].concat()).done();
+        assert!(ran.err.contains("it can lose data: `t` is dropped"), "{}", ran.err);
+        assert!(!ran.err.contains("backup"), "{}", ran.err);
+    }
+    // The file of what is applied is on another branch.
+    project.run(&["lock", "--dialect", project.databases().dialect()]).done();
+    project.migration("b", "-- migrate:parent a\n-- migrate:up\nCREATE TABLE u (x INTEGER);\nINSERT INTO u VALUES (1);\n-- migrate:down\nDROP TABLE u;\n");
+    project.run(&["upgrade", "--yes"]).done();
+    std::fs::remove_file(project.path("migrations/b.sql")).unwrap();
+    let shared = project.read("migrations/migrate.lock");
+    let without: String =
+        shared.lines().filter(|line| !line.starts_with("b ")).map(|line| format!("{line}\n")).collect();
+    project.write("migrations/migrate.lock", &without);
+    let ran = project.run(&["sync", "b", "--dry-run"]).done();
+    assert!(ran.err.contains("it can lose data: `u` is dropped"), "{}", ran.err);
+    assert_eq!(backups(&project), 0);
+    assert_eq!(project.list("SELECT x FROM t ORDER BY id"), ["one", "two"]);
 }

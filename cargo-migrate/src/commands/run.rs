@@ -183,11 +183,16 @@ pub(super) fn moved(
     }
     // What is looked at and what is kept wait for others together no longer than a run may.
     let looking = Instant::now();
+    let safeguard = {
+        let (_, live) = looked.parts();
+        Safeguard::of(opened, (database, live), &first.steps, request.down_from, request.backup)?
+    };
+    // What is tried loses nothing, and tells what the run itself could lose.
     let safeguard = if request.dry_run {
+        safeguard.tell_dangers(app);
         None
     } else {
-        let (_, live) = looked.parts();
-        Some(Safeguard::of(opened, (database, live), &first.steps, request.down_from, request.backup)?)
+        Some(safeguard)
     };
     let left = app.wait(opened).saturating_sub(looking.elapsed());
     let asked = confirm(app, opened, database, request, &first, safeguard.as_ref())?;

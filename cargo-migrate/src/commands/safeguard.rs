@@ -78,13 +78,18 @@ impl Safeguard {
         Ok(Self { makes, risk, allowed: by_rule || asked == Asked::Backup, ..nothing })
     }
 
-    /// Says what can be lost, and where the backup goes.
-    pub(super) fn tell(&self, app: App<'_>) {
+    /// Says what can be lost.
+    pub(super) fn tell_dangers(&self, app: App<'_>) {
         if app.json() {
             return;
         }
         listed(&self.risk).for_each(|line| app.shell.note(line));
-        if self.makes {
+    }
+
+    /// Says what can be lost, and where the backup goes.
+    pub(super) fn tell(&self, app: App<'_>) {
+        self.tell_dangers(app);
+        if self.makes && !app.json() {
             app.shell.note(match (self.asked, self.risk.is_none()) {
                 (Asked::Backup, _) => "a backup is made before, in .migrate/backups",
                 (_, false) => "so a backup is made before, in .migrate/backups (`--no-backup` makes none)",
