@@ -17,6 +17,7 @@ pages! {
     a_statement_that_fails_says_what_was_kept_and_what_to_do,
     to_do_nothing_is_no_way_back,
     what_did_nothing_is_taken_back_by_doing_nothing,
+    what_was_interrupted_is_counted,
 }
 
 /// A project whose first revision, with one row in its table, is applied.
@@ -279,4 +280,20 @@ fn what_did_nothing_is_taken_back_by_doing_nothing(ground: &dyn Ground) {
     project.run(&["upgrade"]).done();
     project.run(&["downgrade", "base"]).done();
     assert_eq!(project.ask("SELECT count(*) FROM _cargo_migrate"), "0");
+}
+
+fn what_was_interrupted_is_counted(ground: &dyn Ground) {
+    for (project, _) in [interrupted(ground), interrupted_on_its_way_back(ground)] {
+        let status = project.run(&["status"]).done();
+        assert!(status.out.contains("applied   1\npending   0\ninterrupted 1\n"), "{}", status.out);
+        assert_eq!(project.run(&["--format", "json", "status"]).done().json()["interrupted"], 1);
+        let held = project.databases().as_a_living_run("dev");
+        let status = project.run(&["status"]).done();
+        assert!(status.out.contains("pending   0\nunder way 1\n"), "{}", status.out);
+        assert_eq!(project.run(&["--format", "json", "status"]).done().json()["interrupted"], 0);
+        drop(held);
+        project.run(&["repair", "--not-applied", "a2"]).done();
+        let status = project.run(&["status"]).done();
+        assert!(!status.out.contains("interrupted"), "{}", status.out);
+    }
 }

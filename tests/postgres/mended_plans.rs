@@ -1,14 +1,17 @@
 //! What a stranger typed because the command had said so, or by mistake, and lost rows by: each of it is refused now with the
 //! way out that loses nothing.
 
+use crate::faults::{ASLEEP, asleep};
 use crate::ground::OnServer;
-use crate::harness::{Project, table};
+use crate::harness::{Project, Ran, table};
 use crate::server::Server;
 
 tests! {
     a_folder_of_the_other_database_changes_nothing,
     a_folder_is_not_made_the_other_databases_by_the_way,
     a_folder_without_a_lock_becomes_the_databases,
+    an_index_that_no_query_can_use_is_not_a_finished_upgrade,
+    who_loses_the_connection_half_way_is_told_to_settle_that_first,
 }
 
 /// A revision that makes a table of one whole number, and takes it away.
@@ -105,5 +108,49 @@ fn a_folder_without_a_lock_becomes_the_databases(server: &Server) {
         assert!(project.read("migrations/migrate.lock").contains("\ndialect postgres\n"), "{first:?}");
         project.run(&["upgrade"]).done();
         assert_eq!(project.tables(), ["t"]);
+    }
+}
+
+fn an_index_that_no_query_can_use_is_not_a_finished_upgrade(server: &Server) {
+    for (up, index) in [
+        ("CREATE UNIQUE INDEX CONCURRENTLY \"By Name\" ON people (name);", "\"By Name\""),
+        ("CREATE UNIQUE INDEX CONCURRENTLY by_name ON people (name);", "by_name"),
+        ("CREATE UNIQUE INDEX CONCURRENTLY ON people (name);", "people_name_idx"),
+    ] {
+        let project = Project::on(&OnServer::of(server));
+        project.execute("CREATE TABLE people (name text); INSERT INTO people VALUES ('Ann'), ('Ann')");
+        let down = format!("DROP INDEX CONCURRENTLY {index};");
+        let text = |up: &str| {
+            format!("-- migrate:parent base\n-- migrate:no-transaction\n-- migrate:up\n{up}\n-- migrate:down\n{down}\n")
+        };
+        project.migration("a1", &text(up));
+        project.run(&["upgrade"]).refused(&["sql-error"]);
+        let removes = format!("`DROP INDEX CONCURRENTLY \"public\".\"{}\";`", index.trim_matches('"'));
+        project.refuses(&["repair", "--finished", "a1"], &["error[interrupted]", "was not made to its end", &removes]);
+        assert_eq!(project.ask("SELECT state FROM _cargo_migrate"), "running");
+        // An index of somebody else is nothing of this revision's.
+        project.execute(&format!("DROP INDEX {index}"));
+        project.execute("CREATE TABLE others (x int); INSERT INTO others VALUES (1), (1)");
+        let other = "CREATE UNIQUE INDEX CONCURRENTLY of_others ON others (x)";
+        assert!(project.databases().execute("dev", other).is_err());
+        project.execute("DELETE FROM people");
+        project.execute(up);
+        project.run(&["repair", "--finished", "a1"]).done();
+        assert_eq!(project.ask("SELECT state FROM _cargo_migrate"), "applied");
+    }
+}
+
+fn who_loses_the_connection_half_way_is_told_to_settle_that_first(server: &Server) {
+    for end in ["pg_terminate_backend", "pg_cancel_backend"] {
+        let project = Project::on(&OnServer::of(server));
+        project.migration(
+            "a1",
+            "-- migrate:parent base\n-- migrate:no-transaction\n-- migrate:up\nSELECT pg_sleep(60);\n-- migrate:down\nSELECT 1;\n",
+        );
+        let child = asleep(&project, &["upgrade"]);
+        project.ask(&format!("SELECT {end}(pid) {ASLEEP}"));
+        let ran = Ran::of(&child.wait_with_output().unwrap())
+            .refused(&["error[database]", "finish it by hand, then: `cargo migrate repair --finished a1`"]);
+        assert!(!ran.err.contains("run it again"), "{}", ran.err);
     }
 }

@@ -3,11 +3,12 @@
 use build_support::checksum::Checksum;
 use build_support::problem::{Code, Problem, printable};
 use build_support::revision::check_key;
+use build_support::token::{Dialect, tokens_of, unquoted};
 use build_support::verify;
 use migrate_runtime::driver::Driver;
-use migrate_runtime::history::{History, State};
+use migrate_runtime::history::{AppliedRevision, History, State};
 use migrate_runtime::plan::{self, DEPENDED_ON};
-use migrate_runtime::runner::store_problem;
+use migrate_runtime::runner::{database_problem, store_problem};
 use serde_json::json;
 
 use crate::app::{App, Opened};
@@ -81,6 +82,9 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
         if let Some(wrong) = wrong {
             return Err(plan::interrupted(row).note(wrong).into());
         }
+        if outcome == Outcome::Finished {
+            not_left_behind(&opened, driver, row)?;
+        }
         let done = match outcome {
             Outcome::NotApplied => driver.forget(key, &row.id),
             Outcome::Finished | Outcome::StillApplied => driver.mark(key, &row.id, State::Applied, row.elapsed_ms),
@@ -95,6 +99,47 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
     }
     told(app, "repair", changed);
     Ok(())
+}
+
+/// Refuses to call an upgrade finished while an index of its statements is there that no query can use.
+fn not_left_behind(opened: &Opened, driver: &mut dyn Driver, row: &AppliedRevision) -> Result<()> {
+    let Some(migration) = opened.file_of(row) else { return Ok(()) };
+    let text = opened.directory.text(migration)?;
+    let up = &text[migration.up.clone()];
+    let left = driver.left_behind().map_err(|error| Failure::from(database_problem(&error)))?;
+    let names = names_in(up);
+    if !names.iter().any(|name| name == "concurrently") {
+        return Ok(());
+    }
+    // The server names an index that has no name by its table, and one that is made anew by the old one.
+    let is_named = |index: &str| {
+        names
+            .iter()
+            .any(|name| index.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+    };
+    let of_it = |removes: &&String| {
+        names_in(removes).iter().rev().find(|name| *name != ";").is_some_and(|index| is_named(index))
+    };
+    let left: Vec<&String> = left.iter().filter(of_it).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        plan::INTERRUPTED,
+        format!("`{}` is not finished: an index of it was not made to its end", row.id),
+    )
+    .note("it is here, of no use to any query, and is kept up by each write; a unique one may refuse rows");
+    let told = |problem: Problem, removes: &&String| {
+        problem.help(format!("remove it, and make it again: `{}`", printable(removes)))
+    };
+    Err(left.iter().fold(problem, told).help(format!("then: `cargo migrate repair --finished {}`", row.id)).into())
+}
+
+/// The names in a text for a server, as it knows them.
+fn names_in(text: &str) -> Vec<String> {
+    let tokens = tokens_of(Dialect::Postgres, text).filter(|token| token.kind.counts());
+    let name = |token: &str| if token.starts_with('"') { unquoted(token) } else { token.to_lowercase() };
+    tokens.map(|token| name(&text[token.span])).collect()
 }
 
 /// Accepts changes of comments, downs and verify sections, in the lock files and in the chosen database. What an

@@ -100,8 +100,8 @@ impl Safeguard {
         }
     }
 
-    /// Makes the backup, where one is to be made, while the run holds its lock; what others hold is waited for so long. The plan under the lock may be another one
-    /// than was looked at, of which it is not known what it can lose.
+    /// Makes the backup, where one is to be made, while the run holds its lock; what others hold is waited for so long.
+    /// The plan under the lock may be another one than was looked at, of which it is not known what it can lose.
     pub(super) fn make(
         &self,
         app: App<'_>,

@@ -191,6 +191,16 @@ impl<'a> Standing<'a> {
         self.history.of(self.opened.project.key()).filter(|row| !row.is_half_way()).count()
     }
 
+    /// How many are neither applied nor pending.
+    fn half_way(&self) -> usize {
+        self.history.of(self.opened.project.key()).filter(|row| row.is_half_way()).count()
+    }
+
+    /// How many of these nobody is at work on.
+    fn interrupted(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.code() == plan::INTERRUPTED).count()
+    }
+
     /// How many files may still be edited: no lock says that anybody has them.
     fn drafts(&self) -> usize {
         let locks = &self.opened.locks;
@@ -237,6 +247,7 @@ impl<'a> Standing<'a> {
             "heads": heads_of(self.opened),
             "applied": self.applied(),
             "pending": self.pending().map(|migration| migration.id.as_str()).collect::<Vec<_>>(),
+            "interrupted": self.interrupted(),
             "drafts": self.drafts(),
             "edited": self.edited(),
             "drift": self.drifted,
@@ -258,6 +269,11 @@ impl<'a> Standing<'a> {
         app.shell.out(format!("head      {}", or_base(&heads_of(opened))));
         app.shell.out(format!("applied   {}", self.applied()));
         app.shell.out(format!("pending   {}", self.pending.len()));
+        match (self.interrupted(), self.half_way()) {
+            (0, 0) => {}
+            (0, count) => app.shell.out(format!("under way {count}")),
+            (count, _) => app.shell.out(format!("interrupted {count}")),
+        }
         if !self.there {
             note_missing(app, database);
         }

@@ -237,11 +237,21 @@ pub(super) fn busy(message: impl Into<String>) -> Problem {
     Problem::new(BUSY, message).help("wait for it and run the command again, or wait longer with `--wait SECONDS`")
 }
 
+/// How ways out end that lead to the same command.
+const AGAIN: &str = ", and run it again";
+
+/// A way out without its end, for what is not run again before a person has settled what it has left.
+pub(super) fn without_again(help: &str) -> String {
+    let ends = [AGAIN, ", then run it again", " and run it again", " and run the command again"];
+    let end = ends.iter().filter_map(|end| help.find(end)).min();
+    help[..end.unwrap_or(help.len())].to_owned()
+}
+
 fn disconnected(message: String) -> Problem {
     Problem::new(DATABASE, "the connection to the database is lost")
         .note(message)
         .note("the server rolls back what was not committed")
-        .help("see that the server runs and can be reached, and run it again: it goes on from where the database is")
+        .help(format!("see that the server runs and can be reached{AGAIN}: it goes on from where the database is"))
 }
 
 /// Whether a statement names a column that a table has not, in SQLite's words or by a server's code.

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use build_support::problem::{Place, Problem};
 
-use super::problems::{broken_keys, end_problem, query_problem, statement_problem, with_left_behind, with_rows};
+use super::problems::{
+    broken_keys, end_problem, query_problem, statement_problem, with_left_behind, with_rows, without_again,
+};
 use super::section::Section;
 use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
 use crate::driver::Enforcement;
@@ -85,6 +87,7 @@ impl Run<'_, '_> {
             if self.options.on_copy {
                 return problem.note("found on a copy: the database is as it was");
             }
+            let problem = problem.map_help(|help| without_again(help));
             let problem = problem.note(format!("`{}` runs outside a transaction: {what}", step.id));
             with_ways_out(with_left_behind(self.driver, problem), &step.id, step.direction)
         };
