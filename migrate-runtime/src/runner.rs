@@ -32,6 +32,7 @@ use crate::plan::{INTERRUPTED, Plan, Step, not_elsewhere};
 pub use self::begin::{begin, under_way};
 pub use self::options::{Before, DownFrom, Options};
 pub use self::problems::{breaks_references, database_problem, store_problem, with_left_behind};
+pub use self::section::check_words;
 pub use self::tables::{MADE_TWICE, made_twice, one_maker_each};
 
 /// A statement of a migration failed.

@@ -12,6 +12,7 @@ pages! {
     a_revision_outside_a_transaction_that_fails_half_way_is_found_and_repaired,
     a_dry_run_of_several_commits_is_made_on_a_copy,
     a_run_between_two_commits_is_waited_for,
+    a_draft_that_no_run_takes_is_found_by_check,
 }
 
 fn a_syntax_error_in_the_third_of_five_points_at_its_place_and_changes_nothing(ground: &dyn Ground) {
@@ -136,4 +137,17 @@ fn a_run_between_two_commits_is_waited_for(ground: &dyn Ground) {
         assert!(runner.wait().unwrap().success());
     }
     assert_eq!(project.ask("SELECT count(*) FROM t"), "300000");
+}
+
+fn a_draft_that_no_run_takes_is_found_by_check(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x INTEGER);\nCOMMIT;\n");
+    project.refuses(&["check"], &["error[forbidden-statement]", "a1.sql:4:1"]);
+    project.run(&["upgrade"]).refused(&["error[forbidden-statement]", "a1.sql:4:1"]);
+    project.migration("a1", "-- migrate:parent base\n-- migrate:up\nSELECT 1;\n-- migrate:verify\nDELETE FROM t;\n");
+    project.refuses(&["check"], &["error[forbidden-statement]", "a1.sql:5:1"]);
+    project.migration("a1", "-- migrate:parent base\n-- migrate:no-transaction\n-- migrate:up\nBEGIN;\nCREATE TABLE t (x INTEGER);\nCOMMIT;\n");
+    project.run(&["check"]).done();
+    project.run(&["upgrade"]).done();
+    project.run(&["check"]).done();
 }

@@ -43,6 +43,8 @@ fn the_database_follows_from_branch_to_branch(ground: &dyn Ground) {
     // Given a database that has more than this branch knows.
     project.run(&["status"]).done().says("ahead of this checkout").says("cargo migrate sync");
     project.run(&["upgrade"]).refused(&["error[unknown-applied]", "cargo migrate sync"]);
+    // What another branch has is no fault of this one, and is not passed over either.
+    project.run(&["check"]).done().says("warning[unknown-applied]");
     // When this branch has a revision of its own, the database is beside it.
     project.migration("c", &table("a", "t_c"));
     project.run(&["lock"]).done();
@@ -115,6 +117,7 @@ fn a_history_of_which_nothing_is_at_hand_is_most_likely_another_ones(ground: &dy
     assert!(!format!("{}{}", status.out, status.err).contains("lets it follow"), "{}", status.err);
     // Then `sync` takes nobody's whole history off by the way, be the database protected or not.
     told(&project.refuses(&other(&["sync"]), &["error[unknown-applied]", "`--dry-run`", "`--yes`"]).err);
+    told(&project.refuses(&other(&["check"]), &["error[unknown-applied]"]).err);
     project.run(&other(&["sync", "--dry-run"])).done();
     assert_eq!(project.tables().join(" "), "t_a t_b");
     project.run(&other(&["sync", "--yes"])).done();

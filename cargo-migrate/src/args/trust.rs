@@ -10,7 +10,7 @@ use super::Format;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Made for CI: exit status 1 where something is wrong. Migrations that are pending are nothing wrong, and
-neither is a database that is not configured or not there.
+neither is a database that is not configured or not there. One that has more than this checkout is warned of.
 
 Examples:
   cargo migrate check

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use build_support::migration::Migration;
 use build_support::problem::{Code, Problem, Severity, printable};
 use build_support::target;
 use build_support::token::Dialect;
@@ -217,7 +218,14 @@ fn files(scene: &Scene<'_>) -> Option<String> {
 
 fn in_files(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let opened = scene.opened;
-    Ok(verify::verify(&opened.graph, &opened.locks, opened.directory.shown()))
+    let mut problems = verify::verify(&opened.graph, &opened.locks, opened.directory.shown());
+    // What is sealed has run.
+    let locks = [&opened.locks.shared, &opened.locks.local];
+    let is_draft = |it: &&Migration| locks.iter().all(|lock| lock.sealed(it.id.as_str()).is_none());
+    for migration in opened.graph.migrations().iter().filter(is_draft) {
+        problems.extend(runner::check_words(migration, &opened.directory).err());
+    }
+    Ok(problems)
 }
 
 fn heads(scene: &Scene<'_>) -> Option<String> {
@@ -296,7 +304,8 @@ fn in_schema(scene: &Scene<'_>) -> Result<Vec<Problem>> {
         return Ok(Vec::new());
     }
     // Where the files are not those that were applied, running them says nothing of the database.
-    if scene.opened.verified().is_err() || !in_database(scene)?.is_empty() {
+    let is_error = |problem: &Problem| problem.severity() == Severity::Error;
+    if scene.opened.verified().is_err() || in_database(scene)?.iter().any(is_error) {
         return Ok(Vec::new());
     }
     let problem = drift::object_by_object(scene.app, scene.opened, database, &mut looked.borrow_mut())?;
@@ -312,11 +321,19 @@ fn database(scene: &Scene<'_>) -> Option<String> {
     })
 }
 
-/// What is pending is for `upgrade`, and what this checkout does not know is on another branch: neither is wrong.
+/// What is pending is for `upgrade`, and what this checkout does not know is most likely on another branch: the one is not
+/// told, and of the other it is said without failing. Where nothing of what the database has is here, the folder or the
+/// database is the wrong one.
 fn in_database(scene: &Scene<'_>) -> Result<Vec<Problem>> {
     let Looked::At(database, looked) = &scene.database else { return Ok(Vec::new()) };
     let mut problems = trust::differences(scene.opened, database, &mut looked.borrow_mut())?;
-    problems.retain(|problem| problem.code() != plan::UNKNOWN_APPLIED);
+    let history = &looked.borrow().history;
+    let is_foreign = |of: &Opened| plan::is_foreign(of.project.key(), &of.graph, history);
+    if !scene.opened.all().any(is_foreign) {
+        let is_ahead = |problem: &Problem| problem.code() == plan::UNKNOWN_APPLIED;
+        let told = |problem: Problem| if is_ahead(&problem) { problem.as_warning() } else { problem };
+        problems = problems.into_iter().map(told).collect();
+    }
     Ok(problems)
 }
 

@@ -1,12 +1,14 @@
 //! The text that a step runs: where it comes from, and whether a run may hold it.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use build_support::checksum::StatementsHash;
-use build_support::migration::Directives;
+use build_support::migration::{Directives, Migration};
 use build_support::problem::{Place, Problem};
+use build_support::token::Dialect;
 
-use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, one, store_problem};
+use super::{DOWN_DIFFERS, Done, DownFrom, FORBIDDEN_STATEMENT, Run, Texts, one, store_problem};
 use crate::plan::{Direction, IRREVERSIBLE, Step};
 use crate::statement::{forbidden, forbidden_in_verify, split_as};
 
@@ -30,6 +32,37 @@ impl Section {
     pub(super) fn place(&self, span: std::ops::Range<usize>) -> Place {
         Place::span(&self.path, self.text.as_str(), span)
     }
+}
+
+/// Refuses a section, and the verify section that is asked behind it, with a statement that a run cannot hold.
+fn may_run(
+    dialect: Dialect,
+    section: &Section,
+    no_transaction: bool,
+    verify: Option<Range<usize>>,
+) -> Result<(), Problem> {
+    let statements = split_as(dialect, &section.text, section.span.clone());
+    let found = forbidden(&statements, no_transaction)
+        .or_else(|| forbidden_in_verify(&split_as(dialect, &section.text, verify?)));
+    match found {
+        None => Ok(()),
+        Some(found) => {
+            Err(Problem::new(FORBIDDEN_STATEMENT, found.message).at(section.place(found.span)).help(found.help))
+        }
+    }
+}
+
+/// Looks at what an upgrade to a revision would run as the run itself does before its first statement, by the rules of the
+/// database whose SQL the file is read as.
+///
+/// # Errors
+/// [`FORBIDDEN_STATEMENT`]; a file that cannot be read.
+pub fn check_words(migration: &Migration, texts: &dyn Texts) -> Result<(), Problem> {
+    if !migration.controls && migration.verify.is_none() {
+        return Ok(());
+    }
+    let section = Section { path: migration.path.clone(), text: texts.text(migration)?, span: migration.up.clone() };
+    may_run(migration.dialect, &section, migration.directives.no_transaction, migration.verify.clone())
 }
 
 /// Whether the recorded upgrade of a step holds any statement; that of a merge does not.
@@ -60,16 +93,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let section = self.section(step)?;
-        let statements = split_as(dialect, &section.text, section.span.clone());
         let verify = migration.and_then(|migration| migration.verify.clone()).filter(|_| upgrade);
-        let found = forbidden(&statements, step.directives.no_transaction)
-            .or_else(|| forbidden_in_verify(&split_as(dialect, &section.text, verify?)));
-        match found {
-            None => Ok(()),
-            Some(found) => Err(one(Problem::new(FORBIDDEN_STATEMENT, found.message)
-                .at(section.place(found.span))
-                .help(found.help))),
-        }
+        may_run(dialect, &section, step.directives.no_transaction, verify).map_err(one)
     }
 
     /// The text that a step runs.
