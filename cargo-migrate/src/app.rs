@@ -7,10 +7,11 @@ mod reading;
 
 use std::collections::HashSet;
 
-use build_support::directory::{Directory, Locks};
+use build_support::directory::{Directory, Locks, TOO_LARGE};
 use build_support::graph::RevisionGraph;
-use build_support::migration::Migration;
-use build_support::problem::Problem;
+use build_support::migration::{Migration, NOT_TEXT, UNCLOSED};
+use build_support::problem::{Problem, printable};
+use build_support::revision::RevisionId;
 use migrate_runtime::history::History;
 use migrate_runtime::plan;
 
@@ -134,7 +135,12 @@ impl App<'_> {
     fn open_read(&self, mut project: Project, read: Option<FolderRead>) -> Result<Opened> {
         let folder = self.folder(&project);
         let read = read.filter(|read| read.directory == folder).unwrap_or_else(|| FolderRead::of(folder));
-        let (migrations, locks) = (read.migrations?, read.locks?);
+        let locks = read.locks;
+        let migrations = read.migrations.map_err(|problems| match &locks {
+            Ok(locks) => problems.into_iter().map(|problem| removable(problem, locks)).collect(),
+            Err(_) => problems,
+        })?;
+        let locks = locks?;
         if let Some(key) = locks.shared.package() {
             project.adopt_key(key)?;
         }
@@ -230,6 +236,23 @@ impl Opened {
         ids.sort();
         ids
     }
+}
+
+/// Says how to be rid of a file that no command can read, where no lock knows it as applied: `delete` would have to read it.
+fn removable(problem: Problem, locks: &Locks) -> Problem {
+    if ![UNCLOSED, TOO_LARGE, NOT_TEXT].contains(&problem.code()) {
+        return problem;
+    }
+    let path = problem.places().first().map(|place| place.path.clone());
+    let Some((path, Some(Ok(id)))) = path.map(|path| (path.clone(), RevisionId::of_file(&path))) else {
+        return problem;
+    };
+    if [&locks.shared, &locks.local].into_iter().any(|lock| lock.sealed(id.as_str()).is_some()) {
+        return problem;
+    }
+    let shown = printable(&path.to_string_lossy());
+    problem
+        .help(format!("or, since no lock knows it as applied, be rid of it: remove {shown}, then `cargo migrate lock`"))
 }
 
 /// Edits the locks so that they say what the files and a database's history say.

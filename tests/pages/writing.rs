@@ -20,6 +20,7 @@ pages! {
     a_run_past_an_interrupted_revision_is_refused_whichever_way_it_went,
     a_scratch_database_starts_again_and_any_other_is_not_emptied,
     a_stamp_is_previewed_as_a_script_that_does_the_same,
+    a_draft_that_cannot_be_read_is_removed_as_the_message_says,
 }
 
 fn two_branches_are_joined_and_upgraded_past_the_merge(ground: &dyn Ground) {
@@ -288,4 +289,26 @@ fn a_stamp_is_previewed_as_a_script_that_does_the_same(ground: &dyn Ground) {
     let (well, said) = project.databases().by_shell("test", &script);
     assert!(well, "{said}");
     assert_eq!(project.list_of("test", rows), project.list(rows));
+}
+
+fn a_draft_that_cannot_be_read_is_removed_as_the_message_says(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("a1", &table("base", "t_a1"));
+    project.run(&["upgrade"]).done();
+    let unclosed = "-- migrate:parent a1\n-- migrate:up\nSELECT 'it;\n";
+    let way =
+        "or, since no lock knows it as applied, be rid of it: remove migrations/b1.sql, then `cargo migrate lock`";
+    for text in [unclosed.to_owned(), "\u{0}".to_owned(), " ".repeat((64 << 20) + 1)] {
+        project.migration("b1", &text);
+        for command in [&["delete", "b1"][..], &["status"], &["current"]] {
+            project.run(command).refused(&[way]);
+        }
+    }
+    std::fs::remove_file(project.path("migrations/b1.sql")).unwrap();
+    project.run(&["lock"]).done();
+    project.run(&["status"]).done();
+    // Of what is applied the file is needed.
+    project.migration("a1", unclosed);
+    let ran = project.refuses(&["status"], &["error[unclosed]"]);
+    assert!(!ran.err.contains("be rid of it"), "{}", ran.err);
 }
