@@ -13,6 +13,7 @@ pages! {
     quiet_leaves_results_warnings_and_errors,
     json_is_one_document_whether_done_or_refused,
     a_line_that_is_not_understood_is_2_and_nothing_is_changed,
+    who_is_shown_an_edited_file_is_told_that_it_is_not_what_ran,
 }
 
 /// A project where `a1` is applied and `a2` is pending.
@@ -191,4 +192,21 @@ fn a_line_that_is_not_understood_is_2_and_nothing_is_changed(ground: &dyn Ground
         ran.is_printable();
     }
     assert_eq!((project.contents(), project.databases().all()), before);
+}
+
+fn who_is_shown_an_edited_file_is_told_that_it_is_not_what_ran(ground: &dyn Ground) {
+    let project = project(ground);
+    let show = project.run(&["show", "a1"]).done();
+    assert!(!show.err.contains("edited"), "{}", show.err);
+    assert_eq!(project.run(&["--format", "json", "show", "a1"]).done().json()["edited"], false);
+    for (id, parent) in [("a1", "base"), ("a2", "a1")] {
+        project.migration(id, &table(parent, "another"));
+    }
+    project.run(&["show", "a1"]).done().says("edited after it was applied").says("`cargo migrate verify`");
+    assert_eq!(project.run(&["--format", "json", "show", "a1"]).done().json()["edited"], true);
+    assert_eq!(project.run(&["--format", "json", "history"]).done().json()["revisions"][1]["edited"], true);
+    let history = project.run(&["history"]).done().out;
+    assert!(history.contains("-> a1  applied, edited since") && history.contains("-> a2 (head)  pending"), "{history}");
+    // A draft may be edited.
+    assert_eq!(project.run(&["--format", "json", "show", "a2"]).done().json()["edited"], false);
 }

@@ -91,6 +91,8 @@ pub(super) fn history(app: App<'_>, args: &HistoryArgs) -> Result<()> {
 pub(super) struct States {
     pub(super) applied: Option<Vec<bool>>,
     half_way: Vec<bool>,
+    /// Those whose file is another one than when it was applied.
+    edited: Vec<bool>,
     word: Option<&'static str>,
     pub(super) current: Vec<String>,
 }
@@ -99,15 +101,17 @@ impl States {
     /// The files' history needs no database; where one is chosen and can be read, applied revisions are marked.
     pub(super) fn of(app: App<'_>, opened: &Opened) -> Result<Self> {
         let (key, lineage) = (opened.project.key(), opened.graph.lineage());
-        let mut states = Self { applied: None, half_way: vec![false; lineage.len()], word: None, current: Vec::new() };
+        let none = vec![false; lineage.len()];
+        let mut states = Self { applied: None, half_way: none.clone(), edited: none, word: None, current: Vec::new() };
         let Ok(database) = app.database(opened) else { return Ok(states) };
         let mut looked = opened.look(&database)?;
         states.word = looked.half_way(key, &database, &opened.project.settings().version_table)?;
         let history = looked.history;
         states.applied = Some(plan::applied(key, lineage, &history.settled()));
-        for row in history.of(key).filter(|row| row.is_half_way()) {
+        for row in opened.with_accepted_texts(&history).of(key) {
             if let Some(at) = lineage.find(row.id.as_str()) {
-                states.half_way[at] = true;
+                states.half_way[at] = row.is_half_way();
+                states.edited[at] = row.checksum != opened.graph.migration(at).checksum;
             }
         }
         states.current = opened.current(&history);
@@ -116,6 +120,7 @@ impl States {
 
     pub(super) fn word(&self, at: usize) -> &'static str {
         match &self.applied {
+            Some(applied) if applied[at] && self.edited[at] => "applied, edited since",
             Some(applied) if applied[at] => "applied",
             Some(_) => self.word.filter(|_| self.half_way[at]).unwrap_or("pending"),
             None => "",
@@ -156,6 +161,7 @@ fn history_of(app: App<'_>, args: &HistoryArgs, opened: &Opened) -> Result<()> {
                     "labels": migration.labels,
                     "head": heads.contains(at),
                     "applied": applied.as_ref().map(|applied| applied[*at]),
+                    "edited": states.edited[*at],
                     "sealed": opened.locks.shared.sealed(migration.id.as_str()).is_some() || opened.locks.local.sealed(migration.id.as_str()).is_some(),
                 })
             })
@@ -278,6 +284,9 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
     let migration = opened.graph.migration(at);
     let parents: Vec<&str> = lineage.parents(at).iter().map(|parent| lineage.id(*parent).as_str()).collect();
     let row = history.find(opened.project.key(), &migration.id).filter(|row| !row.is_half_way());
+    let texts = opened.with_accepted_texts(&history);
+    let recorded = row.and_then(|row| texts.find(&row.package, &row.id));
+    let edited = recorded.is_some_and(|row| row.checksum != migration.checksum);
     let text = opened.directory.text(migration)?;
     if app.json() {
         app.shell.json(&json!({
@@ -292,6 +301,7 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
             "statements": migration.statements.to_string(),
             "seal": opened.graph.seal(at).to_string(),
             "applied_at": row.map(|row| row.applied_at.as_str()),
+            "edited": edited,
             "text": text,
         }));
         return Ok(());
@@ -303,6 +313,11 @@ pub(super) fn show(app: App<'_>, args: &ShowArgs) -> Result<()> {
     app.shell.out(format!("seal       {}", opened.graph.seal(at)));
     if let Some(row) = row {
         app.shell.out(format!("applied    {} by cargo-migrate {}", row.applied_at, row.tool_version));
+    }
+    if edited {
+        app.shell.note(
+            "this file was edited after it was applied: what follows is not what ran. `cargo migrate verify` says more",
+        );
     }
     app.shell.out(format!("\n{text}"));
     Ok(())
