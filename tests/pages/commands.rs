@@ -56,7 +56,10 @@ fn what_is_edited_is_taken_off_the_databases_that_have_it_and_a_first_revision_b
     let project = with_production(ground);
     let text = project.read("migrations/a1.sql");
     project.migration("a1", &edited(&text));
-    project.refuses(&["upgrade"], &["`cargo migrate -d NAME downgrade base --down-from stored`, on each of these databases"]);
+    project.refuses(
+        &["upgrade"],
+        &["`cargo migrate -d NAME downgrade base --down-from stored`, on each of these databases"],
+    );
     project.migration("a1", &text);
     project.run(&["-d", "prod", "downgrade", "base"]).done();
     project.migration("a1", &edited(&text));
