@@ -63,7 +63,7 @@ fn what_is_edited_is_taken_off_the_databases_that_have_it_and_a_first_revision_b
     project.migration("a1", &text);
     project.run(&["-d", "prod", "downgrade", "base"]).done();
     project.migration("a1", &edited(&text));
-    project.refuses(&["-d", "prod", "upgrade"], &["`cargo migrate -d dev downgrade base`"]);
+    project.refuses(&["-d", "prod", "upgrade"], &["`cargo migrate -d dev downgrade base --down-from stored`"]);
     project.run(&["-d", "dev", "downgrade", "base"]).done();
     project.run(&["upgrade"]).done();
 }

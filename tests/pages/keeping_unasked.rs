@@ -30,7 +30,7 @@ fn whatever_takes_rows_along_keeps_them_first(ground: &dyn Ground) {
     for file in ["a1.sql", "a2.sql", "migrate.local"] {
         without(&following, file);
     }
-    following.run(&["sync"]).done().says("it can lose data: `t1` is dropped").says("Backup");
+    following.run(&["sync", "--yes"]).done().says("it can lose data: `t1` is dropped").says("Backup");
     for project in [deleting, following] {
         assert_eq!(project.tables(), [""; 0]);
         assert_eq!(counts(&project), (1, 0));
