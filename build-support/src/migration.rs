@@ -53,7 +53,7 @@ pub fn is_control(word: &str) -> bool {
 
 /// The same of PostgreSQL's, with those that change how the text behind them is read.
 fn is_postgres_control(word: &str) -> bool {
-    const WORDS: [&str; 12] = [
+    const WORDS: [&str; 13] = [
         "ABORT",
         "BEGIN",
         "COMMIT",
@@ -61,6 +61,7 @@ fn is_postgres_control(word: &str) -> bool {
         "END",
         "PREPARE",
         "RELEASE",
+        "RESET",
         "ROLLBACK",
         "SAVEPOINT",
         "SET",

@@ -13,6 +13,7 @@ tests! {
     a_schema_that_was_chosen_has_a_history_of_its_own,
     a_version_table_that_is_named_later_finds_the_history_where_it_was,
     a_run_is_not_ended_while_its_backup_is_made,
+    another_encoding_is_refused_before_a_letter_is_lost,
 }
 
 /// A project with `a1` applied, which makes `t`.
@@ -142,4 +143,38 @@ fn a_run_is_not_ended_while_its_backup_is_made(server: &Server) {
     let ran = Ran::of(&run.wait_with_output().unwrap()).done();
     assert!(ran.err.contains("Backup"), "{}", ran.err);
     assert_eq!(project.tables(), ["held"]);
+}
+
+fn another_encoding_is_refused_before_a_letter_is_lost(server: &Server) {
+    let project = applied(server);
+    let a2 = |statement: &str| {
+        let text = format!(
+            "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (y text);\n{statement}\n-- migrate:down\nDROP TABLE u;\n"
+        );
+        project.migration("a2", &text);
+    };
+    for statement in ["SET client_encoding = 'LATIN1';", "SET LOCAL client_encoding TO latin1;", "SET NAMES 'LATIN1';"]
+    {
+        a2(&format!("{statement}\nINSERT INTO u VALUES ('Zo\u{e9}');"));
+        for command in [&["upgrade"][..], &["test"], &["upgrade", "--sql"]] {
+            let ran = project.refuses(command, &["error[forbidden-statement]", "the file is UTF-8", "a2.sql:4:1"]);
+            assert!(!ran.err.contains("panicked"), "{}", ran.err);
+        }
+    }
+    // What only the server sees is seen at the section's end, also where it was one of its own.
+    for header in ["", "-- migrate:no-transaction\n"] {
+        a2("SELECT set_config('client_encoding', 'LATIN1', false);\nINSERT INTO u VALUES ('Zo\u{e9}');");
+        project.write("migrations/a2.sql", &format!("{header}{}", project.read("migrations/a2.sql")));
+        let words = &["this section has set `client_encoding` to `LATIN1`", "a2.sql"];
+        project.run(&["upgrade"]).refused(words);
+        if header.is_empty() {
+            assert_eq!(project.tables(), ["t"]);
+            let ran = project.run(&["test"]);
+            assert!(ran.status == 1 && !ran.err.contains("panicked"), "{}", ran.err);
+        }
+    }
+    project.execute("DROP TABLE u; DELETE FROM _cargo_migrate WHERE revision = 'a2'");
+    a2("SET client_encoding = 'UTF8';\nINSERT INTO u VALUES ('Zo\u{e9}');");
+    project.run(&["upgrade"]).done();
+    assert_eq!(project.ask("SELECT y FROM u"), "Zo\u{e9}");
 }

@@ -7,7 +7,7 @@ use migrate_runtime::connection::DatabaseError;
 use migrate_runtime::driver::postgres::{failed, quoted, text};
 use migrate_runtime::runner::database_problem;
 use migrate_runtime::server::ServerUrl;
-use postgres::{Client, SimpleQueryMessage};
+use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::failure::{Failure, Result};
 use crate::project::Database;
@@ -315,12 +315,13 @@ pub fn run(client: &mut Client, sql: &str) -> Result<(), DatabaseError> {
 pub fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, DatabaseError> {
     let messages = client.simple_query(sql).map_err(|error| failed(&error, sql))?;
     let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect())
-        }
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    Ok(rows.collect())
+    // A value that is no UTF-8 is an error as any other.
+    let value = |row: &SimpleQueryRow, at| row.try_get(at).map(|value| value.unwrap_or_default().to_owned());
+    let read = rows.map(|row| (0..row.len()).map(|at| value(row, at)).collect());
+    read.collect::<std::result::Result<_, _>>().map_err(|error| failed(&error, sql))
 }
 
 /// The first column of the same.

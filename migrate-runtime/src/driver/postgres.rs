@@ -19,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use build_support::checksum::Checksum;
+use build_support::problem::printable;
 use build_support::revision::RevisionId;
 use build_support::token::Dialect;
 use postgres::Client;
@@ -63,13 +64,15 @@ struct Here {
     database: String,
     user: String,
     schema: String,
-    settings: [Option<String>; 2],
+    settings: [Option<String>; 3],
 }
 
-/// The settings that a migration may change for its session and that the next one would meet.
+/// The settings that a migration may change for its session and that the next one would meet, and the encoding, which it
+/// may not change.
 ///
 /// What the driver asks names `pg_catalog`: a search path may have somebody's own functions before the server's.
-const SETTINGS: &str = "pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role')";
+const SETTINGS: &str = "pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role'), \
+    pg_catalog.current_setting('client_encoding')";
 
 /// What each transaction sets for itself: once this is gone, so is the transaction.
 const MARK: &str = "cargo_migrate.run";
@@ -108,7 +111,7 @@ impl<'c> PostgresDriver<'c> {
             "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp(), pg_catalog.current_database(), \
              pg_catalog.current_schema(), CURRENT_USER, {SETTINGS}"
         );
-        let [open, database, schema, user, path, role] = match self.session.row(&sql) {
+        let [open, database, schema, user, path, role, encoding] = match self.session.row(&sql) {
             // It has failed already.
             Err(error) if error.sqlstate() == "25P02" => return Ok(true),
             row => row?,
@@ -132,7 +135,7 @@ impl<'c> PostgresDriver<'c> {
             self.rows.place = [schema.clone(), self.table.name.clone()];
             let (database, user) = (database.unwrap_or_default(), user.unwrap_or_default());
             let key = lock::key(&database, &schema, &self.table.name);
-            self.here = Some(Here { key, database, user, schema, settings: [path, role] });
+            self.here = Some(Here { key, database, user, schema, settings: [path, role, encoding] });
         }
         Ok(open.as_deref() == Some("t"))
     }
@@ -170,13 +173,24 @@ impl<'c> PostgresDriver<'c> {
         })
     }
 
-    /// Sets the search path and the role back where a migration has changed them.
-    fn restore(&mut self, now: &[Option<String>]) -> Result<(), DatabaseError> {
+    /// Sets the search path and the role back where a migration has changed them. Another encoding is set back too, and told:
+    /// who knows what the server has read by then.
+    fn restore(&mut self, now: &[Option<String>; 3]) -> Result<(), DatabaseError> {
         let Some(here) = &self.here else { return Ok(()) };
-        if here.settings == now {
+        if here.settings == *now {
             return Ok(());
         }
-        let [path, role] = here.settings.each_ref().map(|setting| text(setting.as_deref().unwrap_or_default()));
+        let [path, role, encoding] =
+            here.settings.each_ref().map(|setting| text(setting.as_deref().unwrap_or_default()));
+        if here.settings[2] != now[2] {
+            // Before anything else is said in letters.
+            self.session.run(&format!("SELECT pg_catalog.set_config('client_encoding', {encoding}, false)"))?;
+            let other = printable(now[2].as_deref().unwrap_or_default());
+            return Err(refused(
+                &format!("this section has set `client_encoding` to `{other}`, and its letters are UTF-8"),
+                "leave it out: the server turns UTF-8 into the database's own encoding",
+            ));
+        }
         // The role first: it may have been given up for one that may not come back by itself.
         self.session.run(&format!(
             "SELECT pg_catalog.set_config('role', {role}, false), pg_catalog.set_config('search_path', {path}, false)"
@@ -273,7 +287,7 @@ impl Driver for PostgresDriver<'_> {
 
     fn end_step(&mut self) -> Result<bool, DatabaseError> {
         if !self.open {
-            let now = self.session.row::<2>(&format!("SELECT {SETTINGS}"))?;
+            let now = self.session.row::<3>(&format!("SELECT {SETTINGS}"))?;
             self.restore(&now)?;
             return Ok(true);
         }

@@ -79,7 +79,26 @@ pub(super) fn unread(statement: &Statement<'_>) -> Option<Forbidden> {
             help: "leave it out, and write a string with backslashes that escape as `E'…'`".to_owned(),
         });
     }
-    None
+    other_encoding(&words, name)
+}
+
+/// A file is UTF-8, and goes to the server as it is: told another encoding, the server keeps other letters without a word.
+fn other_encoding(words: &Words<'_>, name: usize) -> Option<Forbidden> {
+    let value = match words.name(name).as_str() {
+        "client_encoding" if words.is(0, "RESET") => name,
+        "client_encoding" if words.is(0, "SET") => name + 2,
+        "names" if words.is(0, "SET") => name + 1,
+        _ => return None,
+    };
+    let encoding = words.name(value);
+    let encoding = encoding.trim_matches('\'').replace(['-', '_'], "");
+    (!["utf8", "unicode"].contains(&encoding.as_str())).then(|| Forbidden {
+        span: words.span_to(name),
+        message: "this changes how the letters that follow are read, and the file is UTF-8".to_owned(),
+        help: "leave it out: the server turns UTF-8 into the database's own encoding; what is not UTF-8 is written as \
+               `convert_from('\\xE9', 'LATIN1')`"
+            .to_owned(),
+    })
 }
 
 /// `ABORT`, `START TRANSACTION` and `PREPARE TRANSACTION`; a `PREPARE` of a statement is another thing.
@@ -138,6 +157,12 @@ mod tests {
             ("COPY (SELECT 1) TO stdout", "TO stdout"),
             ("SET LOCAL standard_conforming_strings = off", "SET LOCAL standard_conforming_strings"),
             ("set standard_conforming_strings to 'off'", "set standard_conforming_strings"),
+            ("SET client_encoding = 'LATIN1'", "SET client_encoding"),
+            ("set local \"client_encoding\" to latin1", "set local \"client_encoding\""),
+            ("SET SESSION NAMES 'WIN1252'", "SET SESSION NAMES"),
+            ("SET NAMES latin1", "SET NAMES"),
+            ("RESET client_encoding", "RESET client_encoding"),
+            ("SET client_encoding TO DEFAULT", "SET client_encoding"),
         ] {
             assert_eq!(refused(text, false).as_deref(), Some(words), "{text}");
             assert_eq!(refused(text, true).as_deref(), Some(words), "{text}");
@@ -165,6 +190,7 @@ mod tests {
             "ALTER TABLE a ATTACH PARTITION b DEFAULT",
             "SELECT 'a\\b', E'\\d', $$\\d$$",
             "SET standard_conforming_strings = on",
+            "SET client_encoding = 'UTF8'; SET NAMES 'utf-8'; SET client_encoding TO unicode",
             "COPY a FROM '/tmp/a'",
         ] {
             assert_eq!(refused(text, false), None, "{text}");

@@ -91,7 +91,7 @@ impl PostgresDriver<'_> {
     pub(super) fn unlock(&mut self) {
         let (Some(here), Some(_)) = (&self.here, self.holder.take()) else { return };
         // A connection that fails here is lost, and the server has let go by itself.
-        let row = self.session.row::<3>(&format!("SELECT pg_catalog.pg_advisory_unlock({}), {SETTINGS}", here.key));
+        let row = self.session.row::<4>(&format!("SELECT pg_catalog.pg_advisory_unlock({}), {SETTINGS}", here.key));
         if let Ok([_, now @ ..]) = row {
             let _ = self.restore(&now);
         }

@@ -33,7 +33,7 @@ impl Deferral {
 
 /// What is asked at the end of a revision: the transaction's mark, the settings, how often the list of triggers has
 /// been changed, and what can be deferred.
-pub(super) type End = [Option<String>; 6];
+pub(super) type End = [Option<String>; 7];
 
 /// How often the transaction has changed the list of triggers, the relation 2620 of every PostgreSQL, whoever did it: a
 /// statement, a function or a trigger. A row that it takes back counts as well
@@ -103,7 +103,7 @@ impl PostgresDriver<'_> {
 
     /// Ends a revision in the run's transaction; false where that turns out to have been ended.
     pub(super) fn end_revision(&mut self) -> Result<bool, DatabaseError> {
-        let [mark, path, role, added, changed, answer] = match self.end.take() {
+        let [mark, path, role, encoding, added, changed, answer] = match self.end.take() {
             Some(end) => end,
             None => self.session.row(&self.end_question())?,
         };
@@ -111,7 +111,7 @@ impl PostgresDriver<'_> {
             // Another one may have been begun, which the run's end rolls back.
             return Ok(false);
         }
-        self.restore(&[path, role])?;
+        self.restore(&[path, role, encoding])?;
         if let Some(deferred) = self.deferred([added, changed], answer)? {
             self.session.run(&format!("SET CONSTRAINTS {deferred} DEFERRED"))?;
         }

@@ -56,7 +56,7 @@ impl<'c> Session<'c> {
 
     /// The rows that a text gives.
     pub(super) fn rows(&mut self, sql: &str) -> Result<Vec<Texts>, DatabaseError> {
-        Ok(self.ask(sql, |client| client.simple_query(sql))?.iter().filter_map(texts).collect())
+        self.ask(sql, |client| client.simple_query(sql))?.iter().filter_map(texts).collect()
     }
 
     /// The only row that a text gives, of so many columns.
@@ -71,7 +71,7 @@ impl<'c> Session<'c> {
         question: &str,
     ) -> Result<[Option<String>; N], DatabaseError> {
         let both = format!("{statement}\n{question}");
-        only(self.ask(statement, |client| client.simple_query(&both))?.iter().rev().find_map(texts))
+        only(self.ask(statement, |client| client.simple_query(&both))?.iter().rev().find_map(texts).transpose()?)
     }
 
     /// How many rows the last statement of a text has changed.
@@ -85,13 +85,11 @@ impl<'c> Session<'c> {
     }
 }
 
-fn texts(message: &SimpleQueryMessage) -> Option<Texts> {
-    match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned)).collect())
-        }
-        _ => None,
-    }
+/// A row's values; an error where one of them is no UTF-8.
+fn texts(message: &SimpleQueryMessage) -> Option<Result<Texts, DatabaseError>> {
+    let SimpleQueryMessage::Row(row) = message else { return None };
+    let value = |at| Ok(row.try_get(at).map_err(|error| of(&error, ""))?.map(str::to_owned));
+    Some((0..row.len()).map(value).collect())
 }
 
 fn only<const N: usize>(row: Option<Texts>) -> Result<[Option<String>; N], DatabaseError> {
