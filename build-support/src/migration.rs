@@ -53,11 +53,12 @@ pub fn is_control(word: &str) -> bool {
 
 /// The same of PostgreSQL's, with those that change how the text behind them is read.
 fn is_postgres_control(word: &str) -> bool {
-    const WORDS: [&str; 13] = [
+    const WORDS: [&str; 14] = [
         "ABORT",
         "BEGIN",
         "COMMIT",
         "COPY",
+        "DISCARD",
         "END",
         "PREPARE",
         "RELEASE",

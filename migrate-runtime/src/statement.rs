@@ -235,6 +235,8 @@ pub fn forbidden(statements: &[Statement<'_>], no_transaction: bool) -> Option<F
             word @ ("BEGIN" | "COMMIT" | "END") => Some(transaction(&words, word)),
             "ROLLBACK" => rollback(&words, &mut savepoints),
             word @ ("ABORT" | "START" | "PREPARE") if server => postgres::transaction_word(&words, word),
+            "DISCARD" if server => postgres::discard(&words),
+            "RESET" if server => postgres::reset(&words),
             word @ ("VACUUM" | "ATTACH" | "DETACH") if !server || word == "VACUUM" => Some(Forbidden {
                 span: words.span_to(0),
                 message: format!("{word} cannot run inside a transaction"),

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::faults::eventually;
+use crate::faults::{LOCKS, eventually};
 use crate::ground::OnServer;
 use crate::harness::{Project, Ran, table};
 use crate::server::Server;
@@ -14,6 +14,7 @@ tests! {
     a_version_table_that_is_named_later_finds_the_history_where_it_was,
     a_run_is_not_ended_while_its_backup_is_made,
     another_encoding_is_refused_before_a_letter_is_lost,
+    what_sets_the_whole_session_back_is_called_by_its_name,
 }
 
 /// A project with `a1` applied, which makes `t`.
@@ -177,4 +178,34 @@ fn another_encoding_is_refused_before_a_letter_is_lost(server: &Server) {
     a2("SET client_encoding = 'UTF8';\nINSERT INTO u VALUES ('Zo\u{e9}');");
     project.run(&["upgrade"]).done();
     assert_eq!(project.ask("SELECT y FROM u"), "Zo\u{e9}");
+}
+
+fn what_sets_the_whole_session_back_is_called_by_its_name(server: &Server) {
+    let project = applied(server);
+    let a2 = |header: &str, statement: &str| {
+        let text = format!(
+            "{header}-- migrate:parent a1\n-- migrate:up\n{statement}\nCREATE TABLE u (y int);\n-- migrate:down\nDROP TABLE u;\n"
+        );
+        project.migration("a2", &text);
+    };
+    let outside = "-- migrate:no-transaction\n";
+    a2("", "RESET ALL;");
+    for command in [&["upgrade"][..], &["upgrade", "--sql"]] {
+        let words = &["error[forbidden-statement]: RESET ALL", "a2.sql:3:1", "`RESET statement_timeout;`"];
+        let ran = project.refuses(command, words);
+        assert!(!ran.err.contains("transaction-ended") && !ran.out.contains("RESET ALL"), "{}{}", ran.out, ran.err);
+    }
+    a2("", "DISCARD ALL;");
+    project.refuses(&["upgrade"], &["error[forbidden-statement]: DISCARD ALL", "a2.sql:3:1", "migrate:no-transaction"]);
+    // Where it is out of sight it does no harm, and no transaction is said to be ended that is not.
+    a2("", "DO $$ BEGIN EXECUTE 'RESET ALL'; END $$;");
+    project.run(&["upgrade"]).done();
+    project.run(&["downgrade", "a1"]).done();
+    a2(
+        outside,
+        "RESET ALL;
+DISCARD ALL;",
+    );
+    project.run(&["upgrade"]).done();
+    assert_eq!((project.tables(), project.ask(LOCKS)), (vec!["t".to_owned(), "u".to_owned()], "0".to_owned()));
 }

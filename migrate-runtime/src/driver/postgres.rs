@@ -41,6 +41,8 @@ pub struct PostgresDriver<'c> {
     table: VersionTable,
     rows: Rows,
     here: Option<Here>,
+    /// The [`MARK`] of the transaction that is open.
+    mark: Option<String>,
     /// The server process that holds the lock, where it is held.
     holder: Option<String>,
     /// What the server says that it is, once that was asked.
@@ -74,8 +76,8 @@ struct Here {
 const SETTINGS: &str = "pg_catalog.current_setting('search_path'), pg_catalog.current_setting('role'), \
     pg_catalog.current_setting('client_encoding')";
 
-/// What each transaction sets for itself: once this is gone, so is the transaction.
-const MARK: &str = "cargo_migrate.run";
+/// What tells a transaction from the next one, and from none: when it has begun. No statement can set that.
+const MARK: &str = "pg_catalog.now()";
 
 impl<'c> PostgresDriver<'c> {
     /// Drives a connection whose version table has this name. `ops._cargo_migrate` is in the schema `ops` whatever the
@@ -88,6 +90,7 @@ impl<'c> PostgresDriver<'c> {
             table: VersionTable::of(table),
             rows: Rows::default(),
             here: None,
+            mark: None,
             holder: None,
             version: String::new(),
             open: false,

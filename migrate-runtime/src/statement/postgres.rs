@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use build_support::token::{Dialect, TokenKind, tokens_of};
 
-use super::{Forbidden, Statement, Words, transaction};
+use super::{Forbidden, OUTSIDE, Statement, Words, transaction};
 
 /// Where the statements of a text are.
 ///
@@ -101,6 +101,24 @@ fn other_encoding(words: &Words<'_>, name: usize) -> Option<Forbidden> {
     })
 }
 
+/// `RESET ALL`, which takes back what the run's transaction has set for itself.
+pub(super) fn reset(words: &Words<'_>) -> Option<Forbidden> {
+    words.is(1, "ALL").then(|| Forbidden {
+        span: words.span_to(1),
+        message: "RESET ALL also sets back what the run has set for its transaction".to_owned(),
+        help: "name the settings that the revision has changed: `RESET statement_timeout;`".to_owned(),
+    })
+}
+
+/// `DISCARD ALL`; its other kinds let go of what nobody misses.
+pub(super) fn discard(words: &Words<'_>) -> Option<Forbidden> {
+    words.is(1, "ALL").then(|| Forbidden {
+        span: words.span_to(1),
+        message: "DISCARD ALL cannot run inside a transaction".to_owned(),
+        help: OUTSIDE.to_owned(),
+    })
+}
+
 /// `ABORT`, `START TRANSACTION` and `PREPARE TRANSACTION`; a `PREPARE` of a statement is another thing.
 pub(super) fn transaction_word(words: &Words<'_>, word: &str) -> Option<Forbidden> {
     (word == "ABORT" || words.is(1, "TRANSACTION")).then(|| transaction(words, word))
@@ -178,6 +196,8 @@ mod tests {
             ("ROLLBACK AND CHAIN", "ROLLBACK"),
             ("PREPARE TRANSACTION 'a'", "PREPARE"),
             ("VACUUM a", "VACUUM"),
+            ("DISCARD ALL", "DISCARD ALL"),
+            ("reset all", "reset all"),
             ("SAVEPOINT a", "SAVEPOINT a"),
         ] {
             assert_eq!(refused(text, false).as_deref(), Some(words), "{text}");
@@ -186,6 +206,7 @@ mod tests {
         }
         for text in [
             "PREPARE a AS SELECT 1",
+            "DISCARD PLANS; RESET search_path",
             "SAVEPOINT a; ROLLBACK TO SAVEPOINT a; RELEASE SAVEPOINT a",
             "ALTER TABLE a ATTACH PARTITION b DEFAULT",
             "SELECT 'a\\b', E'\\d', $$\\d$$",

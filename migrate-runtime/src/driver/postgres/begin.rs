@@ -70,13 +70,14 @@ impl PostgresDriver<'_> {
         self.open = true;
         let lock_wait = lock_wait(wait);
         // What a file means hangs on no setting of the server's. And while a backup is made, the transaction waits for it.
-        let [process, held, ..] = self.session.row::<4>(&format!(
+        let [process, held, mark, ..] = self.session.row::<4>(&format!(
             "BEGIN; SET LOCAL standard_conforming_strings = on; SET LOCAL idle_in_transaction_session_timeout = 0; \
              SELECT pg_catalog.pg_backend_pid(), \
              EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE {} AND l.pid = pg_catalog.pg_backend_pid()), \
-             pg_catalog.set_config('{MARK}', 'open', true), {lock_wait}",
+             {MARK}, {lock_wait}",
             lock::is_held(here.key)
         ))?;
+        self.mark = mark;
         if process != self.holder {
             self.rollback();
             return Err(refused(

@@ -97,7 +97,7 @@ impl PostgresDriver<'_> {
         };
         format!(
             "SET CONSTRAINTS ALL IMMEDIATE; \
-             SELECT pg_catalog.current_setting('{MARK}', true), {SETTINGS}, {changes}, {deferral}"
+             SELECT {MARK}, {SETTINGS}, {changes}, {deferral}"
         )
     }
 
@@ -107,7 +107,7 @@ impl PostgresDriver<'_> {
             Some(end) => end,
             None => self.session.row(&self.end_question())?,
         };
-        if mark.as_deref() != Some("open") {
+        if mark != self.mark {
             // Another one may have been begun, which the run's end rolls back.
             return Ok(false);
         }
