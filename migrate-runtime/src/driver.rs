@@ -40,6 +40,11 @@ pub trait Driver {
         Dialect::Sqlite
     }
 
+    /// The name of the version table, without its schema; empty where nobody could name it.
+    fn table_name(&self) -> &str {
+        ""
+    }
+
     /// Starts a transaction that no other runner can share, waiting for one that is under way.
     ///
     /// # Errors

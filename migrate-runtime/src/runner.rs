@@ -27,7 +27,7 @@ use self::section::Reads;
 use crate::driver::{Driver, Enforcement};
 use crate::event::Event;
 use crate::history::History;
-use crate::plan::{INTERRUPTED, Plan, Step, not_elsewhere};
+use crate::plan::{Direction, INTERRUPTED, Plan, Step, not_elsewhere};
 
 pub use self::begin::{begin, under_way};
 pub use self::options::{Before, DownFrom, Options};
@@ -214,7 +214,7 @@ impl<'a> Run<'a, '_> {
                 if !std::mem::take(&mut begun) || enforcement == Enforcement::Immediate {
                     run.begin_again(enforcement, &plan, &history)?;
                 }
-                run.unit(unit, &plan)
+                run.unit(unit, &plan, &history)
             };
             // Of a step outside a transaction, what ran before it missed a lock has taken effect.
             let outside = unit[0].directives.no_transaction;
@@ -239,7 +239,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Carries out the steps of the transaction that is open, and commits.
-    fn unit(&mut self, unit: &[Step], plan: &Plan) -> Done<History> {
+    fn unit(&mut self, unit: &[Step], plan: &Plan, before: &History) -> Done<History> {
         if let Some(before) = self.before.take() {
             before(&plan.steps).map_err(one)?;
         }
@@ -250,6 +250,9 @@ impl<'a> Run<'a, '_> {
             self.inside(unit)?;
         }
         let history = self.history()?;
+        if !unit[0].directives.no_transaction && names(&history, plan) != names_after(before, plan, unit) {
+            return Err(one(self.rows_gone(unit)));
+        }
         if !self.options.dry_run && self.in_transaction()? {
             self.commit()?;
         }
@@ -325,6 +328,19 @@ fn names<'h>(history: &'h History, plan: &Plan) -> BTreeSet<(&'h str, &'h Revisi
     let packages = plan.packages();
     let rows = history.rows().iter().filter(|row| packages.contains(&row.package.as_str()));
     rows.map(|row| (row.package.as_str(), &row.id)).collect()
+}
+
+/// The same once these steps are done.
+fn names_after<'h>(before: &'h History, plan: &Plan, unit: &'h [Step]) -> BTreeSet<(&'h str, &'h RevisionId)> {
+    let mut names = names(before, plan);
+    for step in unit {
+        let name = (step.package.as_str(), &step.id);
+        match step.direction {
+            Direction::Upgrade => names.insert(name),
+            Direction::Downgrade => names.remove(&name),
+        };
+    }
+    names
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pages! {
     a_syntax_error_in_the_third_of_five_points_at_its_place_and_changes_nothing,
     a_file_that_ends_the_transaction_by_itself_is_refused_at_that_line,
     a_verify_section_that_does_not_hold_rolls_back,
+    a_revision_that_takes_the_history_away_is_named_and_rolled_back,
     an_edited_or_missing_applied_file_is_refused,
     eight_runners_at_once_end_with_one_that_applies_and_seven_with_nothing_to_do,
     a_revision_outside_a_transaction_that_fails_half_way_is_found_and_repaired,
@@ -50,6 +51,36 @@ fn a_verify_section_that_does_not_hold_rolls_back(ground: &dyn Ground) {
     );
     project.run(&["upgrade"]).refused(&["verify-failed", "a1.sql:5:1", &format!("gave {}", project.databases().no())]);
     project.run(&["current"]).done().says("base");
+}
+
+fn a_revision_that_takes_the_history_away_is_named_and_rolled_back(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x INTEGER);\n");
+    project.run(&["upgrade"]).done();
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x INTEGER);\n");
+    let before = project.databases().state("dev");
+    for statement in [
+        "DELETE FROM _cargo_migrate",
+        "DROP TABLE _cargo_migrate",
+        "ALTER TABLE _cargo_migrate RENAME TO gone",
+        "DELETE FROM _Cargo_Migrate WHERE revision = 'a1'",
+    ] {
+        project.migration("a3", &format!("-- migrate:parent a2\n-- migrate:up\nSELECT 1;\n{statement};\n"));
+        for arguments in [&["upgrade"][..], &["upgrade", "--per-revision", "a3"]] {
+            let words = ["error[forbidden-statement]: a3 took away rows of the version table", "a3.sql:4:1"];
+            let ran = project.run(&[arguments, &["--no-backup"]].concat()).refused(&words);
+            assert!(!ran.err.contains("a2.sql"), "{}", ran.err);
+            if arguments.len() > 1 {
+                project.run(&["current"]).done().says("a2");
+                project
+                    .databases()
+                    .execute("dev", "DROP TABLE u; DELETE FROM _cargo_migrate WHERE revision = 'a2'")
+                    .unwrap();
+            } else {
+                assert_eq!(project.databases().state("dev"), before, "{statement}");
+            }
+        }
+    }
 }
 
 fn an_edited_or_missing_applied_file_is_refused(ground: &dyn Ground) {

@@ -217,6 +217,10 @@ impl Driver for PostgresDriver<'_> {
         Dialect::Postgres
     }
 
+    fn table_name(&self) -> &str {
+        &self.table.name
+    }
+
     /// The server enforces foreign keys itself, so that both ways are the same here.
     fn begin(&mut self, _: Enforcement, wait: Duration, waiting: &mut dyn FnMut()) -> Result<(), DatabaseError> {
         self.session.missed = None;

@@ -201,6 +201,10 @@ fn patiently(
 }
 
 impl Driver for SqliteDriver<'_> {
+    fn table_name(&self) -> &str {
+        &self.table
+    }
+
     fn begin(
         &mut self,
         enforcement: Enforcement,

@@ -3,18 +3,22 @@
 use std::time::{Duration, Instant};
 
 use build_support::problem::{Place, Problem};
+use build_support::revision::{RevisionId, listed};
 
 use super::problems::{
     broken_keys, end_problem, query_problem, statement_problem, with_left_behind, with_rows, without_again,
 };
 use super::section::Section;
-use super::{Done, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem};
+use super::{
+    Done, FORBIDDEN_STATEMENT, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem,
+};
+use crate::connection::ErrorKind;
 use crate::driver::Enforcement;
 use crate::event::Event;
 use crate::history::{AppliedRevision, State};
 use crate::plan::{Direction, Step, packages, with_ways_out};
 use crate::sqlite::StoreError;
-use crate::statement::{may_break_rows, split_as};
+use crate::statement::{Statement, may_break_rows, split_as};
 
 impl Run<'_, '_> {
     /// Steps that share the open transaction.
@@ -26,7 +30,8 @@ impl Run<'_, '_> {
             self.statements(step, &section, true)
                 .and_then(|()| self.verify(step, &section))
                 .map_err(|problems| self.rolled_back(step, problems))?;
-            self.record(step, &section, start.elapsed(), State::Applied)?;
+            self.write(step, &section, start.elapsed(), State::Applied)
+                .map_err(|error| one(self.row_problem(&error, unit)))?;
             let elapsed = start.elapsed();
             (self.observer)(Event::Finished(step, elapsed));
             self.done.push((step.clone(), elapsed));
@@ -35,7 +40,45 @@ impl Run<'_, '_> {
         if !broken.is_empty() {
             return Err(one(broken_keys(&broken, unit)));
         }
-        self.driver.finish(&packages(unit)).map_err(|error| one(store_problem(&error)))
+        self.driver.finish(&packages(unit)).map_err(|error| one(self.row_problem(&error, unit)))
+    }
+
+    /// What keeps a row of the version table from being written within a transaction: where the table or the row is gone, one
+    /// of the steps has taken it away.
+    fn row_problem(&mut self, error: &StoreError, unit: &[Step]) -> Problem {
+        match error {
+            StoreError::Database(found) if found.kind == ErrorKind::MissingTable => self.rows_gone(unit),
+            StoreError::Gone(_) => self.rows_gone(unit),
+            _ => store_problem(error),
+        }
+    }
+
+    /// That rows of the version table are not there which nobody but these steps can have taken away: those of them are at
+    /// fault that name the table, where any does.
+    pub(super) fn rows_gone(&mut self, unit: &[Step]) -> Problem {
+        let table = self.driver.table_name().to_ascii_lowercase();
+        let mut named: Vec<(&Step, Place)> = Vec::new();
+        for step in unit {
+            let Ok(section) = self.section(step) else { continue };
+            let statements = split_as(self.driver.dialect(), &section.text, section.span.clone());
+            let names = |statement: &Statement<'_>| statement.text.to_ascii_lowercase().contains(&table);
+            if let Some(statement) = statements.into_iter().find(names).filter(|_| !table.is_empty()) {
+                named.push((step, section.place(statement.span)));
+            }
+        }
+        let ids: Vec<&RevisionId> = match &named[..] {
+            [] => unit.iter().map(|step| &step.id).collect(),
+            named => named.iter().map(|(step, _)| &step.id).collect(),
+        };
+        let problem = Problem::new(
+            FORBIDDEN_STATEMENT,
+            format!("{} took away rows of the version table, which say what is applied here", listed(&ids)),
+        );
+        let problem = named.into_iter().fold(problem, |problem, (_, place)| problem.at(place));
+        problem
+            .note("everything that was not committed before was rolled back")
+            .help("leave the version table to this tool: take out what deletes from it, drops or renames it")
+            .help("to forget what is applied without running anything, `cargo migrate stamp base`")
     }
 
     /// A `no-transaction` step: recorded as half way, run statement by statement, recorded as done.
@@ -178,9 +221,12 @@ impl Run<'_, '_> {
 
     /// Writes or removes the row of a step; an upgrade's holds the down section of the file that has just run.
     fn record(&mut self, step: &Step, section: &Section, elapsed: Duration, state: State) -> Done<()> {
-        let store = |error: StoreError| one(store_problem(&error));
+        self.write(step, section, elapsed, state).map_err(|error| one(store_problem(&error)))
+    }
+
+    fn write(&mut self, step: &Step, section: &Section, elapsed: Duration, state: State) -> Result<(), StoreError> {
         if step.direction == Direction::Downgrade {
-            return self.driver.forget(&step.package, &step.id).map_err(store);
+            return self.driver.forget(&step.package, &step.id);
         }
         let migration = self.file_of(step).map(|(migration, _)| migration);
         let down = migration.and_then(|migration| migration.down.clone()).map(|span| &section.text[span]);
@@ -203,7 +249,7 @@ impl Run<'_, '_> {
             tool_version: self.options.tool_version.to_owned(),
             schema_hash: None,
         };
-        self.driver.record(&row, down).map_err(store)
+        self.driver.record(&row, down)
     }
 }
 
