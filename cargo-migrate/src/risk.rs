@@ -9,12 +9,14 @@ mod words;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use build_support::problem::printable;
 use migrate_runtime::plan::{Direction, Step};
 use migrate_runtime::runner::{DownFrom, store_problem};
 use rusqlite::Connection;
 
+use self::server::Patience;
 use crate::app::Opened;
 use crate::failure::{Failure, Result};
 use crate::footprint::{ColumnDeed, Deed, Footprint, Kind, Replay};
@@ -83,6 +85,7 @@ impl Replayed {
 /// # Errors
 /// A database or a file that cannot be read.
 pub fn of(opened: &Opened, live: &mut Live, steps: &[Step], down_from: Option<DownFrom>) -> Result<Risk> {
+    let start = Instant::now();
     if !has_rows(live, opened)? {
         // Where there is no row there is nothing to lose, and nothing has to be looked at.
         return Ok(Risk::default());
@@ -95,7 +98,8 @@ pub fn of(opened: &Opened, live: &mut Live, steps: &[Step], down_from: Option<Do
                 texts.extend(text(opened, live, step, down_from)?);
             }
             let Live::Server(client) = live else { return Ok(Risk::default()) };
-            Ok(Risk { dangers: server::dangers(client, &texts) })
+            let left = opened.wait.saturating_sub(start.elapsed());
+            Ok(Risk { dangers: server::dangers(client, &texts, Patience::of(left)) })
         }
     }
 }
@@ -196,7 +200,7 @@ pub fn has_rows(live: &mut Live, opened: &Opened) -> Result<bool> {
     let table = &opened.project.settings().version_table;
     match live {
         Live::File(connection) => Ok(!populated(connection, table)?.is_empty()),
-        Live::Server(client) => Ok(server::has_any_rows(client, table)),
+        Live::Server(client) => Ok(server::has_any_rows(client, table, Patience::of(opened.wait))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a run can lose on a server: what its statements say that they do, and whether there are rows that it is done to.
 
+use std::time::{Duration, Instant};
+
 use build_support::problem::printable;
 use build_support::token::Dialect;
 use migrate_runtime::driver::VersionTable;
@@ -8,15 +10,39 @@ use migrate_runtime::statement::split_as;
 use postgres::Client;
 
 use super::words::{Verdict, moves_names, of};
-use crate::live::server::{OWN_SCHEMAS, column, value};
+use crate::live::server::{OWN_SCHEMAS, column, patience, value};
+
+/// How long tables are waited for that others hold locked.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    start: Instant,
+    wait: Duration,
+}
+
+impl Patience {
+    /// How long one table is waited for, at most: what is locked counts as what may have rows, which is told soon.
+    const LONGEST: Duration = Duration::from_millis(100);
+
+    /// For all tables together.
+    pub(super) fn of(wait: Duration) -> Self {
+        Self { start: Instant::now(), wait }
+    }
+
+    /// For the next one, in milliseconds: 0 would be for ever.
+    fn left(self) -> u128 {
+        patience(self.wait.saturating_sub(self.start.elapsed()).min(Self::LONGEST))
+    }
+}
 
 /// What these texts, which are run one after another, can lose of what is there, in words.
-pub(super) fn dangers(client: &mut Client, texts: &[String]) -> Vec<String> {
+pub(super) fn dangers(client: &mut Client, texts: &[String], patience: Patience) -> Vec<String> {
     let (verdicts, moved) = verdicts(texts);
     let told = |verdict: Verdict| match verdict {
         Verdict::Harmless => None,
         // Behind a new name there may be a table that has another one now.
-        Verdict::Table { name, what } => (moved || has_rows(client, &name)).then(|| what.replace("{}", &shown(&name))),
+        Verdict::Table { name, what } => {
+            (moved || has_rows(client, &name, patience)).then(|| what.replace("{}", &shown(&name)))
+        }
         Verdict::Filled(name) => {
             has_triggers(client, &name).then(|| format!("triggers or rules of `{}` may do anything", shown(&name)))
         }
@@ -57,12 +83,14 @@ fn shown(name: &str) -> String {
     printable(&name.replace('"', ""))
 }
 
-/// Whether a table has rows; one that is not there has none, and one that cannot be read may have some.
-fn has_rows(client: &mut Client, name: &str) -> bool {
+/// Whether a table has rows; one that is not there has none, and one that cannot be read or is locked may have some.
+fn has_rows(client: &mut Client, name: &str, patience: Patience) -> bool {
     let mut ask = |sql: &str| value(client, sql).ok().flatten().map(|value| value == "t");
     match ask(&format!("SELECT to_regclass({}) IS NOT NULL", text(name))) {
         Some(false) => false,
-        _ => ask(&format!("SELECT EXISTS (SELECT 1 FROM {name})")).unwrap_or(true),
+        // Statements that are sent together are a transaction.
+        _ => ask(&format!("SET LOCAL lock_timeout = {}; SELECT EXISTS (SELECT 1 FROM {name})", patience.left()))
+            .unwrap_or(true),
     }
 }
 
@@ -77,11 +105,11 @@ fn has_triggers(client: &mut Client, name: &str) -> bool {
 }
 
 /// Whether any table but the version table has rows.
-pub(super) fn has_any_rows(client: &mut Client, version_table: &str) -> bool {
+pub(super) fn has_any_rows(client: &mut Client, version_table: &str, patience: Patience) -> bool {
     let sql = format!(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'r' AND {OWN_SCHEMAS} AND c.relname <> {}",
         text(&VersionTable::of(version_table).name)
     );
-    column(client, &sql).map_or(true, |names| names.iter().any(|name| has_rows(client, name)))
+    column(client, &sql).map_or(true, |names| names.iter().any(|name| has_rows(client, name, patience)))
 }
