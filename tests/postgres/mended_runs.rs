@@ -16,6 +16,7 @@ tests! {
     another_encoding_is_refused_before_a_letter_is_lost,
     what_sets_the_whole_session_back_is_called_by_its_name,
     tables_that_are_locked_are_not_waited_for_to_see_whether_they_have_rows,
+    no_limit_for_a_lock_is_longer_than_the_wait,
 }
 
 /// A project with `a1` applied, which makes `t`.
@@ -235,4 +236,18 @@ fn tables_that_are_locked_are_not_waited_for_to_see_whether_they_have_rows(serve
     assert!(ran.err.contains("`a` is dropped") && ran.err.contains("`d` is dropped"), "{}", ran.err);
     let more = held.elapsed().saturating_sub(refused.max(free));
     assert!(more < Duration::from_secs(3), "{more:?}");
+}
+
+fn no_limit_for_a_lock_is_longer_than_the_wait(server: &Server) {
+    let ground = OnServer::of(server);
+    let project = applied(server);
+    project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nALTER TABLE t ADD y int;\n");
+    project.configure("dev", "shared = false, lock-timeout = 0");
+    project.refuses(&["upgrade"], &["error[invalid-setting]", "for ever", "`lock-timeout = 0.1`"]);
+    project.configure("dev", "shared = false, lock-timeout = 600");
+    let mut other = ground.session(&project.ask("SELECT current_database()"));
+    other.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    let start = Instant::now();
+    project.run(&["upgrade", "--wait", "1"]).refused(&["error[database-busy]", "a2.sql:3:1"]);
+    assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
 }

@@ -230,6 +230,20 @@ impl Reader<'_> {
         wait
     }
 
+    /// A server takes 0 for no limit, where a reader takes it for none of the wait.
+    fn lock_timeout(&mut self, keys: &[&str], value: &Value) -> Option<Duration> {
+        let wait = self.seconds(keys, value)?;
+        if wait < Duration::from_millis(1) {
+            self.invalid(
+                keys,
+                "by a `lock-timeout` of 0 PostgreSQL would wait for a lock for ever",
+                "write such as `lock-timeout = 0.1` to hardly wait; leave it out for 3 seconds",
+            );
+            return None;
+        }
+        Some(wait)
+    }
+
     fn keep(&mut self, keys: &[&str], value: &Value) -> Option<u32> {
         let keep = value.as_u64().and_then(|keep| u32::try_from(keep).ok()).filter(|keep| *keep > 0);
         if keep.is_none() {
@@ -283,7 +297,7 @@ impl Reader<'_> {
                 "backup" => backup = self.backup(at, value),
                 "role" => session.role = self.checked(at, value, check_filled),
                 "search-path" => session.search_path = self.checked(at, value, check_filled),
-                "lock-timeout" => session.lock_timeout = self.seconds(at, value),
+                "lock-timeout" => session.lock_timeout = self.lock_timeout(at, value),
                 "statement-timeout" => session.statement_timeout = self.seconds(at, value),
                 _ => self.unknown(at, key, &DATABASE_KEYS),
             }

@@ -35,11 +35,15 @@ pub(super) fn patience(wait: Duration) -> u128 {
     wait.min(LONGEST_LOCK_WAIT).as_millis().max(1)
 }
 
-/// A column that sets it for the transaction that is open, unless the session says how long.
+/// A column that sets it for the transaction that is open, unless the session says how long; no longer than the run waits.
 pub(super) fn lock_wait(wait: Duration) -> String {
+    // A server takes no longer one, and by 0 it would wait for ever.
+    let most = wait.as_millis().clamp(1, 2_147_483_647);
     format!(
-        "CASE pg_catalog.current_setting('lock_timeout') \
-         WHEN '0' THEN pg_catalog.set_config('lock_timeout', '{}ms', true) END",
+        "CASE WHEN pg_catalog.current_setting('lock_timeout') = '0' \
+         THEN pg_catalog.set_config('lock_timeout', '{}ms', true) \
+         WHEN pg_catalog.current_setting('lock_timeout')::interval > '{most}ms'::interval \
+         THEN pg_catalog.set_config('lock_timeout', '{most}ms', true) END",
         patience(wait)
     )
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Done, Run};
 use crate::event::Event;
 
-/// How long is paused the first time, and at most; each pause is twice the one before.
+/// How long is paused the first time, and at most, where the lock was not waited for longer; each pause is twice the one
+/// before.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
 /// Since when locks are missed, and how long the next pause is.
@@ -45,7 +46,9 @@ impl Run<'_, '_> {
                 let told = others.into_iter().fold(problem.clone(), |problem, other| problem.note(other));
                 return Err(vec![told.help("or end the session that is in the way")]);
             }
-            let pause = self.retries.pause.min(patience);
+            // Whoever stands behind what waits for a lock stands still as long. So the pause is at least as long as the wait
+            // was, and others have half of the time.
+            let pause = self.retries.pause.max(waited).min(patience);
             self.retries.pause = (self.retries.pause * 2).min(PAUSES[1]);
             (self.observer)(Event::Retrying { problem, kept: self.committed, pause });
             std::thread::sleep(pause);

@@ -31,6 +31,7 @@ const MORE: (&str, &str) =
 pub struct Ran {
     pub result: Result<runner::Report, runner::Stopped>,
     told: Vec<&'static str>,
+    pauses: Vec<Duration>,
     copies: usize,
 }
 
@@ -43,7 +44,7 @@ pub fn run(
 ) -> Ran {
     let (graph, directory) = (graph("app", texts), embedded("app", texts));
     let planner = |history: &History| plan::upgrade("app", &graph, history, "head", "this database");
-    let (copies, mut told) = (RefCell::new(0), Vec::new());
+    let (copies, mut told, mut pauses) = (RefCell::new(0), Vec::new(), Vec::new());
     let before = |_: &[Step]| -> Result<(), Problem> {
         *copies.borrow_mut() += 1;
         Ok(())
@@ -52,8 +53,9 @@ pub fn run(
     let files = [Files { package: "app", graph: &graph, directory }];
     let mut observe = |event: Event<'_>| match event {
         Event::Planned(_) => told.push("planned"),
-        Event::Retrying { .. } => {
+        Event::Retrying { pause, .. } => {
             told.push("retrying");
+            pauses.push(pause);
             retrying();
         }
         Event::Finished(..) => told.push("finished"),
@@ -66,7 +68,7 @@ pub fn run(
     assert_eq!(driver.in_transaction(), Ok(false));
     drop(driver);
     assert_eq!(database.advisory_locks(), "0");
-    Ran { result, told, copies: copies.into_inner() }
+    Ran { result, told, pauses, copies: copies.into_inner() }
 }
 
 /// Raises an error of this kind the first few times that it runs.
@@ -137,7 +139,7 @@ fn who_comes_after_a_run_that_waits_is_let_by(server: &Server) {
     let (mut other, mut next) = (database.connect(), database.connect());
     other.batch_execute("BEGIN; SELECT * FROM users").unwrap();
     next.batch_execute("SET lock_timeout = '1ms'").unwrap();
-    database.connect().batch_execute(&format!("ALTER DATABASE {} SET lock_timeout = '50ms'", database.name)).unwrap();
+    database.connect().batch_execute(&format!("ALTER DATABASE {} SET lock_timeout = '700ms'", database.name)).unwrap();
     let mut times = 0;
     let ran = run(&database, &[USERS, MORE], false, LONG, &mut || {
         next.batch_execute("INSERT INTO users SELECT count(*) + 10, 'next' || count(*) FROM users").unwrap();
@@ -148,6 +150,8 @@ fn who_comes_after_a_run_that_waits_is_let_by(server: &Server) {
     });
     assert_eq!(ran.result.unwrap().done.len(), 1);
     assert_eq!((times, database.ask("SELECT count(*) FROM users")), (2, "3".to_owned()));
+    // They have as much time as the run has kept them waiting.
+    assert!(ran.pauses.iter().all(|pause| *pause >= Duration::from_millis(700)), "{:?}", ran.pauses);
 }
 
 fn whatever_only_missed_a_lock_is_tried_again_and_nothing_else_is(server: &Server) {
@@ -224,7 +228,8 @@ fn a_statement_waits_for_a_lock_as_long_as_the_session_says_or_three_seconds(ser
         ("0", 30_000, "3s 1h"),
         ("0", 200, "200ms 1h"),
         ("0", 0, "1ms 1h"),
-        ("7s", 200, "7s 1h"),
+        ("7s", 200, "200ms 1h"),
+        ("7s", 30_000, "7s 1h"),
         ("5ms", 30_000, "5ms 1h"),
     ] {
         client
