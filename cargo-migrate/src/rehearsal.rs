@@ -27,7 +27,7 @@ use crate::app::{App, Opened};
 use crate::failure::{Failure, Result};
 
 pub use self::copy::{Copy, Kept, Start};
-pub use self::interrupts::{Interrupts, Writing};
+pub use self::interrupts::{Guarded, Interrupts, Writing};
 pub use self::together::{Planner, together};
 
 /// A revision that a rehearsal finds something wrong with.

@@ -17,8 +17,8 @@ use build_support::verify;
 use crate::history::{AppliedRevision, History};
 
 pub use self::elsewhere::not_elsewhere;
-pub use self::interrupted::interrupted;
 pub(crate) use self::interrupted::with_ways_out;
+pub use self::interrupted::{half_way, interrupted};
 pub use self::packages::{At, DUPLICATE_PACKAGE, MISSING_DEPENDENCY, Package, Packages, downgrade_several};
 
 /// The database has revisions that this checkout has not.

@@ -1,9 +1,9 @@
 //! What strangers met who ran migrations on a server, and what they are told or spared now.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::faults::{LOCKS, eventually};
+use crate::faults::{LOCKS, asleep, eventually, sleeping};
 use crate::ground::OnServer;
 use crate::harness::{Project, Ran, table};
 use crate::server::Server;
@@ -17,6 +17,7 @@ tests! {
     what_sets_the_whole_session_back_is_called_by_its_name,
     tables_that_are_locked_are_not_waited_for_to_see_whether_they_have_rows,
     no_limit_for_a_lock_is_longer_than_the_wait,
+    what_is_interrupted_outside_a_transaction_is_said_to_be_half_way,
 }
 
 /// A project with `a1` applied, which makes `t`.
@@ -250,4 +251,30 @@ fn no_limit_for_a_lock_is_longer_than_the_wait(server: &Server) {
     let start = Instant::now();
     project.run(&["upgrade", "--wait", "1"]).refused(&["error[database-busy]", "a2.sql:3:1"]);
     assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
+}
+
+fn what_is_interrupted_outside_a_transaction_is_said_to_be_half_way(server: &Server) {
+    let interrupted = |project: &Project, arguments: &[&str]| {
+        let child = asleep(project, arguments);
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+    };
+    let project = sleeping(server, 30);
+    let a2 = project.read("migrations/a2.sql").replace("-- migrate:up", "-- migrate:no-transaction\n-- migrate:up");
+    let a2 = a2.replace("DROP TABLE u;", "DROP TABLE u;\nSELECT pg_sleep(30);");
+    project.write("migrations/a2.sql", &a2);
+    let said = interrupted(&project, &["-d", "dev", "upgrade"]);
+    for words in [
+        "`a2` is half-way: it runs outside a transaction",
+        "`cargo migrate -d dev repair --finished a2`",
+        "`cargo migrate -d dev repair --not-applied a2`",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    project.run(&["repair", "-d", "dev", "--finished", "a2"]).done();
+    let said = interrupted(&project, &["-d", "dev", "downgrade", "-1", "--no-backup"]);
+    for words in ["`a2` is half-way", "`cargo migrate -d dev repair --still-applied a2`", "--not-applied a2"] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    project.run(&["repair", "-d", "dev", "--not-applied", "a2"]).done();
 }

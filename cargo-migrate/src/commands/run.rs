@@ -22,7 +22,7 @@ use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live::{self, Live, Looked};
 use crate::project::Database;
-use crate::rehearsal::{Copy, Start};
+use crate::rehearsal::{Copy, Start, Writing};
 use crate::report::many;
 
 /// What a backup may always wait, where a run may wait as long.
@@ -250,7 +250,13 @@ pub(super) fn moved(
         on_copy: request.dry_run && !dry_run,
         before: Some(&before),
     };
-    let result = carry_out(app, opened, &mut writing.live, &how, planner, &mut |event| observe(app, opened, &event));
+    let Writing { guarded, live } = &mut writing;
+    let result = carry_out(app, opened, live, &how, planner, &mut |event| {
+        if let Some(guarded) = guarded {
+            guarded.follow(&event, |step| app.shell.lines_of(&plan::half_way(step)));
+        }
+        observe(app, opened, &event);
+    });
     drop(writing);
     match result {
         Ok(report) => {

@@ -1,5 +1,6 @@
 //! What is removed when somebody interrupts the process, and what a server is told to give up.
 
+use std::cell::RefCell;
 #[cfg(unix)]
 use std::fs;
 #[cfg(unix)]
@@ -8,6 +9,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+
+use migrate_runtime::event::Event;
+use migrate_runtime::plan::Step;
 
 use super::copy::server::Made;
 use crate::live::Live;
@@ -24,6 +28,8 @@ pub(super) enum Leftover {
     /// A run's session on a server: the server notices the death of a process only once it has something to say to it, and
     /// until then its statement runs and its locks are held.
     Session(Box<Running>),
+    /// What its run has left on a server so that nobody takes it back, in lines.
+    HalfWay(Vec<String>),
 }
 
 /// What is not to outlive the process. But for those of [`Interrupts::of_process`] signals are left as they are.
@@ -42,7 +48,8 @@ struct Kept {
 #[derive(Debug)]
 pub struct Writing<'a> {
     // It goes before the session that it is about.
-    _guarded: Option<Guarded<'a>>,
+    /// What follows its run, on a server.
+    pub guarded: Option<Guarded<'a>>,
     /// The database.
     pub live: Live,
 }
@@ -50,18 +57,55 @@ pub struct Writing<'a> {
 /// One that is to be thrown away whatever becomes of it.
 impl From<Live> for Writing<'_> {
     fn from(live: Live) -> Self {
-        Self { _guarded: None, live }
+        Self { guarded: None, live }
     }
 }
 
+/// A session that is ended when somebody interrupts the process.
 #[derive(Debug)]
-struct Guarded<'a> {
+pub struct Guarded<'a> {
     interrupts: &'a Interrupts,
     leftover: Leftover,
+    outside: RefCell<Outside>,
+}
+
+/// How far a step is that runs outside a transaction, with what is said where it is interrupted.
+#[derive(Debug, Default)]
+enum Outside {
+    #[default]
+    None,
+    /// Its record is not committed yet.
+    Begun(Vec<String>),
+    /// What it does stays.
+    HalfWay(Leftover),
+}
+
+impl Guarded<'_> {
+    /// Follows the session's run. The record of a step outside a transaction is committed before its statements, and once
+    /// more behind them.
+    pub fn follow(&self, event: &Event<'_>, lines: impl Fn(&Step) -> Vec<String>) {
+        let mut outside = self.outside.borrow_mut();
+        match event {
+            Event::Started(step) if step.directives.no_transaction => *outside = Outside::Begun(lines(step)),
+            Event::Committed => match std::mem::take(&mut *outside) {
+                Outside::None => {}
+                Outside::Begun(lines) => {
+                    let leftover = Leftover::HalfWay(lines);
+                    self.interrupts.copies().push(leftover.clone());
+                    *outside = Outside::HalfWay(leftover);
+                }
+                Outside::HalfWay(leftover) => self.interrupts.forget(&leftover),
+            },
+            _ => {}
+        }
+    }
 }
 
 impl Drop for Guarded<'_> {
     fn drop(&mut self) {
+        if let Outside::HalfWay(leftover) = self.outside.get_mut() {
+            self.interrupts.forget(leftover);
+        }
         self.interrupts.forget(&self.leftover);
     }
 }
@@ -119,11 +163,11 @@ impl Interrupts {
             (Live::Server(client), Some(server)) => Running::of(server, client).map(|running| {
                 let leftover = Leftover::Session(Box::new(running));
                 self.watched().push(leftover.clone());
-                Guarded { interrupts: self, leftover }
+                Guarded { interrupts: self, leftover, outside: RefCell::default() }
             }),
             _ => None,
         };
-        Writing { _guarded: guarded, live }
+        Writing { guarded, live }
     }
 
     pub(super) fn forget(&self, leftover: &Leftover) {
@@ -155,6 +199,11 @@ fn remove(leftovers: &[Leftover]) {
         // Nobody may be there to read it any more.
         let _ = writeln!(std::io::stderr(), "interrupted: the server takes back what was not committed");
     }
+    for leftover in leftovers {
+        if let Leftover::HalfWay(lines) = leftover {
+            let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+        }
+    }
     let (done, ended) = std::sync::mpsc::channel::<()>();
     for leftover in leftovers {
         let work: Box<dyn FnOnce() + Send> = match leftover {
@@ -162,6 +211,7 @@ fn remove(leftovers: &[Leftover]) {
                 remove_folder(folder);
                 continue;
             }
+            Leftover::HalfWay(_) => continue,
             Leftover::Database(made) => {
                 let made = made.clone();
                 Box::new(move || made.drop_now())

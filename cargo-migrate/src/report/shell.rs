@@ -243,6 +243,12 @@ impl Shell {
         self.talk(&text);
     }
 
+    /// A problem as lines for somebody else to say, its ways out made to work on what this command works on.
+    #[must_use]
+    pub fn lines_of(&self, problem: &Problem) -> Vec<String> {
+        self.chosen.in_problem(problem).plain_lines()
+    }
+
     /// A result for a person, ended with a line feed where it has none.
     pub fn out(&self, text: impl Display) {
         let mut text = printable_block(&text.to_string());

@@ -3,7 +3,7 @@
 use build_support::problem::{Problem, printable};
 use build_support::revision::RevisionId;
 
-use super::{Direction, INTERRUPTED};
+use super::{Direction, INTERRUPTED, Step};
 use crate::history::{AppliedRevision, State};
 
 /// What is said of a row that is neither applied nor gone.
@@ -19,6 +19,15 @@ pub fn interrupted(row: &AppliedRevision) -> Problem {
     }
     let problem = problem.help("look at the database and see which of its statements took effect");
     with_ways_out(problem, &row.id, direction)
+}
+
+/// What is said of a `no-transaction` step that is being interrupted.
+#[must_use]
+pub fn half_way(step: &Step) -> Problem {
+    let problem = Problem::new(INTERRUPTED, format!("`{}` is half-way: it runs outside a transaction", step.id))
+        .note("what its statements have committed by now stays, and it is recorded as interrupted")
+        .help("look at the database and see which of its statements took effect");
+    with_ways_out(problem, &step.id, step.direction)
 }
 
 /// Adds what to do by hand and to type then; what is typed says how the database is, whichever way the run went.
