@@ -16,17 +16,17 @@ use crate::live::server::{self, MAINTENANCE, MISSING, OWN_SCHEMAS, REHEARSALS};
 /// How many of those that are left out are named where nothing else is found.
 const LISTED: usize = 3;
 
-/// All databases, with whether this role may work in them. One whose removal was interrupted has a limit of -2
-/// (<https://www.postgresql.org/docs/current/catalog-pg-database.html>).
-const DATABASES: &str = "SELECT datname, datallowconn AND NOT datistemplate AND datconnlimit <> -2 \
-    AND pg_catalog.has_database_privilege(oid, 'CONNECT') FROM pg_catalog.pg_database";
+/// All databases, with whether they can be somebody's. One whose removal was interrupted has a limit of -2
+/// (<https://www.postgresql.org/docs/current/catalog-pg-database.html>). One that cannot be entered may well be: that it is
+/// behind is told when its turn comes.
+const DATABASES: &str = "SELECT datname, NOT datistemplate AND datconnlimit <> -2 FROM pg_catalog.pg_database";
 
-/// All schemas but the server's own, with whether this role may use what is in them.
+/// What servers and services have for themselves.
+const OWN: [&str; 5] = [MAINTENANCE, "rdsadmin", "cloudsqladmin", "azure_maintenance", "azure_sys"];
+
+/// All schemas but the server's own, whoever may use them.
 fn schemas() -> String {
-    format!(
-        "SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE') FROM pg_catalog.pg_namespace AS n \
-         WHERE {OWN_SCHEMAS}"
-    )
+    format!("SELECT n.nspname, true FROM pg_catalog.pg_namespace AS n WHERE {OWN_SCHEMAS}")
 }
 
 /// What the patterns have found.
@@ -34,9 +34,9 @@ fn schemas() -> String {
 pub struct Each {
     /// The databases, or schemas of them, each once, in the order of their names.
     pub databases: Vec<ServerUrl>,
-    /// What a pattern fits and is no such database, or cannot be used.
+    /// What a pattern fits and is nobody's database.
     pub left_out: Vec<ServerUrl>,
-    /// Those that fit and may be used, and have no schema of the pattern's.
+    /// Those that fit, and have no schema of the pattern's.
     pub without_schema: Vec<ServerUrl>,
 }
 
@@ -124,11 +124,14 @@ fn found(pattern: &ServerUrl) -> Result<Each> {
     };
     for (name, is_usable) in all.into_iter().filter(|(name, _)| database.fits(name)) {
         let server = pattern.with_database(&name);
-        if !is_usable || name == MAINTENANCE || name.starts_with(REHEARSALS) {
+        if !is_usable || OWN.contains(&name.as_str()) || name.starts_with(REHEARSALS) {
             found.left_out.push(server);
         } else if schema.is_some() {
             let before = (found.databases.len(), found.left_out.len());
-            look_into(server.clone(), schema.as_ref(), &mut found)?;
+            if look_into(server.clone(), schema.as_ref(), &mut found).is_err() {
+                // Why it lets nobody in is told when its turn comes, and stops no other.
+                found.databases.push(server.clone());
+            }
             // One without such a schema is not passed over in silence.
             if (found.databases.len(), found.left_out.len()) == before {
                 found.without_schema.push(server);
@@ -147,11 +150,8 @@ fn look_into(server: ServerUrl, schema: Option<&Name>, found: &mut Each) -> Resu
         found.databases.push(server);
         return Ok(());
     };
-    for (name, is_usable) in names(&server, &mut client, &schemas())?.into_iter().filter(|(name, _)| schema.fits(name))
-    {
-        let kept = if is_usable { &mut found.databases } else { &mut found.left_out };
-        kept.push(server.with_schema(&name));
-    }
+    let fitting = names(&server, &mut client, &schemas())?.into_iter().filter(|(name, _)| schema.fits(name));
+    found.databases.extend(fitting.map(|(name, _)| server.with_schema(&name)));
     Ok(())
 }
 
@@ -180,8 +180,8 @@ fn nothing(pattern: &ServerUrl, found: &Each) -> Problem {
         return problem.help("see that the URL names the right server, and the names as they are: capitals count");
     }
     problem
-        .note(format!("what it fits is a server's own, a rehearsal's copy or not for this role: {}", named(&found.left_out)))
-        .help("write a pattern that fits your databases, such as `tenant_*`, and see what the role may connect to and use")
+        .note(format!("what it fits is a server's own, a template or a rehearsal's copy: {}", named(&found.left_out)))
+        .help("write a pattern that fits your databases, such as `tenant_*`")
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub fn open_for_reading(database: &Database, server: &ServerUrl) -> Result<Optio
         Err(error) if is_missing(&error) => return Ok(None),
         client => client,
     };
-    let mut client = client.map_err(|error| refused(database, &error))?;
+    let mut client = client.map_err(|error| unentered(database, server, &error))?;
     // Who only looks waits for nobody's lock for long, whatever the configuration grants a run.
     set(database, &mut client, "SET default_transaction_read_only = on; SET lock_timeout = '3s'")?;
     Ok(Some(client))
@@ -77,7 +77,7 @@ pub fn open_or_make(database: &Database, server: &ServerUrl, create: bool) -> Re
         }
         client => client,
     }
-    .map_err(|error| refused(database, &error))?;
+    .map_err(|error| unentered(database, server, &error))?;
     set(database, &mut client, "")?;
     if create {
         make_schema(database, server, &mut client)?;
@@ -156,6 +156,12 @@ pub fn open_beside(server: &ServerUrl) -> Result<(Client, ServerUrl), DatabaseEr
     Err(error)
 }
 
+/// Whether a server is there that says something, be it a refusal.
+#[must_use]
+pub fn answers(server: &ServerUrl) -> bool {
+    server.connect(NAME).map_or_else(|error| !error.sqlstate().is_empty(), |_| true)
+}
+
 /// Opens a session of no database's in particular, through a URL that has led to one before.
 ///
 /// # Errors
@@ -228,7 +234,9 @@ pub fn not_made(database: &Database, server: &ServerUrl) -> Failure {
 /// Makes the database that a URL names.
 fn make(database: &Database, server: &ServerUrl) -> Result<()> {
     let (mut client, _) = open_beside(server).map_err(|error| refused(database, &error))?;
-    let sql = format!("CREATE DATABASE {}", quoted(server.database()));
+    // Who owns what the migrations make has to own the place where they make it.
+    let owner = database.session.role.as_ref().map_or_else(String::new, |role| format!(" OWNER {}", quoted(role)));
+    let sql = format!("CREATE DATABASE {}{owner}", quoted(server.database()));
     run(&mut client, &sql).map_err(|error| {
         let failure = refused(database, &error);
         if error.sqlstate() != "42501" {
@@ -274,7 +282,7 @@ fn set(database: &Database, client: &mut Client, first: &str) -> Result<()> {
     let mut sql = settings(database);
     sql.splice(0..0, [first, PATIENT].map(str::to_owned));
     let sql = sql.into_iter().filter(|sql| !sql.is_empty()).collect::<Vec<_>>().join("; ");
-    run(client, &sql).map_err(|error| refused(database, &error))
+    run(client, &sql).map_err(|error| unset(database, &error))
 }
 
 /// The statements that set a session to what the configuration and the URL say.
@@ -342,6 +350,34 @@ pub fn value(client: &mut Client, sql: &str) -> Result<Option<String>, DatabaseE
 
 fn is_missing(error: &DatabaseError) -> bool {
     error.sqlstate() == "3D000"
+}
+
+/// Why no session was had, and who can change that.
+fn unentered(database: &Database, server: &ServerUrl, error: &DatabaseError) -> Failure {
+    let failure = refused(database, error);
+    let name = printable(&quoted(server.database()));
+    match error.sqlstate() {
+        "42501" => {
+            let user = printable(&quoted(server.user()));
+            failure.help(format!("let the database's owner say `GRANT CONNECT ON DATABASE {name} TO {user}`"))
+        }
+        "55000" => failure.help(format!("let it be entered: `ALTER DATABASE {name} ALLOW_CONNECTIONS true`")),
+        _ => failure,
+    }
+}
+
+/// Why a session could not be set to what the configuration says, and who can change that.
+fn unset(database: &Database, error: &DatabaseError) -> Failure {
+    let failure = refused(database, error);
+    let (Some(role), Some(server)) = (&database.session.role, database.server()) else { return failure };
+    let (role, user) = (printable(&quoted(role)), printable(&quoted(server.user())));
+    match error.sqlstate() {
+        "42501" => failure.help(format!("let the role's owner or a superuser say `GRANT {role} TO {user}`")),
+        "22023" => failure
+            .help("see that `role` of the database in the configuration names one that is there")
+            .help(format!("or let who may say `CREATE ROLE {role}; GRANT {role} TO {user}`")),
+        _ => failure,
+    }
 }
 
 fn refused(database: &Database, error: &DatabaseError) -> Failure {

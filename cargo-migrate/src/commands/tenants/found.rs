@@ -86,10 +86,7 @@ fn servers<'t>(app: App<'_>, patterns: &[String], target: &'t str) -> Result<(Op
     let found = Found {
         patterns: patterns.iter().zip(&servers).map(pattern).collect(),
         left_out: shown(&found.left_out),
-        left_out_as: (
-            "database",
-            "a server's own, rehearsals' copies, those without such a schema and what this role may not use are",
-        ),
+        left_out_as: ("database", "a server's own, templates, rehearsals' copies and those without such a schema are"),
         urls: found.databases.into_iter().map(DatabaseUrl::of_server).collect(),
     };
     Ok((opened, target, found))
