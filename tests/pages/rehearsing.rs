@@ -19,6 +19,7 @@ pages! {
     values_that_change_though_they_should_not_are_named_with_their_column_and_counted,
     losses_that_a_revision_declares_are_told_and_are_no_fault,
     a_revision_without_a_way_back_has_to_say_so,
+    a_mistyped_database_is_not_called_safe,
 }
 
 /// Every file of the project but those that are the command's own.
@@ -273,4 +274,16 @@ fn a_revision_without_a_way_back_has_to_say_so(ground: &dyn Ground) {
     assert_eq!(found.len(), 1);
     let ran = project.run(&["test"]).refused(&["error[not-safe]", "write its down section"]);
     assert!(!ran.err.contains("--down-from"), "it is not applied to anything\n{}", ran.err);
+}
+
+fn a_mistyped_database_is_not_called_safe(ground: &dyn Ground) {
+    let project = Project::on(ground);
+    project.migration("a1", &table("base", "todos"));
+    let nowhere = format!("{}_mistyped", project.url("dev"));
+    for quiet in [&[][..], &["-q"]] {
+        let line = [&["-d", &nowhere, "test"], quiet].concat();
+        let ran = project.refuses(&line, &["is not there, so nothing can be rehearsed", "test --empty`"]);
+        assert!(!ran.err.contains("safe to apply"), "{}", ran.err);
+    }
+    project.run(&["-d", &nowhere, "test", "--empty"]).done().says("safe to apply: 1 revision");
 }

@@ -12,6 +12,8 @@ use crate::app::{App, Opened, Purpose};
 use crate::args::{Format, TestArgs};
 use crate::commands::{look, run, scratch, several, trust};
 use crate::failure::{Failure, Result};
+use crate::live::file::NO_DATABASE_FILE;
+use crate::live::server::MISSING;
 use crate::project::Database;
 use crate::rehearsal::{Kept, NOT_SAFE, Rehearsed, Start, Verdict, rehearse, report, together};
 use crate::report::many;
@@ -100,6 +102,9 @@ fn test_one(app: App<'_>, args: &TestArgs, opened: &Opened, database: Result<&Da
 /// What the database that is copied has. The session is not kept: a server copies no database by itself that is in use.
 fn found(app: App<'_>, opened: &Opened, database: &Database) -> Result<History> {
     let mut looked = opened.look(database)?;
+    if !looked.is_there() && app.global.database.is_some() {
+        return Err(nowhere(database).into());
+    }
     if !looked.is_there() {
         app.shell.note(format!("{database} is not there yet: the rehearsal starts from nothing"));
     }
@@ -110,6 +115,15 @@ fn found(app: App<'_>, opened: &Opened, database: &Database) -> Result<History> 
     let problems = opened.differences(&History::new(half_way), &name);
     let problems = trust::told_apart(opened, database, &mut looked, problems)?;
     if problems.is_empty() { Ok(looked.history) } else { Err(problems.into()) }
+}
+
+/// That what `-d` names is not there. What was rehearsed on nothing would be called safe for it.
+fn nowhere(database: &Database) -> Problem {
+    let code = if database.server().is_some() { MISSING } else { NO_DATABASE_FILE };
+    Problem::new(code, format!("{database} is not there, so nothing can be rehearsed on a copy of it"))
+        .note(format!("it is about {}", database.url))
+        .help("see that `-d` names the right one")
+        .help("or rehearse all revisions from nothing: `cargo migrate test --empty`")
 }
 
 /// What a person sees meanwhile; a pipe gets nothing.
