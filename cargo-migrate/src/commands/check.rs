@@ -198,13 +198,24 @@ fn looked(app: App<'_>, opened: &Opened, database: Result<Database>) -> Result<L
         let place = opened.project.show_place(&database);
         Ok(Looked::Not(format!("no database: `{name}` ({}) is not there", place.display())))
     };
-    if database.scratch {
-        if !live::is_there(&database)? {
-            return not_there();
+    let unreached = |failure: Failure| match database.server() {
+        Some(server) if !asked_for && !live::server::answers(server) => {
+            let why = failure.problems().first().map(|problem| printable(problem.message())).unwrap_or_default();
+            Ok(Looked::Not(format!("no database: `{name}` was not looked at, since {why}")))
         }
-        return Ok(Looked::Not(format!("no database: `{name}` is a scratch one, which follows the files")));
+        _ => Err(failure),
+    };
+    if database.scratch {
+        return match live::is_there(&database) {
+            Ok(true) => Ok(Looked::Not(format!("no database: `{name}` is a scratch one, which follows the files"))),
+            Ok(false) => not_there(),
+            Err(failure) => unreached(failure),
+        };
     }
-    let looked = opened.look(&database)?;
+    let looked = match opened.look(&database) {
+        Ok(looked) => looked,
+        Err(failure) => return unreached(failure),
+    };
     if !looked.is_there() {
         return not_there();
     }
