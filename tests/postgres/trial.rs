@@ -158,7 +158,11 @@ fn a_right_that_is_missing_is_named_with_what_grants_it(server: &Server) {
     project.run(&["upgrade"]).done();
     project.refuses(
         &["-d", &url, "status"],
-        &["permission denied for table _cargo_migrate", &place, r#"DELETE ON "public"."_cargo_migrate" TO "guest""#],
+        &[
+            "permission denied for table _cargo_migrate",
+            &place,
+            r#"let the table's owner say `GRANT SELECT ON "public"."_cargo_migrate" TO "guest"`"#,
+        ],
     );
     let url = ground.url_of("not_for_guests").replace("postgres@", "guest@");
     project.refuses(

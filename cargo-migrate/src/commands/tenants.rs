@@ -256,7 +256,7 @@ impl Work<'_> {
         let looked = self.opened.look(database);
         looked
             .and_then(|looked| run::moved(app, self.opened, (database, looked), &request, &planner, &keep))
-            .map_err(|failure| gone(database).unwrap_or(failure))
+            .map_err(|failure| gone(database).unwrap_or_else(|| of_schema(database, failure)))
     }
 
     /// Takes what a database has for the lock files. They are written at once where it is something new; what a thousand
@@ -301,6 +301,18 @@ impl Work<'_> {
 /// How many are worked on at once.
 fn jobs(args: &UpgradeArgs) -> usize {
     args.each.jobs.map_or_else(side_by_side::processors, usize::from)
+}
+
+/// What is advised where a schema is a database of its own: a version table has no other place there.
+fn of_schema(database: &Database, failure: Failure) -> Failure {
+    if database.server().is_none_or(|server| server.schema().is_none()) {
+        return failure;
+    }
+    let told = |help: &String| match help.contains("version-table = ") {
+        true => "or name the role that may work there, `role = \"ROLE\"` of the database".to_owned(),
+        false => help.clone(),
+    };
+    failure.problems().iter().map(|problem| problem.clone().map_help(told)).collect::<Vec<_>>().into()
 }
 
 /// Why an upgrade has failed, where a server's database or schema is not there any more.

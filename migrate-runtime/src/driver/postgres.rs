@@ -66,6 +66,8 @@ struct Here {
     database: String,
     user: String,
     schema: String,
+    /// Whether the session writes nothing unless it is told to.
+    reads: bool,
     settings: [Option<String>; 3],
 }
 
@@ -112,35 +114,49 @@ impl<'c> PostgresDriver<'c> {
     fn look_around(&mut self) -> Result<bool, DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp(), pg_catalog.current_database(), \
-             pg_catalog.current_schema(), CURRENT_USER, {SETTINGS}"
+             pg_catalog.current_schema(), CURRENT_USER, pg_catalog.current_setting('default_transaction_read_only'), \
+             {SETTINGS}"
         );
-        let [open, database, schema, user, path, role, encoding] = match self.session.row(&sql) {
+        let [open, database, schema, user, reads, path, role, encoding] = match self.session.row(&sql) {
             // It has failed already.
             Err(error) if error.sqlstate() == "25P02" => return Ok(true),
             row => row?,
         };
         if self.here.is_none() {
             self.rows.schema = self.table.schema.as_deref().map(quoted);
-            let schema = self.table.schema.clone().or(schema).ok_or_else(|| {
-                let make = match path.as_deref() {
-                    // A single one is told as it is written in SQL.
-                    Some(path) if !path.is_empty() && !path.contains([',', '$']) => format!("`CREATE SCHEMA {path}`"),
-                    _ => "make the schema".to_owned(),
-                };
-                refused(
-                    "the search path names no schema that is there, so the version table has no place",
-                    &format!(
-                        "{make}, or name one that is there: `SET search_path TO …`, or `options` of the connection"
-                    ),
-                )
-            })?;
+            let Some(schema) = self.table.schema.clone().or(schema) else {
+                return Err(self.placeless(path.as_deref().unwrap_or_default(), user.as_deref().unwrap_or_default()));
+            };
             self.rows.name = format!("{}.{}", quoted(&schema), quoted(&self.table.name));
             self.rows.place = [schema.clone(), self.table.name.clone()];
             let (database, user) = (database.unwrap_or_default(), user.unwrap_or_default());
             let key = lock::key(&database, &schema, &self.table.name);
-            self.here = Some(Here { key, database, user, schema, settings: [path, role, encoding] });
+            let reads = reads.as_deref() == Some("on");
+            self.here = Some(Here { key, database, user, schema, reads, settings: [path, role, encoding] });
         }
         Ok(open.as_deref() == Some("t"))
+    }
+
+    /// Why the version table has no place where the search path finds no schema that this role may use.
+    fn placeless(&mut self, path: &str, user: &str) -> DatabaseError {
+        // A single one is told as it is written in SQL.
+        let single = !path.is_empty() && !path.contains([',', '$']);
+        let is_there = single
+            && self
+                .session
+                .row(&format!("SELECT pg_catalog.to_regnamespace({}) IS NOT NULL", text(path)))
+                .is_ok_and(|row| row == [Some("t".to_owned())]);
+        if is_there {
+            return refused(
+                &format!("the role {} may not use the schema {path}, so the version table has no place", quoted(user)),
+                &format!("let the schema's owner say `GRANT USAGE ON SCHEMA {path} TO {}`", quoted(user)),
+            );
+        }
+        let make = if single { format!("`CREATE SCHEMA {path}`") } else { "make the schema".to_owned() };
+        refused(
+            "the search path names no schema that is there, so the version table has no place",
+            &format!("{make}, or name one that is there: `SET search_path TO …`, or `options` of the connection"),
+        )
     }
 
     fn known(&mut self) -> Result<(), DatabaseError> {
@@ -159,16 +175,24 @@ impl<'c> PostgresDriver<'c> {
                     && let Some(server) = &mut error.server
                 {
                     let (schema, user) = (quoted(&here.schema), quoted(&here.user));
-                    let (does, grant) = if makes {
-                        ("making the version table", format!("GRANT CREATE ON SCHEMA {schema} TO {user}"))
-                    } else {
-                        let rights = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {user}", self.rows.name);
-                        ("the version table", format!("GRANT USAGE ON SCHEMA {schema} TO {user}; {rights}"))
-                    };
                     let (name, database) = (&self.rows.name, &here.database);
+                    let (does, hint) = if makes && self.rows.lacks_schema {
+                        let grant = format!("GRANT CREATE ON DATABASE {} TO {user}", quoted(database));
+                        ("making the schema of the version table", format!("let the database's owner say `{grant}`"))
+                    } else if makes {
+                        let grant = format!("GRANT CREATE ON SCHEMA {schema} TO {user}");
+                        ("making the version table", format!("let the schema's owner say `{grant}`"))
+                    } else {
+                        let rights = if here.reads { "SELECT" } else { "SELECT, INSERT, UPDATE, DELETE" };
+                        let hint = format!(
+                            "let the table's owner say `GRANT {rights} ON {name} TO {user}`, and where the role may not use \
+                             its schema, that one's owner `GRANT USAGE ON SCHEMA {schema} TO {user}`"
+                        );
+                        ("the version table", hint)
+                    };
                     server.context =
                         Some(format!("it was {does}, {name}, in the database `{database}` as the role {user}"));
-                    server.hint = Some(format!("let the schema's owner say `{grant}`"));
+                    server.hint = Some(hint);
                 }
                 StoreError::Database(error)
             }

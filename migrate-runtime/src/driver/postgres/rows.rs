@@ -23,6 +23,8 @@ pub(super) struct Rows {
     pub(super) schema: Option<String>,
     /// Its schema and its name as they are.
     pub(super) place: [String; 2],
+    /// Whether that was seen to be missing, and could not be made.
+    pub(super) lacks_schema: bool,
     there: Option<bool>,
     /// Where it is not there, the question for the rows of others.
     others: Option<String>,
@@ -94,8 +96,10 @@ impl Rows {
         if !self.is_there(session)? {
             if let Some(schema) = &self.schema {
                 let look = format!("SELECT pg_catalog.to_regnamespace({}) IS NOT NULL", text(schema));
-                if session.row(&look)? != [Some("t".to_owned())] {
+                self.lacks_schema = session.row(&look)? != [Some("t".to_owned())];
+                if self.lacks_schema {
                     session.run(&format!("CREATE SCHEMA {schema}"))?;
+                    self.lacks_schema = false;
                 }
             }
             session.run(&create_table_text(&self.name, "BIGINT"))?;
