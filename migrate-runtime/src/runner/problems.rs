@@ -64,7 +64,13 @@ pub(super) fn statement_problem(error: &DatabaseError, section: &Section, statem
         }
         None => statement.span.start..statement.span.end,
     };
-    with_server(Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span)), error)
+    let problem = with_server(Problem::new(SQL_ERROR, printable(&error.message)).at(section.place(span)), error);
+    if error.sqlstate() != RIGHT {
+        return problem;
+    }
+    problem
+        .help("the statement may be right, and the role lacks a right: let the owner of what is named GRANT it")
+        .help("or run as the owner, whom this role has to be a member of: `role = \"OWNER\"` of the database")
 }
 
 /// What is wrong once all statements of a section have run.
@@ -74,6 +80,22 @@ pub(super) fn end_problem(error: &DatabaseError, section: &Section) -> Problem {
     }
     let problem = Problem::new(SQL_ERROR, printable(&error.message)).at(Place::file(&section.path));
     with_server(problem, error).note("a deferred constraint is checked at the end of the revision that breaks it")
+}
+
+/// The SQLSTATE of what a role may not do.
+const RIGHT: &str = "42501";
+
+/// The SQLSTATE of what cannot be dropped, since something else depends on it.
+const DEPENDED_ON: &str = "2BP01";
+
+/// Whether a statement was refused for what depends on the thing that it drops.
+pub(super) fn is_depended_on(problem: &Problem) -> bool {
+    problem.notes().iter().any(|note| note.strip_prefix("SQLSTATE ") == Some(DEPENDED_ON))
+}
+
+/// Whether a statement was refused for a right of the role's, so that there may be nothing to mend in it.
+pub(super) fn lacks_right(problem: &Problem) -> bool {
+    problem.notes().iter().any(|note| note.strip_prefix("SQLSTATE ") == Some(RIGHT))
 }
 
 /// Adds what a server says besides, and what helps with the errors that one transaction cannot avoid.
@@ -86,7 +108,11 @@ fn with_server(mut problem: Problem, error: &DatabaseError) -> Problem {
         problem = problem.note(printable(said));
     }
     if let Some(hint) = &server.hint {
-        problem = problem.help(printable(hint));
+        // What it says of CASCADE takes along what somebody else needs: nobody is advised to do that.
+        problem = match error.sqlstate() {
+            DEPENDED_ON => problem.note(format!("the server's own HINT: {}", printable(hint))),
+            _ => problem.help(printable(hint)),
+        };
     }
     match error.sqlstate() {
         "55P04" => problem

@@ -6,7 +6,8 @@ use build_support::problem::{Place, Problem};
 use build_support::revision::{RevisionId, listed};
 
 use super::problems::{
-    broken_keys, end_problem, query_problem, statement_problem, with_left_behind, with_rows, without_again,
+    broken_keys, end_problem, is_depended_on, lacks_right, query_problem, statement_problem, with_left_behind,
+    with_rows, without_again,
 };
 use super::section::Section;
 use super::{
@@ -146,6 +147,10 @@ impl Run<'_, '_> {
         };
         let told = |problem: Problem| match (problem.code(), step.direction) {
             (TRANSACTION_ENDED, _) => problem,
+            (SQL_ERROR, _) if lacks_right(&problem) => problem.note(what),
+            (SQL_ERROR, Direction::Downgrade) if is_depended_on(&problem) => {
+                problem.note(what).help("take back first what depends on it, or mend what is to be dropped")
+            }
             (SQL_ERROR, Direction::Upgrade) => problem.note(what).help("mend the statement, and run the command again"),
             (SQL_ERROR, Direction::Downgrade) => {
                 problem.note(what).help("mend the down section of its file, and say `--down-from file`")
