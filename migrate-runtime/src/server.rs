@@ -108,6 +108,12 @@ pub struct ServerUrl {
 const BINDINGS: [(&str, ChannelBinding); 3] =
     [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
 
+/// A server's URL with its secrets masked and without control characters; `None` where it cannot be read as one.
+#[must_use]
+pub fn shown(url: &str) -> Option<String> {
+    text::pieces(url).ok().map(|pieces| pieces.shown.text())
+}
+
 impl ServerUrl {
     /// Reads a URL, and what `environment` says besides.
     ///

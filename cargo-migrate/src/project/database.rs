@@ -364,15 +364,8 @@ pub fn without_password(choice: &str) -> String {
     if is_name(choice) || choice.starts_with("sqlite:") {
         return choice.to_owned();
     }
-    let masked = url::mask(choice);
-    // Neither does anybody need to know how long it is.
-    let mut shown = String::new();
-    for c in masked.chars() {
-        if !(c == '*' && shown.ends_with("***")) {
-            shown.push(c);
-        }
-    }
-    shown
+    // A server's URL tells itself which piece of it is the password.
+    migrate_runtime::server::shown(choice).unwrap_or_else(|| url::mask(choice))
 }
 
 /// Whether a choice is the name of a configured database, and no URL.

@@ -63,17 +63,18 @@ impl Content {
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text).replace("\r\n", "\n");
         let document = Document::parse(text.clone()).ok();
         let mut shown = text;
-        if let Some(document) = &document {
-            for section in [Section::Package, Section::Workspace] {
-                if let Some((_, item)) = find(document, section, &[]) {
-                    for span in strings(item) {
-                        if let Some(masked) = shown.get(span.clone()).map(mask) {
-                            shown.replace_range(span, &masked);
-                        }
-                    }
-                }
+        let sections = [Section::Package, Section::Workspace];
+        let settings = |document| sections.into_iter().filter_map(move |section| find(document, section, &[]));
+        let mut spans: Vec<_> = document.iter().flat_map(settings).flat_map(|(_, item)| strings(item)).collect();
+        // The last one first, since a mask has another length than what it hides.
+        spans.sort_by_key(|span| std::cmp::Reverse(span.start));
+        for span in spans {
+            if let Some(masked) = shown.get(span.clone()).map(mask) {
+                shown.replace_range(span, &masked);
             }
         }
+        // Places are those of the text that is shown.
+        let document = document.and_then(|_| Document::parse(shown.clone()).ok());
         Self { text: shown.into(), document }
     }
 }
@@ -177,7 +178,7 @@ mod tests {
         let place = manifest.place(Section::Package, &["databases", "prod", "url"], Part::Value);
         assert_eq!(place.line_column(), Some((5, 16)));
         let (text, span) = place.span.unwrap();
-        assert_eq!(&text[span], "\"postgres://me:******@h/db\"");
+        assert_eq!(&text[span], "\"postgres://me:***@h/db\"");
         assert!(!text.contains("secret"));
     }
 

@@ -347,33 +347,37 @@ fn is_drive(scheme: &str) -> bool {
     scheme.len() == 1 && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// Line feeds stay, so that the lines of a manifest keep their numbers.
-fn hide(secret: &mut [u8]) {
-    secret.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
-}
-
-/// The text with what may be a password replaced by as many bytes of `*`, so that spans in it still hold.
+/// The text with what may be a password replaced by `***`, however long it is. Line feeds stay, so that the lines of a
+/// manifest keep their numbers.
 pub(super) fn mask(text: &str) -> String {
-    let mut bytes = text.as_bytes().to_vec();
+    let mut secrets = Vec::new();
     if let (Some(scheme), Some(at)) = (text.find(':'), text.rfind('@')) {
-        let mut user = scheme + 1;
-        while bytes.get(user) == Some(&b'/') {
-            user += 1;
-        }
+        let slashes = text[scheme + 1..].chars().take_while(|c| *c == '/').count();
+        let user = scheme + 1 + slashes;
         // `user:password@`; where there is no user, everything up to the `@` may be the secret.
         if user < at {
             let secret = text[user..at].find(':').map_or(user, |colon| user + colon + 1);
-            hide(&mut bytes[secret..at]);
+            secrets.push(secret..at);
         }
     }
     for word in ["password=", "passwd=", "pwd=", "token=", "key="] {
         for (found, _) in text.to_ascii_lowercase().match_indices(word) {
             let start = found + word.len();
             let end = text[start..].find(['&', '"', '\'']).map_or(text.len(), |end| start + end);
-            hide(&mut bytes[start..end]);
+            secrets.push(start..end);
         }
     }
-    String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(text.len()))
+    secrets.sort_by_key(|secret| secret.start);
+    let (mut masked, mut done) = (String::new(), 0);
+    for secret in secrets {
+        if secret.start >= done {
+            masked.push_str(&text[done..secret.start]);
+            masked.push_str("***");
+            masked.extend(text[secret.clone()].chars().filter(|c| *c == '\n'));
+        }
+        done = done.max(secret.end);
+    }
+    masked + &text[done..]
 }
 
 #[cfg(test)]

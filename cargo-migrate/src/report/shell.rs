@@ -23,6 +23,10 @@ const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
 const HELP: Style = AnsiColor::BrightCyan.on_default().bold();
 
+/// What a command cannot be typed without that has a mask in it.
+const MASK: &str =
+    "`***` stands for the password: write it there, or leave it out where `PGPASSWORD` or `~/.pgpass` has it";
+
 /// The longest answer to a question.
 const ANSWER: u64 = 4096;
 
@@ -61,6 +65,8 @@ struct Streams {
     input: Box<dyn BufRead + Send>,
     failed: Option<io::ErrorKind>,
     answered: bool,
+    /// Whether it was said what a mask stands for.
+    mask_told: bool,
 }
 
 impl std::fmt::Debug for Shell {
@@ -101,7 +107,7 @@ impl Shell {
     ) -> Self {
         let err = AutoStream::new(err, choice);
         Self {
-            streams: Arc::new(Mutex::new(Streams { out, err, input, failed: None, answered: false })),
+            streams: Arc::new(Mutex::new(Streams { out, err, input, failed: None, answered: false, mask_told: false })),
             quiet,
             verbose,
             colored: false,
@@ -238,7 +244,11 @@ impl Shell {
         if self.keeps(|| Said::Problem(problem.clone())) {
             return;
         }
-        let mut text = draw(&self.chosen.in_problem(problem));
+        let mut problem = self.chosen.in_problem(problem);
+        if self.first_mask(problem.helps()) {
+            problem = problem.help(MASK);
+        }
+        let mut text = draw(&problem);
         text.push_str("\n\n");
         self.talk(&text);
     }
@@ -352,8 +362,16 @@ impl Shell {
     }
 
     fn line(&self, style: Style, word: &str, message: &dyn Display) {
-        let message = printable_block(&shortened(self.chosen.named(&message.to_string())));
-        self.talk(&format!("{style}{word}{style:#}: {message}\n"));
+        let message = self.chosen.named(&message.to_string());
+        let mask = if self.first_mask(std::slice::from_ref(&message)) { format!(" ({MASK})") } else { String::new() };
+        let message = printable_block(&shortened(message));
+        self.talk(&format!("{style}{word}{style:#}: {message}{mask}\n"));
+    }
+
+    /// Whether the first command is among these that cannot be typed as it is, which is explained once.
+    fn first_mask(&self, texts: &[String]) -> bool {
+        let is_masked = texts.iter().any(|text| self.chosen.is_masked(text));
+        is_masked && !std::mem::replace(&mut self.streams().mask_told, true)
     }
 
     /// Writes to standard error. Where that is gone there is nobody left to tell.

@@ -81,6 +81,12 @@ impl Chosen {
         parts.join("`")
     }
 
+    /// Whether a text with commands has a mask in the place of a password.
+    #[must_use]
+    pub fn is_masked(&self, named: &str) -> bool {
+        self.database.contains("***") && named.contains(&self.database)
+    }
+
     /// A problem whose ways out are [`Chosen::named`].
     #[must_use]
     pub fn in_problem(&self, problem: &Problem) -> Problem {
@@ -122,6 +128,9 @@ mod tests {
             ("postgres://u:s3c@ret@h/db", "postgres://u:***@h/db"),
             ("postgres://h/db?password=s3c&user=u", "postgres://h/db?password=***&user=u"),
             ("postgres:///db", "postgres:///db"),
+            ("postgres://ro@/x", "postgres://ro@/x"),
+            ("postgres://dep:pw@h/x", "postgres://dep:***@h/x"),
+            ("postgres://dep:a-long-one@h/x?sslpassword=k", "postgres://dep:***@h/x?sslpassword=***"),
             ("sqlite:me@home.db", "sqlite:me@home.db"),
         ] {
             assert_eq!(without_password(typed), said);

@@ -107,9 +107,11 @@ fn no_message_repeats_a_password() {
 }
 
 #[test]
-fn masking_keeps_every_byte_offset() {
+fn a_mask_is_as_long_as_no_password() {
     assert_eq!(mask("postgres://me:pä@h/db"), "postgres://me:***@h/db");
-    assert_eq!(mask("postgres://h/db?user=a&password=b@c"), "postgres://************************");
+    assert_eq!(mask("mysql://me:p@h/db"), "mysql://me:***@h/db");
+    assert_eq!(mask("mysql://h/db?user=a&password=b@c&x=1"), "mysql://***&x=1");
+    assert_eq!(mask("mysql://h?password=&key=long-one"), "mysql://h?password=***&key=***");
     assert_eq!(mask("sqlite:todo.db?key=abc&mode=ro"), "sqlite:todo.db?key=***&mode=ro");
     assert_eq!(mask("sqlite:todo.db"), "sqlite:todo.db");
 }
