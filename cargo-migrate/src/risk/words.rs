@@ -49,7 +49,8 @@ const PURE: &str = "\
     substr substring replace concat concat_ws format now current_setting clock_timestamp gen_random_uuid \
     generate_series array_agg string_agg jsonb_build_object json_build_object jsonb_agg json_agg to_char \
     to_date to_timestamp to_jsonb to_json date_trunc extract age abs round floor ceil mod power sqrt \
-    random md5 sha256 encode decode row_number rank dense_rank lag lead exists any all some array row in \
+    random md5 sha224 sha256 sha384 sha512 repeat reverse chr ascii translate quote_ident quote_literal quote_nullable \
+    octet_length ceiling trunc sign encode decode row_number rank dense_rank lag lead exists any all some array row in \
     values and or not over filter as cast case when then else on using where from select by with numeric \
     varchar char decimal nextval pg_sleep conflict version interval timestamp unnest cardinality \
     array_length position overlay left right lpad rpad split_part regexp_replace initcap strpos \
@@ -103,7 +104,9 @@ pub(super) fn of(statement: &str) -> Vec<Verdict> {
         "DROP" => dropped(&words).unwrap_or_else(anything),
         "ALTER" => altered(&words).unwrap_or_else(anything),
         "COMMENT" | "GRANT" | "REVOKE" | "ANALYZE" | "REINDEX" | "VACUUM" | "CLUSTER" | "LOCK" | "SECURITY"
-        | "SHOW" => harmless(),
+        | "SHOW" | "CLOSE" | "DEALLOCATE" | "LISTEN" | "UNLISTEN" => harmless(),
+        // Temporary tables are the session's own, which ends with the run; ALL takes the run's lock along.
+        "DISCARD" if words.is_any(1, &["PLANS", "SEQUENCES", "TEMP", "TEMPORARY"]) => harmless(),
         "SET" | "RESET" | "REFRESH" => harmless(),
         "TRUNCATE" => {
             let first = words.past(words.past(1, &["TABLE"]), &["ONLY"]);

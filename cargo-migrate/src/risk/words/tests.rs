@@ -41,6 +41,12 @@ fn what_is_known_to_lose_nothing() {
         "SELECT 1",
         "/* first */ SELECT count(*), coalesce(max(id), 0) FROM t WHERE x IN (1, 2)",
         "SET LOCAL lock_timeout = '1s'",
+        "DISCARD PLANS",
+        "discard temp",
+        "DEALLOCATE ALL",
+        "CLOSE c",
+        "UNLISTEN *",
+        "SELECT md5(repeat('x', 3)), translate(reverse('ab'), 'a', 'b')",
     ] {
         assert_eq!(told(statement).trim_matches(['-', ';', ' ']), "", "{statement}");
     }
