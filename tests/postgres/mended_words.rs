@@ -318,7 +318,7 @@ fn a_table_that_another_package_needs_names_that_package(server: &Server) {
 
 fn a_status_says_what_it_does_not_compare(server: &Server) {
     let project = losing(server);
-    project.run(&["status"]).done().says("not compared: the schema of `dev`, which is on a server");
+    project.run(&["status"]).done().says("schema    not compared: it is on a server\n");
 }
 
 fn what_is_said_of_a_server_speaks_of_no_file(server: &Server) {

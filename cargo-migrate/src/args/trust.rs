@@ -24,8 +24,9 @@ pub struct CheckArgs {
 /// `test`: rehearse what is pending on a copy of the database.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Each migration goes up, down and up again, on a copy that is thrown away. Schema and rows are compared
-with what they were; exit status 1 where something is not safe. The database itself is only read.
+Each migration goes up, down and up again, on a copy that is thrown away.
+Schema and rows are compared with what they were; exit status 1 where something
+is not safe. The database itself is only read.
 
 Examples:
   cargo migrate test

@@ -37,8 +37,9 @@ pub(super) fn reset(app: App<'_>, args: &ResetArgs) -> Result<()> {
 fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -> Result<()> {
     opened.verified()?;
     if !database.scratch {
+        let example = if database.server().is_some() { "postgres:///NAME_test" } else { "sqlite:test.db" };
         return Err(Problem::new(NOT_SCRATCH, format!("`{database}` is not a scratch database, so it is not emptied"))
-            .help("choose a scratch one with `-d NAME`; it is declared in Cargo.toml: `test = { url = \"sqlite:test.db\", scratch = true }`")
+            .help(format!("choose a scratch one with `-d NAME`; it is declared in Cargo.toml: `test = {{ url = \"{example}\", scratch = true }}`"))
             .help("or take this one back step by step: `cargo migrate downgrade base`")
             .into());
     }

@@ -274,6 +274,9 @@ impl<'a> Standing<'a> {
             (0, count) => app.shell.out(format!("under way {count}")),
             (count, _) => app.shell.out(format!("interrupted {count}")),
         }
+        if self.there && database.server().is_some() {
+            app.shell.out("schema    not compared: it is on a server");
+        }
         if !self.there {
             note_missing(app, database);
         }
