@@ -89,6 +89,7 @@ fn what_has_one_room_stays_in_it() {
             "driver/sqlite.rs",
             "driver/postgres.rs",
             "driver/postgres/begin.rs",
+            "driver/postgres/elsewhere.rs",
             "driver/postgres/ending.rs",
             "driver/postgres/lock.rs",
             "driver/postgres/others.rs",

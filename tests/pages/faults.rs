@@ -58,13 +58,13 @@ fn a_revision_that_takes_the_history_away_is_named_and_rolled_back(ground: &dyn 
     project.migration("a1", "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x INTEGER);\n");
     project.run(&["upgrade"]).done();
     project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x INTEGER);\n");
-    let before = project.databases().state("dev");
     for statement in [
         "DELETE FROM _cargo_migrate",
         "DROP TABLE _cargo_migrate",
         "ALTER TABLE _cargo_migrate RENAME TO gone",
         "DELETE FROM _Cargo_Migrate WHERE revision = 'a1'",
     ] {
+        let before = project.databases().state("dev");
         project.migration("a3", &format!("-- migrate:parent a2\n-- migrate:up\nSELECT 1;\n{statement};\n"));
         for arguments in [&["upgrade"][..], &["upgrade", "--per-revision", "a3"]] {
             let words = ["error[forbidden-statement]: a3 took away rows of the version table", "a3.sql:4:1"];

@@ -285,6 +285,15 @@ fn lacks_column(error: &DatabaseError) -> bool {
     error.sqlstate() == "42703" || error.message.starts_with("no such column")
 }
 
+/// Whether an error of the version table says that the table, or the row that it is about, is not there.
+pub(super) fn is_gone(error: &StoreError) -> bool {
+    match error {
+        StoreError::Database(error) => error.kind == ErrorKind::MissingTable,
+        StoreError::Gone(_) => true,
+        StoreError::Damaged(_) => false,
+    }
+}
+
 /// An error of the version table as a problem.
 #[must_use]
 pub fn store_problem(error: &StoreError) -> Problem {

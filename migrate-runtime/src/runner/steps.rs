@@ -6,14 +6,13 @@ use build_support::problem::{Place, Problem};
 use build_support::revision::{RevisionId, listed};
 
 use super::problems::{
-    broken_keys, end_problem, is_depended_on, lacks_right, query_problem, statement_problem, with_left_behind,
+    broken_keys, end_problem, is_depended_on, is_gone, lacks_right, query_problem, statement_problem, with_left_behind,
     with_rows, without_again,
 };
 use super::section::Section;
 use super::{
     Done, FORBIDDEN_STATEMENT, HISTORY_MOVED, Run, SQL_ERROR, TRANSACTION_ENDED, VERIFY_FAILED, one, store_problem,
 };
-use crate::connection::ErrorKind;
 use crate::driver::Enforcement;
 use crate::event::Event;
 use crate::history::{AppliedRevision, State};
@@ -47,11 +46,7 @@ impl Run<'_, '_> {
     /// What keeps a row of the version table from being written within a transaction: where the table or the row is gone, one
     /// of the steps has taken it away.
     fn row_problem(&mut self, error: &StoreError, unit: &[Step]) -> Problem {
-        match error {
-            StoreError::Database(found) if found.kind == ErrorKind::MissingTable => self.rows_gone(unit),
-            StoreError::Gone(_) => self.rows_gone(unit),
-            _ => store_problem(error),
-        }
+        if is_gone(error) { self.rows_gone(unit) } else { store_problem(error) }
     }
 
     /// That rows of the version table are not there which nobody but these steps can have taken away: those of them are at
