@@ -27,6 +27,10 @@ macro_rules! tests {
 }
 
 #[cfg(unix)]
+mod advice;
+#[cfg(unix)]
+mod backups;
+#[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod ground;
@@ -36,25 +40,21 @@ mod harness;
 #[cfg(unix)]
 mod keeping;
 #[cfg(unix)]
-mod mended;
-#[cfg(unix)]
-mod mended_backups;
-#[cfg(unix)]
-mod mended_plans;
-#[cfg(unix)]
-mod mended_runs;
-#[cfg(unix)]
-mod mended_words;
-#[cfg(unix)]
 #[path = "../pages/mod.rs"]
 mod pages;
 #[cfg(unix)]
 mod passwords;
 #[cfg(unix)]
+mod plans;
+#[cfg(unix)]
 mod rehearsing;
+#[cfg(unix)]
+mod runs;
 #[cfg(unix)]
 #[path = "../../migrate-runtime/tests/postgres/server.rs"]
 mod server;
+#[cfg(unix)]
+mod sessions;
 #[cfg(unix)]
 mod tenants;
 #[cfg(unix)]
@@ -76,15 +76,15 @@ fn main() -> ExitCode {
 #[cfg(unix)]
 fn main() -> ExitCode {
     let mut tests: Vec<_> = [
+        ("advice", advice::TESTS),
+        ("backups", backups::TESTS),
         ("faults", faults::TESTS),
         ("keeping", keeping::TESTS),
-        ("mended", mended::TESTS),
-        ("mended_backups", mended_backups::TESTS),
-        ("mended_plans", mended_plans::TESTS),
-        ("mended_runs", mended_runs::TESTS),
-        ("mended_words", mended_words::TESTS),
         ("passwords", passwords::TESTS),
+        ("plans", plans::TESTS),
         ("rehearsing", rehearsing::TESTS),
+        ("runs", runs::TESTS),
+        ("sessions", sessions::TESTS),
         ("tenants", tenants::TESTS),
         ("tenants_refused", tenants_refused::TESTS),
         ("trial", trial::TESTS),

@@ -114,14 +114,14 @@ fn a_database_that_is_gone_from_its_server_is_not_called_a_file(server: &Server)
     let ground = OnServer::of(server);
     let project = at_a1(Project::on(&ground));
     let name = project.ask("SELECT current_database()");
-    let manifest = project.read("Cargo.toml").replace(&format!("/{name}\""), "/mended_elsewhere\"");
+    let manifest = project.read("Cargo.toml").replace(&format!("/{name}\""), "/sessions_elsewhere\"");
     project.write("Cargo.toml", &manifest);
     let told = "`dev` had 1 revision by the lock, and the server has no such database: if it was renamed";
     let ran = project.refuses(&["upgrade"], &[told, "error[missing-database]"]);
     assert!(!ran.err.contains("a new one is made"), "{}", ran.err);
     let ran = project.run(&["upgrade", "--create"]).done().says(told).says("for a new one is made");
     assert!(!ran.err.contains("file"), "{}", ran.err);
-    ground.session("postgres").batch_execute("DROP DATABASE mended_elsewhere").unwrap();
+    ground.session("postgres").batch_execute("DROP DATABASE sessions_elsewhere").unwrap();
 }
 
 fn a_schema_that_a_url_names_is_made_on_request_alone(server: &Server) {

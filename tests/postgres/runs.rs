@@ -118,10 +118,10 @@ fn a_version_table_that_is_named_later_finds_the_history_where_it_was(server: &S
     let ran = project.refuses(&["current"], &["error[history-elsewhere]", r#"`version-table = "_cargo_migrate"`"#]);
     assert!(!ran.err.contains("ALTER TABLE"), "{}", ran.err);
     // What this role may not read is none of its business.
-    project.execute("DROP TABLE IF EXISTS versions; CREATE ROLE mended_stranger LOGIN");
-    let url = project.url("dev").replace("postgres@", "mended_stranger@");
+    project.execute("DROP TABLE IF EXISTS versions; CREATE ROLE stranger_of_runs LOGIN");
+    let url = project.url("dev").replace("postgres@", "stranger_of_runs@");
     project.run(&["-d", &url, "current"]).done().says("base");
-    project.execute("DROP ROLE mended_stranger");
+    project.execute("DROP ROLE stranger_of_runs");
 }
 
 /// What the run's transaction waits for takes longer than the server lets a transaction stand still.
