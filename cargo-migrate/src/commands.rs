@@ -15,6 +15,7 @@ pub mod init;
 pub mod lanes;
 pub mod look;
 pub mod merge;
+pub mod outcome;
 pub mod past;
 pub mod preview;
 pub mod record;

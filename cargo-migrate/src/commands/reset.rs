@@ -12,6 +12,7 @@ use crate::app::{App, Opened, Purpose};
 use crate::args::ResetArgs;
 use crate::backup;
 use crate::backup::emptied::Scope;
+use crate::commands::outcome;
 use crate::commands::run::{self, How};
 use crate::commands::{confirm, several};
 use crate::copying::{self, CopyError};
@@ -67,7 +68,7 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
     let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
     let how = How { on_copy: true, ..How::default() };
     let report =
-        run::carry_out(app, opened, &mut source, &how, &planner, &mut |event| run::observe(app, opened, &event))
+        run::carry_out(app, opened, &mut source, &how, &planner, &mut |event| outcome::observe(app, opened, &event))
             .map_err(|stopped| Failure::from(stopped.problems))?;
     let mut watch = |step| {
         if step == copying::Step::Waits {
@@ -78,7 +79,7 @@ fn empty(app: App<'_>, args: &ResetArgs, opened: &Opened, database: &Database) -
         CopyError::Busy => live::file::busy(database),
         CopyError::Database(error) => failed(error),
     })?;
-    run::told(app, opened, database, &report, "reset", false);
+    outcome::told(app, opened, database, &report, "reset", false);
     Ok(())
 }
 
@@ -102,10 +103,10 @@ fn on_server(app: App<'_>, opened: &Opened, database: &Database, server: &Server
     let name = format!("`{}`", database.lock_name());
     let planner = |history: &History| opened.upgrade_plan(history, "heads", &name);
     let report = run::driven(app, opened, &mut *driver, &How::default(), &planner, &mut |event| {
-        run::observe(app, opened, &event)
+        outcome::observe(app, opened, &event)
     })
     .map_err(|stopped| Failure::from(stopped.problems))?;
-    run::told(app, opened, database, &report, "reset", false);
+    outcome::told(app, opened, database, &report, "reset", false);
     Ok(())
 }
 

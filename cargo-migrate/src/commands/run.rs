@@ -2,28 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use build_support::lock::URL;
-use build_support::problem::{Problem, printable};
+use build_support::problem::Problem;
 use build_support::target;
 use migrate_runtime::driver::Driver;
 use migrate_runtime::event::Event;
 use migrate_runtime::history::{AppliedRevision, History};
 use migrate_runtime::plan::{self, Direction, Plan, Step};
 use migrate_runtime::runner::{self, Options, Report, Stopped};
-use serde_json::json;
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::{DownFrom, DowngradeArgs, UpgradeArgs};
 use crate::commands::confirm;
 use crate::commands::preview::{self, Way};
 use crate::commands::safeguard::{Asked, Safeguard};
-use crate::commands::{ground, scratch, several, tenants};
+use crate::commands::{ground, outcome, scratch, several, tenants};
 use crate::drift;
 use crate::failure::{Failure, Result};
 use crate::live::{self, Live, Looked};
 use crate::project::Database;
 use crate::rehearsal::{Copy, Start, Writing};
-use crate::report::many;
 
 /// What a backup may always wait, where a run may wait as long.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -66,7 +63,7 @@ pub(super) fn upgrade(app: App<'_>, args: &UpgradeArgs) -> Result<()> {
             backup: Asked::of(args.safety),
         };
         let report = run(app, opened, database, &request, &upgrade_planner(opened, database, target))?;
-        told(app, opened, database, &report, "upgrade", args.dry_run);
+        outcome::told(app, opened, database, &report, "upgrade", args.dry_run);
         Ok(())
     })
 }
@@ -91,7 +88,7 @@ pub(super) fn downgrade(app: App<'_>, args: &DowngradeArgs) -> Result<()> {
         };
         let planner = |history: &History| opened.downgrade_plan(history, target);
         let report = run(app, opened, database, &request, &planner)?;
-        told(app, opened, database, &report, "downgrade", args.dry_run);
+        outcome::told(app, opened, database, &report, "downgrade", args.dry_run);
         Ok(())
     })
 }
@@ -212,7 +209,7 @@ pub(super) fn moved(
         looked.leave();
     }
     if !existed && !request.dry_run {
-        note_lost(app, opened, database, request.create);
+        outcome::note_lost(app, opened, database, request.create);
     }
     let (mut writing, dry_run) = if !request.dry_run {
         (app.open_for_writing(database, looked, request.create)?, false)
@@ -255,7 +252,7 @@ pub(super) fn moved(
         if let Some(guarded) = guarded {
             guarded.follow(&event, |step| app.shell.lines_of(&plan::half_way(step)));
         }
-        observe(app, opened, &event);
+        outcome::observe(app, opened, &event);
     });
     drop(writing);
     match result {
@@ -283,30 +280,6 @@ pub(super) fn moved(
     }
 }
 
-/// Says that a database is not there which, by the locks, was there before: it may only have been moved.
-fn note_lost(app: App<'_>, opened: &Opened, database: &Database, create: bool) {
-    let name = database.lock_name();
-    let had = |opened: &Opened| {
-        let lock = if database.shared { &opened.locks.shared } else { &opened.locks.local };
-        lock.entries()
-            .keys()
-            .filter(|id| lock.sealed(id.as_str()).is_some_and(|(_, names)| names.contains(name)))
-            .count()
-    };
-    let count: usize = opened.all().map(had).sum();
-    if count > 0 && !database.scratch && name != URL {
-        let what = match database.server() {
-            None => "its file is not there: if it was moved, put it back",
-            Some(server) if server.schema().is_some() => {
-                "the server has no such database or schema: if it was renamed or is on another server, mend the URL"
-            }
-            Some(_) => "the server has no such database: if it was renamed or is on another server, mend the URL",
-        };
-        let anew = if create { ", for a new one is made" } else { "" };
-        app.shell.warning(format!("`{name}` had {} by the lock, and {what}{anew}", revisions(count)));
-    }
-}
-
 /// How the runner is to work on an open connection.
 #[derive(Default)]
 pub(super) struct How<'a> {
@@ -320,7 +293,7 @@ pub(super) struct How<'a> {
     pub(super) before: Option<runner::Before<'a>>,
 }
 
-/// Hands a connection to the runner; `observer` is [`observe`] where a person is to see what it does.
+/// Hands a connection to the runner; `observer` is [`outcome::observe`] where a person is to see what it does.
 pub(super) fn carry_out(
     app: App<'_>,
     opened: &Opened,
@@ -390,7 +363,7 @@ fn confirm(
         "look at what will run with `--dry-run`, then say `--yes`",
         || {
             for step in &plan.steps {
-                app.shell.status(verb(step), step_line(opened, step));
+                app.shell.status(verb(step), outcome::step_line(opened, step));
             }
             if let Some(safeguard) = safeguard {
                 safeguard.tell(app);
@@ -404,102 +377,4 @@ fn verb(step: &Step) -> &'static str {
         Direction::Upgrade => "Upgrade",
         Direction::Downgrade => "Downgrade",
     }
-}
-
-pub(super) fn observe(app: App<'_>, opened: &Opened, event: &Event<'_>) {
-    match (event, app.shell.bar()) {
-        (Event::Waiting, _) => app.shell.status("Waiting", "for another process that holds the database"),
-        (Event::Retrying { kept, .. }, bar) => {
-            // The steps of what was rolled back come once more.
-            if let Some(bar) = bar {
-                bar.set_position(*kept as u64);
-            }
-            app.shell.status("Waiting", "for a lock, trying again");
-        }
-        (Event::Planned(steps), Some(bar)) => bar.set_length(steps.len() as u64),
-        (Event::Started(step), Some(bar)) => bar.set_message(step_line(opened, step)),
-        (Event::Finished(..), Some(bar)) => bar.inc(1),
-        (Event::Started(step), None) => app.shell.status("Running", step_line(opened, step)),
-        (Event::BrokenBefore(count), _) => {
-            let (rows, them) = if *count == 1 { ("row", "it") } else { ("rows", "them") };
-            app.shell.warning(format!("{count} {rows} pointed to nothing before this run; it leaves {them} as before"));
-        }
-        (Event::Planned(_) | Event::Finished(..) | Event::Committed | Event::Ahead(_), _) => {}
-    }
-}
-
-/// `upgrade A -> B, message`
-fn step_line(opened: &Opened, step: &Step) -> String {
-    let parents = if step.parents.is_empty() {
-        "base".to_owned()
-    } else {
-        step.parents.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    let package = if opened.is_shared() { format!("{}: ", printable(&step.package)) } else { String::new() };
-    match step.direction {
-        Direction::Upgrade => format!("{package}upgrade {parents} -> {}, {}", step.id, step.message),
-        Direction::Downgrade => format!("{package}downgrade {} -> {parents}, {}", step.id, step.message),
-    }
-}
-
-pub(super) fn told(app: App<'_>, opened: &Opened, database: &Database, report: &Report, what: &str, dry_run: bool) {
-    let shown = live::shown(&opened.project, database);
-    if app.json() {
-        let steps: Vec<_> = report
-            .done
-            .iter()
-            .map(|(step, elapsed)| {
-                json!({
-                    "package": step.package,
-                    "revision": step.id.as_str(),
-                    "message": step.message,
-                    "elapsed_ms": millis(*elapsed),
-                })
-            })
-            .collect();
-        app.shell.json(&json!({
-            "command": what,
-            "package": opened.project.key(),
-            "packages": opened.asked().map(|opened| opened.project.key()).collect::<Vec<_>>(),
-            "database": database.name,
-            "url": database.url.to_string(),
-            "dry_run": dry_run,
-            "steps": steps,
-        }));
-        return;
-    }
-    let total: Duration = report.done.iter().map(|(_, elapsed)| *elapsed).sum();
-    match (report.done.len(), dry_run) {
-        (0, _) => app.shell.status("Finished", format!("nothing to do on {shown}")),
-        (count, true) => {
-            for (step, elapsed) in &report.done {
-                let id = opened.named(&step.package, step.id.as_str());
-                app.shell.status("Tried", format!("{id} in {} ms", millis(*elapsed)));
-            }
-            app.shell.status("Finished", format!("dry run of {} on {shown}: rolled back", revisions(count)));
-        }
-        (count, false) => {
-            // On a scratch database what was edited is taken off before it is applied again.
-            let off = report.done.iter().filter(|(step, _)| step.direction == Direction::Downgrade).count();
-            let (done, first) = match what {
-                "downgrade" => (count, String::new()),
-                _ if off == 0 => (count, String::new()),
-                _ => (count - off, format!(", after {} was taken off,", revisions(off))),
-            };
-            let total = millis(total);
-            let what = match (what, done) {
-                ("sync", 0) => format!("{} taken off {shown}", revisions(off)),
-                _ => format!("{what} of {}{first} on {shown}", revisions(done)),
-            };
-            app.shell.status("Finished", format!("{what} in {total} ms"));
-        }
-    }
-}
-
-pub(super) fn revisions(count: usize) -> String {
-    many(count, "revision")
-}
-
-pub(super) fn millis(elapsed: Duration) -> u64 {
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

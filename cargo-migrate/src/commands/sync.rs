@@ -7,6 +7,7 @@ use migrate_runtime::runner::{self, DownFrom};
 
 use crate::app::{App, Opened, Purpose};
 use crate::args::SyncArgs;
+use crate::commands::outcome;
 use crate::commands::run::{self, How, Request};
 use crate::commands::safeguard::Asked;
 use crate::commands::{confirm, scratch, several};
@@ -58,7 +59,7 @@ fn follow(app: App<'_>, args: &SyncArgs, opened: &Opened, database: &Database) -
     };
     let record = |history: &History| run::record(app, opened, database, history);
     let report = run::moved(app, opened, (database, looked), &request, &planner, &record)?;
-    run::told(app, opened, database, &report, "sync", args.dry_run);
+    outcome::told(app, opened, database, &report, "sync", args.dry_run);
     Ok(())
 }
 

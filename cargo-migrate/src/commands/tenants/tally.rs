@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::found::Found;
 use crate::app::{App, Opened};
 use crate::args::UpgradeArgs;
-use crate::commands::run::{millis, revisions};
+use crate::commands::outcome::{millis, revisions};
 use crate::commands::several::SOME_FAILED;
 use crate::failure::{Failure, Result};
 use crate::project::Database;
