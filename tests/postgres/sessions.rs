@@ -12,6 +12,7 @@ use crate::server::Server;
 
 tests! {
     what_a_command_asks_goes_through_one_session,
+    who_only_looks_waits_for_nobody_for_long,
     a_rehearsal_does_not_pass_over_what_was_interrupted,
     what_fails_on_a_copy_is_not_mended_in_the_database,
     a_database_that_is_gone_from_its_server_is_not_called_a_file,
@@ -36,6 +37,17 @@ fn at_a1(project: Project) -> Project {
 /// The same on a server and on a file.
 fn on_both(server: &Server) -> [Project; 2] {
     [at_a1(Project::on(&OnServer::of(server))), at_a1(Project::new())]
+}
+
+fn who_only_looks_waits_for_nobody_for_long(server: &Server) {
+    let ground = OnServer::of(server);
+    let project = at_a1(Project::on(&ground));
+    project.configure("dev", "shared = false, lock-timeout = 600");
+    let mut other = ground.session(&project.ask("SELECT current_database()"));
+    other.batch_execute("BEGIN; LOCK TABLE _cargo_migrate IN ACCESS EXCLUSIVE MODE").unwrap();
+    project.run_bounded(&["current"]).refused(&["error[database-busy]"]);
+    other.batch_execute("ROLLBACK").unwrap();
+    project.run(&["current"]).done().says("a1");
 }
 
 fn what_a_command_asks_goes_through_one_session(server: &Server) {

@@ -35,6 +35,9 @@ const PATIENT: &str = "SELECT pg_catalog.set_config(t.name, '0', false) FROM \
     (VALUES ('idle_in_transaction_session_timeout'), ('idle_session_timeout')) AS t (name) \
     WHERE pg_catalog.current_setting(t.name, true) IS NOT NULL";
 
+/// Who only looks waits for nobody's lock for long, whatever the configuration grants a run.
+const LOOKING: &str = "SET lock_timeout = '3s'";
+
 /// The schemas that are people's own, of `pg_namespace AS n`.
 pub const OWN_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
@@ -48,8 +51,7 @@ pub fn open_for_reading(database: &Database, server: &ServerUrl) -> Result<Optio
         client => client,
     };
     let mut client = client.map_err(|error| unentered(database, server, &error))?;
-    // Who only looks waits for nobody's lock for long, whatever the configuration grants a run.
-    set(database, &mut client, "SET default_transaction_read_only = on; SET lock_timeout = '3s'")?;
+    set(database, &mut client, "SET default_transaction_read_only = on", LOOKING)?;
     Ok(Some(client))
 }
 
@@ -78,7 +80,7 @@ pub fn open_or_make(database: &Database, server: &ServerUrl, create: bool) -> Re
         client => client,
     }
     .map_err(|error| unentered(database, server, &error))?;
-    set(database, &mut client, "")?;
+    set(database, &mut client, "", "")?;
     if create {
         make_schema(database, server, &mut client)?;
     }
@@ -99,7 +101,7 @@ pub fn unmake(server: &ServerUrl) -> Result<(), DatabaseError> {
 /// # Errors
 /// What the server says.
 pub fn let_write(database: &Database, client: &mut Client, create: bool) -> Result<()> {
-    set(database, client, "RESET default_transaction_read_only; RESET lock_timeout")?;
+    set(database, client, "RESET default_transaction_read_only; RESET lock_timeout", "")?;
     match database.server() {
         Some(server) if create => make_schema(database, server, client),
         _ => Ok(()),
@@ -278,9 +280,10 @@ pub fn is_without_schema(database: &Database, server: &ServerUrl) -> Result<bool
 }
 
 /// Sets a new session to what the configuration and the URL say, in one round trip.
-fn set(database: &Database, client: &mut Client, first: &str) -> Result<()> {
+fn set(database: &Database, client: &mut Client, first: &str, last: &str) -> Result<()> {
     let mut sql = settings(database);
     sql.splice(0..0, [first, PATIENT].map(str::to_owned));
+    sql.push(last.to_owned());
     let sql = sql.into_iter().filter(|sql| !sql.is_empty()).collect::<Vec<_>>().join("; ");
     run(client, &sql).map_err(|error| unset(database, &error))
 }
