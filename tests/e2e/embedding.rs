@@ -359,6 +359,20 @@ fn init_writes_the_dependency_that_embedding_needs() {
     package.cargo(&["check"]).done();
 }
 
+#[test]
+fn init_writes_what_a_program_needs_whose_database_is_on_a_server() {
+    for (dependencies, feature, start_up) in [
+        ("[dependencies]\n", "postgres-url", "MIGRATIONS.upgrade_url(&url)?"),
+        ("[dependencies]\npostgres = \"0.19\"\n", "postgres", "MIGRATIONS.upgrade(&mut client)?"),
+    ] {
+        let package = Package::with("initiated", dependencies);
+        let init = ["init", "--template", "postgres", "--with-runtime"];
+        package.project.run(&init).done().says(&format!("`{start_up}`"));
+        let manifest = package.project.read("Cargo.toml");
+        assert!(manifest.contains(&format!("features = [\"{feature}\"]")), "{manifest}");
+    }
+}
+
 /// The to-do example, copied as a person copies it.
 #[test]
 fn the_example_is_kept_by_all_three_walls() {

@@ -17,13 +17,13 @@ use crate::project::{Database, scaffold};
 
 /// `cargo migrate init`
 pub(super) fn init(app: App<'_>, args: &InitArgs) -> Result<()> {
-    let done = set_up(app, args)?;
+    let (done, start_up) = set_up(app, args)?;
     let baseline = if args.baseline { capture::baseline(app, args.yes)? } else { None };
-    tell(app, args, &done, baseline.as_ref())
+    tell(app, args, &done, start_up, baseline.as_ref())
 }
 
-/// Writes what is missing; gives the files.
-fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
+/// Writes what is missing; gives the files, and how a program runs what it embeds.
+fn set_up(app: App<'_>, args: &InitArgs) -> Result<(Vec<PathBuf>, &'static str)> {
     let project = app.project()?;
     let failed = |error: std::io::Error, path: &Path| {
         Failure::from(Problem::new(Code("file-access"), format!("cannot write this: {error}")).in_file(path))
@@ -34,7 +34,7 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
         Template::Postgres => Dialect::Postgres,
         Template::Sqlite => chosen.map_or(Dialect::Sqlite, |database| database.dialect()),
     };
-    let mut done = Vec::new();
+    let (mut done, mut start_up) = (Vec::new(), scaffold::start_up("", dialect));
     std::fs::create_dir_all(project.migrations()).map_err(|error| failed(error, project.migrations()))?;
     let directory = Directory::new(project.migrations(), project.migrations_shown());
     if !directory.path().join(LOCK_FILE).exists() {
@@ -56,8 +56,9 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
         let mut edited = scaffold::add_configuration(&text, &answers)?;
         if args.with_runtime {
             let path = args.path.as_deref().map(|path| runtime_path(app, path)).transpose()?;
-            edited = scaffold::add_runtime(&edited, manifest, path.as_deref())?;
+            edited = scaffold::add_runtime(&edited, manifest, path.as_deref(), dialect)?;
         }
+        start_up = scaffold::start_up(&edited, dialect);
         if edited != text {
             scaffold::write_atomically(manifest, edited.as_bytes())?;
             done.push(project.show_path(manifest));
@@ -92,10 +93,10 @@ fn set_up(app: App<'_>, args: &InitArgs) -> Result<Vec<PathBuf>> {
             done.push(project.show_path(&path));
         }
     }
-    Ok(done)
+    Ok((done, start_up))
 }
 
-fn tell(app: App<'_>, args: &InitArgs, done: &[PathBuf], baseline: Option<&RevisionId>) -> Result<()> {
+fn tell(app: App<'_>, args: &InitArgs, done: &[PathBuf], start_up: &str, baseline: Option<&RevisionId>) -> Result<()> {
     let project = app.project()?;
     let directory = Directory::new(project.migrations(), project.migrations_shown());
     if app.json() {
@@ -120,7 +121,7 @@ fn tell(app: App<'_>, args: &InitArgs, done: &[PathBuf], baseline: Option<&Revis
         app.shell.note(format!(
             "embed them in the program: `static MIGRATIONS: migrate_runtime::Migrations = migrate_runtime::embed!(\"{folder}\");`"
         ));
-        app.shell.note("and when it starts: `MIGRATIONS.upgrade(&mut connection)?`");
+        app.shell.note(format!("and when it starts: `{start_up}`"));
     } else {
         app.shell.note("a program that is to carry its migrations: `cargo migrate init --with-runtime`");
         app.shell.note(format!(

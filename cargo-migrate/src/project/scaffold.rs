@@ -50,11 +50,12 @@ pub fn add_configuration(manifest: &str, answers: &Answers) -> Result<String, Pr
 }
 
 /// Adds `migrate-runtime` to a manifest's dependencies: from the registry, or from a checkout at `path`. On a package
-/// that uses rusqlite or the crate postgres its feature is switched on. A dependency that is there already stays as it is.
+/// that uses rusqlite or the crate postgres its feature is switched on; on another one whose databases are on a server, the
+/// feature by which it hands over a URL. A dependency that is there already stays as it is.
 ///
 /// # Errors
 /// The text is no manifest of a package.
-pub fn add_runtime(manifest: &str, shown: &Path, path: Option<&str>) -> Result<String, Problem> {
+pub fn add_runtime(manifest: &str, shown: &Path, path: Option<&str>, dialect: Dialect) -> Result<String, Problem> {
     edit(manifest, shown, |document, refused| {
         let dependencies = document.entry("dependencies").or_insert(Item::Table(Table::new()));
         let Some(dependencies) = dependencies.as_table_like_mut() else {
@@ -69,13 +70,29 @@ pub fn add_runtime(manifest: &str, shown: &Path, path: Option<&str>) -> Result<S
             None => runtime.insert("version", env!("CARGO_PKG_VERSION").into()),
         };
         let libraries = ["rusqlite", "postgres"].into_iter().filter(|library| dependencies.contains_key(library));
-        let features: toml_edit::Array = libraries.collect();
+        let mut features: toml_edit::Array = libraries.collect();
+        if dialect == Dialect::Postgres && !dependencies.contains_key("postgres") {
+            features.push("postgres-url");
+        }
         if !features.is_empty() {
             runtime.insert("features", features.into());
         }
         dependencies.insert("migrate-runtime", value(runtime));
         Ok(true)
     })
+}
+
+/// How a program with these dependencies runs the migrations that it embeds.
+#[must_use]
+pub fn start_up(manifest: &str, dialect: Dialect) -> &'static str {
+    let has_client = |document: DocumentMut| {
+        document.get("dependencies").and_then(Item::as_table_like).is_some_and(|of| of.contains_key("postgres"))
+    };
+    match dialect {
+        Dialect::Sqlite => "MIGRATIONS.upgrade(&mut connection)?",
+        Dialect::Postgres if manifest.parse().is_ok_and(has_client) => "MIGRATIONS.upgrade(&mut client)?",
+        Dialect::Postgres => "MIGRATIONS.upgrade_url(&url)?",
+    }
 }
 
 /// Edits a manifest's text; where `change` changes nothing the text stays byte for byte.
