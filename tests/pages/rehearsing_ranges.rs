@@ -51,11 +51,11 @@ fn a_database_that_is_not_there_is_rehearsed_from_nothing_and_not_made(ground: &
     project.migration("a1", &table("base", "t1"));
     let manifest = project.read("Cargo.toml");
     let later = format!("later = {{ url = \"{}_later\", protected = true }}\n", project.url("dev"));
-    project.write("Cargo.toml", &(manifest + &later));
-    project.run(&["-d", "later", "test"]).done().says("later is not there yet").says("safe to apply");
+    project.write("Cargo.toml", &(manifest.replace("database = \"dev\"", "database = \"later\"") + &later));
+    project.run(&["test"]).done().says("later is not there yet").says("safe to apply");
     assert!(!project.path("app.db_later").exists());
     // Nobody has made it, on a server neither: only who is told to does.
-    project.refuses(&["-d", "later", "upgrade", "--yes"], &["`upgrade --create`"]);
+    project.refuses(&["upgrade", "--yes"], &["`upgrade --create`"]);
 }
 
 fn branches_merges_and_revisions_with_rules_of_their_own(ground: &dyn Ground) {

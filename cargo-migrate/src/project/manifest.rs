@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use build_support::problem::Place;
+use migrate_runtime::server;
 use toml_edit::{Document, Item, Value};
 
 use super::url::mask;
@@ -69,13 +70,23 @@ impl Content {
         // The last one first, since a mask has another length than what it hides.
         spans.sort_by_key(|span| std::cmp::Reverse(span.start));
         for span in spans {
-            if let Some(masked) = shown.get(span.clone()).map(mask) {
+            if let Some(masked) = shown.get(span.clone()).map(without_secrets) {
                 shown.replace_range(span, &masked);
             }
         }
         // Places are those of the text that is shown.
         let document = document.and_then(|_| Document::parse(shown.clone()).ok());
         Self { text: shown.into(), document }
+    }
+}
+
+/// A string as the manifest has it, with what may be a password masked. In a server's URL that can be read it is known
+/// what is one, so that the rest of the line stays where it stands in the file.
+fn without_secrets(quoted: &str) -> String {
+    let url = quoted.trim_matches(['"', '\'']);
+    match server::shown(url) {
+        Some(shown) => quoted.replacen(url, &shown, 1),
+        None => mask(quoted),
     }
 }
 
