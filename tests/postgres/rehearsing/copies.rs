@@ -65,8 +65,8 @@ pub(super) fn programs_that_are_too_old_are_passed_over(server: &Server) {
     }
     let mut command = project.command(&["test"]);
     let ran = Ran::of(&command.env("PATH", &folder).output().unwrap());
-    // Where Debian has this server's they are found all the same.
-    if server.programs.starts_with("/usr/lib/postgresql") {
+    // Where Debian has this server's they are found all the same. A folder on PATH may hold links to them.
+    if server.programs.join("initdb").canonicalize().unwrap().starts_with("/usr/lib/postgresql") {
         ran.done();
     } else {
         ran.refused(&["error[no-postgres-tools]", "`pg_dump` is of PostgreSQL "]);
