@@ -25,6 +25,7 @@ tests![
     the_database_is_read_and_stays_in_use,
     what_the_database_is_set_to_holds_for_the_copy,
     a_database_that_only_looks_like_a_copy_stays,
+    a_copy_that_is_kept_while_another_rehearsal_looks_for_leftovers_stays,
     a_user_who_may_make_no_database_is_told_so,
     a_user_without_rights_beyond_the_own_tables_can_rehearse,
     a_copy_that_cannot_be_filled_ends_the_rehearsal_at_once,

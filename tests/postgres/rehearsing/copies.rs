@@ -1,6 +1,9 @@
 //! The copy of a rehearsal: what it is like, and in whose way it is.
 
+use std::process::Stdio;
+
 use super::{applied, first, name, rehearsed, second, whole};
+use crate::faults::eventually;
 use crate::ground::OnServer;
 use crate::harness::{Project, Ran};
 use crate::pages::rehearsing_stopped::Running;
@@ -49,6 +52,49 @@ pub(super) fn a_database_that_only_looks_like_a_copy_stays(server: &Server) {
     second(&project, "", "SELECT 1;", "SELECT 1;");
     project.run(&["test"]).done();
     ground.session("postgres").batch_execute(&format!("DROP DATABASE {name}")).unwrap();
+}
+
+pub(super) fn a_copy_that_is_kept_while_another_rehearsal_looks_for_leftovers_stays(server: &Server) {
+    const TRANSIENT: &str = "'the copy of a rehearsal of cargo migrate: dropped at its end, or by the next one'";
+    const KEPT: &str = "'the copy of a rehearsal of cargo migrate, kept by --keep'";
+    const LOCK: &str = "(1835624306, hashtext('cargo_migrate_rehearsal_kept'))";
+    // The catalog of comments is locked for a while, which is nothing for the tests beside this one.
+    let own = Server::start(&server.programs);
+    let ground = OnServer::of(&own);
+    let project = applied(&own);
+    second(&project, "", "SELECT 1;", "SELECT 1;");
+    let copy = |comment| {
+        format!(
+            "CREATE DATABASE cargo_migrate_rehearsal_kept; COMMENT ON DATABASE cargo_migrate_rehearsal_kept IS {comment}"
+        )
+    };
+    let is_there =
+        || project.ask("SELECT count(*) FROM pg_database WHERE datname = 'cargo_migrate_rehearsal_kept'") == "1";
+    let mut keeper = ground.session("postgres");
+    // Given a copy that nobody's lock is on, it is dropped.
+    for statement in copy(TRANSIENT).split("; ") {
+        keeper.batch_execute(statement).unwrap();
+    }
+    project.run(&["test"]).done();
+    assert!(!is_there());
+    // And given one of a rehearsal that goes on, and keeps it and ends while the other one looks.
+    keeper.batch_execute(&format!("SELECT pg_advisory_lock{LOCK}")).unwrap();
+    for statement in copy(TRANSIENT).split("; ") {
+        keeper.batch_execute(statement).unwrap();
+    }
+    keeper.batch_execute("BEGIN; LOCK TABLE pg_shdescription IN ACCESS EXCLUSIVE MODE").unwrap();
+    let other = project.command(&["test"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the other one looks for leftovers", || {
+        project.ask("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pg_shdescription'::regclass")
+            == "1"
+    });
+    keeper
+        .batch_execute(&format!(
+            "COMMENT ON DATABASE cargo_migrate_rehearsal_kept IS {KEPT}; SELECT pg_advisory_unlock{LOCK}; COMMIT"
+        ))
+        .unwrap();
+    Ran::of(&other.wait_with_output().unwrap()).done();
+    assert!(is_there(), "it was dropped though it was to be kept");
 }
 
 pub(super) fn programs_that_are_too_old_are_passed_over(server: &Server) {

@@ -169,7 +169,12 @@ fn sweep(all: &Path) {
         let (folder, lock) = (entry.path(), entry.path().join(LOCK));
         match fs::symlink_metadata(&lock) {
             Ok(found) if found.is_file() => {
-                if File::open(&lock).is_ok_and(|lock| lock.try_lock().is_ok()) {
+                // The lock is held until all is gone, since who has just made the folder is about to take it; and where
+                // its name is gone, the copy was kept while this one looked.
+                if let Ok(held) = File::open(&lock)
+                    && held.try_lock().is_ok()
+                    && lock.exists()
+                {
                     let _ = fs::remove_dir_all(&folder);
                 }
             }
@@ -187,4 +192,40 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
         .in_file(path)
         .help("a rehearsal needs room for a copy of the database, below the project's folder")
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn who_looks_for_leftovers_takes_neither_a_copy_that_is_made_nor_one_that_is_kept() {
+        let all = tempfile::tempdir().unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        sweep(all.path());
+                    }
+                });
+            }
+            let kept = scope.spawn(|| {
+                for _ in 0..1_000 {
+                    let (folder, lock) = folder_with_lock(all.path()).unwrap();
+                    new_file(&folder.join(DATABASE)).unwrap();
+                    fs::remove_file(folder.join(LOCK)).unwrap();
+                    drop(lock);
+                    std::thread::yield_now();
+                    // Put away, so that there are never many to look through.
+                    fs::remove_dir_all(folder).unwrap();
+                }
+            });
+            let kept = kept.join();
+            ended.store(true, Ordering::Relaxed);
+            assert!(kept.is_ok(), "a copy was lost");
+        });
+    }
 }

@@ -233,18 +233,23 @@ fn not_made(like: &Database, error: &DatabaseError) -> Problem {
     }
 }
 
-/// Drops what processes that have ended have left.
+/// Drops what processes that have ended have left. A lock that is free stays free, so that the comment which is read after it
+/// is the last one: within one statement the lock would be seen as it is now and the comment as it was when that began, and
+/// a copy would be taken for a leftover that has been kept in between.
 fn sweep(client: &mut Client) {
-    let sql = format!(
+    let free = format!(
         "SELECT d.datname FROM pg_database AS d WHERE starts_with(d.datname, '{REHEARSALS}') \
-         AND shobj_description(d.oid, 'pg_database') = {} AND pg_has_role(d.datdba, 'MEMBER') \
+         AND pg_has_role(d.datdba, 'MEMBER') \
          AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid::bigint = {LOCK} \
-         AND l.objsubid = 2 AND l.objid::bigint = (hashtext(d.datname)::bigint & 4294967295))",
-        text(COMMENT)
+         AND l.objsubid = 2 AND l.objid::bigint = (hashtext(d.datname)::bigint & 4294967295))"
     );
-    for left in live::column(client, &sql).unwrap_or_default() {
-        // What cannot be dropped is in nobody's way.
-        let _ = dropped(client, &left);
+    for name in live::column(client, &free).unwrap_or_default() {
+        let comment =
+            format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}", text(&name));
+        if live::value(client, &comment).is_ok_and(|comment| comment.as_deref() == Some(COMMENT)) {
+            // What cannot be dropped is in nobody's way.
+            let _ = dropped(client, &name);
+        }
     }
 }
 
