@@ -18,6 +18,7 @@ pages! {
     rows_that_a_way_back_does_not_bring_back_are_counted,
     values_that_change_though_they_should_not_are_named_with_their_column_and_counted,
     losses_that_a_revision_declares_are_told_and_are_no_fault,
+    a_declared_loss_that_is_misspelt_is_told_so,
     a_revision_without_a_way_back_has_to_say_so,
     a_mistyped_database_is_not_called_safe,
 }
@@ -264,6 +265,24 @@ fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground
     assert_eq!(faults(&project), [counted("`notes.text`: 3 values are not what they were after up and down")]);
     project.migration("a2", "-- migrate:parent a1\n-- migrate:irreversible\n-- migrate:up\nDROP TABLE notes;\n");
     project.run(&["test"]).done().says("declared irreversible, so its way back was not tried");
+}
+
+fn a_declared_loss_that_is_misspelt_is_told_so(ground: &dyn Ground) {
+    let project = applied(ground, NOTES);
+    second(
+        &project,
+        "-- migrate:loses notes.stras, Notes.text, people, pepole\n",
+        "ALTER TABLE notes DROP COLUMN stars;",
+        "ALTER TABLE notes ADD COLUMN stars INTEGER;",
+    );
+    let ran = project.run(&["test"]).refused(&["error[not-safe]", &at(&project, "`notes.stars`")]);
+    for misspelt in ["notes.stras", "pepole"] {
+        let told = format!("`{misspelt}` is declared to be lost, and there is no such table or column");
+        assert!(ran.err.contains(&told), "{}", ran.err);
+    }
+    for known in ["Notes.text", "people"] {
+        assert!(!ran.err.contains(&format!("`{known}` is declared")), "{}", ran.err);
+    }
 }
 
 fn a_revision_without_a_way_back_has_to_say_so(ground: &dyn Ground) {

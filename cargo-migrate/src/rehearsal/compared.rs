@@ -113,6 +113,26 @@ pub(super) fn uncounted(difference: &Difference) -> Line {
     Line { table: difference.table().to_owned(), column: column.cloned(), text }
 }
 
+/// Each declared loss that is of nothing that was there, nor of anything that the upgrade has made: it is misspelt, or of
+/// another revision. `home` as for [`rows`].
+pub(super) fn unknown(declared: &[String], home: Option<&str>, layouts: [&dyn Layout; 2]) -> Vec<String> {
+    let is_there = |name: &str| {
+        let has = |layout: &&dyn Layout| {
+            let of_column = |at: usize| layout.has_column(&name[..at], &name[at + 1..]);
+            layout.has_table(name) || name.match_indices('.').any(|(at, _)| of_column(at))
+        };
+        layouts.iter().any(has)
+    };
+    let of_nothing = |loss: &&String| {
+        // As it is written, and as a server knows a name without quotes.
+        let spelt = [loss.to_string(), loss.to_ascii_lowercase()];
+        !spelt.iter().any(|name| is_there(name) || home.is_some_and(|home| is_there(&format!("{home}.{name}"))))
+    };
+    let told =
+        |loss: &String| format!("`{}` is declared to be lost, and there is no such table or column", printable(loss));
+    declared.iter().filter(of_nothing).map(told).collect()
+}
+
 /// What is not as it was, as faults or, where the revision declares the loss, as remarks. The tables of the schema `home`
 /// may be declared without it.
 pub(super) fn rows(lines: Vec<Line>, declared: &[String], home: Option<&str>, found: &mut Rehearsed) {

@@ -93,6 +93,11 @@ impl<'a, S: Site> Stage<'a, S> {
         }
         found.integrity = self.site.integrity(&mut found.faults);
         found.remarks.extend(self.site.broken(&unchecked)?);
+        let after = self.schema()?;
+        if !directives.loses.is_empty() {
+            let home = self.site.home();
+            found.remarks.extend(compared::unknown(&directives.loses, home.as_deref(), [&*was.schema, &*after]));
+        }
         if directives.irreversible {
             found.down = Way::Untried("irreversible");
             found.again = Way::Untried("irreversible");
@@ -102,7 +107,6 @@ impl<'a, S: Site> Stage<'a, S> {
             found.judge_foreign_keys();
             return Ok(found);
         }
-        let after = self.schema()?;
         // Where people have used what it made, it is their rows that count.
         found.remarks.extend(match self.lost.remove(&(package.key.to_owned(), migration.id.clone())) {
             Some(lost) => lost,
