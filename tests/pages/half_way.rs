@@ -4,11 +4,13 @@ use std::io::{BufRead as _, BufReader};
 
 use crate::harness::{Project, Ran};
 use crate::pages::ground::Ground;
+use crate::pages::workspaces::{member, migration, workspace};
 
 pages! {
     the_row_of_a_living_run_is_left_to_it,
     to_look_whether_a_run_lives_leaves_no_trace,
     whoever_follows_the_advice_ends_with_a_record_that_is_true,
+    the_advice_names_the_package_of_several_and_the_library_that_was_interrupted,
     to_delete_what_is_half_way_takes_nothing_with_it,
     a_word_that_could_be_meant_either_way_is_refused,
     what_is_half_way_is_not_applied,
@@ -133,6 +135,39 @@ fn whoever_follows_the_advice_ends_with_a_record_that_is_true(ground: &dyn Groun
                 project.run(&["status"]).done().says(if applied { "pending   0" } else { "pending   1" });
             }
         }
+    }
+}
+
+fn the_advice_names_the_package_of_several_and_the_library_that_was_interrupted(ground: &dyn Ground) {
+    let stops = "CREATE TABLE half (x INTEGER);\nINSERT INTO missing VALUES (1);";
+    let state = "SELECT coalesce(max(package || ' ' || state), 'no row') FROM _cargo_migrate WHERE revision = 'h1'";
+    for (library, way) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+        let project = workspace(ground);
+        member(&project, "app", "[package.metadata.migrate]\n");
+        member(&project, "tools", "[package.metadata.migrate]\n");
+        if library {
+            let manifest = "[package]\nname = \"ledger\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[workspace]\n";
+            project.write("outside/ledger/Cargo.toml", manifest);
+            project.write("outside/ledger/src/lib.rs", "");
+            let text =
+                format!("-- migrate:no-transaction\n-- migrate:up\n{stops}\n-- migrate:down\nDROP TABLE half;\n");
+            project.write("outside/ledger/migrations/h1.sql", &text);
+            project.write("outside/ledger/migrations/migrate.lock", "format 1\npackage ledger\nh1  draft\n");
+            let needs = "[package.metadata.migrate]\nlibraries = [\"ledger\"]\n\n\
+                 [dependencies]\nledger = { path = \"../../outside/ledger\" }\n";
+            member(&project, "app", needs);
+        } else {
+            migration(&project, "tools", "h1", "-- migrate:no-transaction", stops, "DROP TABLE half;");
+        }
+        let stopped = project.run(&["upgrade", "--workspace"]).refused(&["sql-error", "h1.sql"]);
+        let advised = advice(&stopped.err)[way].clone();
+        // Who tries again is told the same.
+        let again = advice(&project.run(&["upgrade", "--workspace"]).refused(&["interrupted"]).err);
+        assert_eq!(again[way], advised);
+        project.run(&advised.iter().map(String::as_str).collect::<Vec<_>>()).done();
+        let package = if library { "ledger" } else { "tools" };
+        let settled = if way == 0 { format!("{package} applied") } else { "no row".to_owned() };
+        assert_eq!(project.ask(state), settled, "{advised:?}");
     }
 }
 

@@ -17,6 +17,9 @@ use crate::report::suggest::Chosen;
 /// The migrations are another kind of database's than the one that is to be changed.
 pub const OTHER_DIALECT: Code = Code("other-dialect");
 
+/// How the ways out begin that settle an interrupted revision.
+const SETTLES: &str = "`cargo migrate repair --";
+
 /// A package whose revisions run together with another one's, on the same database.
 #[derive(Clone, Debug)]
 pub struct Beside {
@@ -110,6 +113,27 @@ impl Opened {
         std::iter::once(Some(target)).chain(beside).collect()
     }
 
+    /// A problem of a step that was left half way, where several packages run together: a person settles one revision of one
+    /// package, so the ways out name that one and not all.
+    #[must_use]
+    pub fn settled_alone(&self, package: &str, problem: Problem) -> Problem {
+        let Some(of) = self.package(package).filter(|_| self.is_shared()) else { return problem };
+        problem.map_help(|help| if help.contains(SETTLES) { self.way_out(of, help) } else { help.clone() })
+    }
+
+    /// A way out that names the package which it is about. One of the workspace is chosen; a library cannot be, and its
+    /// interrupted revision is settled by whoever brings it along.
+    fn way_out(&self, of: &Self, help: &str) -> String {
+        let key = of.project.key();
+        if of.project.is_library() && help.contains(SETTLES) {
+            let named = ["--finished ", "--not-applied ", "--still-applied "]
+                .iter()
+                .fold(help.to_owned(), |help, flag| help.replace(flag, &format!("{flag}{}/", printable(key))));
+            return Chosen::default().of_packages(&[self.project.key()]).named(&named);
+        }
+        Chosen::default().of_packages(&[key]).named(help)
+    }
+
     /// Refuses where files and locks disagree.
     ///
     /// # Errors
@@ -143,7 +167,7 @@ impl Opened {
         .note(format!("whose they are stands in {}", printable(&shown.join(LOCK_FILE).to_string_lossy())))
         .help("where another folder is meant, or another database: `--migrations DIR`, `-d NAME`")
         .help(format!("where the files are {meant}'s, say so: `cargo migrate lock --dialect {}`", meant.word()));
-        Err(if self.is_shared() { of_package_alone(other, &problem) } else { problem })
+        Err(if self.is_shared() { problem.map_help(|help| self.way_out(other, help)) } else { problem })
     }
 
     /// Where a history is not what the files say, package by package.
@@ -159,7 +183,7 @@ impl Opened {
             if !self.is_shared() || found.is_empty() {
                 return found;
             }
-            found.iter().map(|problem| of_package_alone(opened, problem)).collect()
+            found.into_iter().map(|problem| problem.map_help(|help| self.way_out(opened, help))).collect()
         };
         self.all().flat_map(named).collect()
     }
@@ -220,9 +244,9 @@ impl Opened {
     /// [`OTHER_PACKAGE`]
     pub fn not_renamed(&self, history: &History, database: &str) -> std::result::Result<(), Problem> {
         self.all().try_for_each(|opened| {
-            opened
-                .itself_not_renamed(history, database)
-                .map_err(|problem| if self.is_shared() { of_package_alone(opened, &problem) } else { problem })
+            opened.itself_not_renamed(history, database).map_err(|problem| {
+                if self.is_shared() { problem.map_help(|help| self.way_out(opened, help)) } else { problem }
+            })
         })
     }
 
@@ -299,11 +323,6 @@ impl Opened {
         }
         found
     }
-}
-
-/// A problem whose ways out name the package that it is about.
-fn of_package_alone(opened: &Opened, problem: &Problem) -> Problem {
-    Chosen::default().of_packages(&[opened.project.key()]).in_problem(problem)
 }
 
 /// What a problem of one package among several is told as.

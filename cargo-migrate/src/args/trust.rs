@@ -120,6 +120,7 @@ and in the chosen database. What an upgrade does cannot be changed so.
 Examples:
   cargo migrate repair
   cargo migrate repair --finished 3f2a
+  cargo migrate repair --finished queue/3f2a    (a library's)
   cargo migrate repair --rename old-name=new-name")]
 pub struct RepairArgs {
     /// Record the interrupted upgrade as applied: all of it is in the database

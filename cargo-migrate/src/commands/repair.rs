@@ -53,9 +53,13 @@ pub(super) fn repair(app: App<'_>, args: &RepairArgs) -> Result<()> {
 fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<()> {
     let opened = app.open()?;
     let database = app.database(&opened)?;
-    let key = opened.project.key();
     let mut settled = None;
     let changed = change(app, &opened, &database, yes, false, true, |driver, history| {
+        // A library that is brought along has its rows here, and is no package that could be chosen.
+        let (key, text) = match text.split_once('/') {
+            Some((key, id)) if history.of(key).next().is_some() => (key, id),
+            _ => (opened.project.key(), text),
+        };
         let half_way: Vec<_> = history.of(key).filter(|row| row.is_half_way()).collect();
         let named: Vec<_> = match half_way.iter().find(|row| row.id.as_str() == text) {
             Some(row) => vec![*row],
@@ -80,7 +84,7 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
             _ => None,
         };
         if let Some(wrong) = wrong {
-            return Err(plan::interrupted(row).note(wrong).into());
+            return Err(opened.settled_alone(&row.package, plan::interrupted(row).note(wrong)).into());
         }
         if outcome == Outcome::Finished {
             not_left_behind(&opened, driver, row)?;
@@ -103,6 +107,7 @@ fn interrupted(app: App<'_>, text: &str, outcome: Outcome, yes: bool) -> Result<
 
 /// Refuses to call an upgrade finished while an index of its statements is there that no query can use.
 fn not_left_behind(opened: &Opened, driver: &mut dyn Driver, row: &AppliedRevision) -> Result<()> {
+    let Some(opened) = opened.package(&row.package) else { return Ok(()) };
     let Some(migration) = opened.file_of(row) else { return Ok(()) };
     let text = opened.directory.text(migration)?;
     let up = &text[migration.up.clone()];

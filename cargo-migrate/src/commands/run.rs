@@ -248,9 +248,14 @@ pub(super) fn moved(
         before: Some(&before),
     };
     let Writing { guarded, live } = &mut writing;
+    let mut begun = None;
     let result = carry_out(app, opened, live, &how, planner, &mut |event| {
+        if let Event::Started(step) = &event {
+            begun = Some((*step).clone());
+        }
         if let Some(guarded) = guarded {
-            guarded.follow(&event, |step| app.shell.lines_of(&plan::half_way(step)));
+            guarded
+                .follow(&event, |step| app.shell.lines_of(&opened.settled_alone(&step.package, plan::half_way(step))));
         }
         outcome::observe(app, opened, &event);
     });
@@ -275,7 +280,12 @@ pub(super) fn moved(
             if !existed && database.url.file().is_none_or(is_empty) {
                 app.shell.note(format!("{} was made, and is empty", live::shown(&opened.project, database)));
             }
-            Err(ground::named(app, opened, stopped.problems).into())
+            let problems = ground::named(app, opened, stopped.problems).into_iter();
+            let settled = problems.map(|problem| match &begun {
+                Some(step) => opened.settled_alone(&step.package, problem),
+                None => problem,
+            });
+            Err(settled.collect::<Vec<_>>().into())
         }
     }
 }
