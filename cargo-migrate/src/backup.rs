@@ -16,6 +16,7 @@ mod load;
 mod name;
 mod place;
 pub mod restore;
+mod target;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -134,23 +134,63 @@ pub fn into(
     wait: Duration,
     watch: &mut dyn FnMut(Step),
 ) -> Result<(), CopyError> {
+    into_if(source, target, wait, watch, &mut || Ok(true)).map(drop)
+}
+
+/// The same, if that holds which is asked when nobody else can write to the target any more and nothing is written yet.
+/// With a rollback journal nobody can read it then either. Gives whether it held; otherwise the target is as it was.
+///
+/// # Errors
+/// As [`into`], and what the question fails with.
+pub fn into_if(
+    source: &Connection,
+    target: &mut Connection,
+    wait: Duration,
+    watch: &mut dyn FnMut(Step),
+    holds: &mut dyn FnMut() -> rusqlite::Result<bool>,
+) -> Result<bool, CopyError> {
     let backup = Backup::new(source, target)?;
+    // A step of no pages takes the lock alone (<https://www.sqlite.org/c3ref/backup_finish.html>).
+    let mut step = patiently(wait, watch, &mut || Ok(Some(backup.step(0)?).filter(|step| is_taken(*step))))?;
+    if !holds()? {
+        return Ok(false);
+    }
+    while step != StepResult::Done {
+        step = patiently(wait, watch, &mut || Ok(Some(backup.step(PAGES)?).filter(|step| is_taken(*step))))?;
+        if step == StepResult::More {
+            let progress = backup.progress();
+            let (remaining, total) = (pages(progress.remaining), pages(progress.pagecount));
+            watch(Step::Pages { done: total.saturating_sub(remaining), total });
+        }
+    }
+    Ok(true)
+}
+
+fn is_taken(step: StepResult) -> bool {
+    matches!(step, StepResult::More | StepResult::Done)
+}
+
+/// Asks again, as long as there is time, for what another process holds.
+///
+/// # Errors
+/// [`CopyError::Busy`] when the time is over, and what asking fails with.
+pub fn patiently<T>(
+    wait: Duration,
+    watch: &mut dyn FnMut(Step),
+    ask: &mut dyn FnMut() -> Result<Option<T>, CopyError>,
+) -> Result<T, CopyError> {
     let (start, mut told) = (Instant::now(), false);
     loop {
-        match backup.step(PAGES)? {
-            StepResult::Done => return Ok(()),
-            StepResult::More => {
-                let progress = backup.progress();
-                let (remaining, total) = (pages(progress.remaining), pages(progress.pagecount));
-                watch(Step::Pages { done: total.saturating_sub(remaining), total });
-            }
-            _ if start.elapsed() < wait => {
+        match ask() {
+            Ok(Some(had)) => return Ok(had),
+            Ok(None) | Err(CopyError::Busy) if start.elapsed() < wait => {
                 if !std::mem::replace(&mut told, true) {
                     watch(Step::Waits);
                 }
                 thread::sleep(BREATH);
             }
-            _ => return Err(CopyError::Busy),
+            Ok(None) => return Err(CopyError::Busy),
+            Err(error) => return Err(error),
         }
     }
 }

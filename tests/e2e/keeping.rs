@@ -1,8 +1,10 @@
 //! Backups of files: their names, permissions, journals and logs. What holds of every database's is in the pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -235,4 +237,75 @@ fn rows_that_are_replaced_are_kept_first() {
     assert!(ran.err.contains("it can lose data: ") && ran.err.contains("Backup"), "{}", ran.err);
     project.run(&["restore", "--yes"]).done();
     assert_eq!(project.list("SELECT x FROM t ORDER BY id"), ["one", "two"]);
+}
+
+#[test]
+fn what_is_committed_while_a_restore_waits_for_it_is_kept_too() {
+    for journal in ["WAL", "DELETE"] {
+        let project = project();
+        project.run(&["backup"]).done();
+        // Given somebody who has written and not yet committed when the restore comes.
+        let writer = project.database();
+        writer
+            .execute_batch(&format!("PRAGMA journal_mode = {journal}; BEGIN IMMEDIATE; INSERT INTO t1 VALUES (70)"))
+            .unwrap();
+        let mut restore = project.command(&["restore", "--yes", "a1.db"]);
+        let mut restore = restore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let told = BufReader::new(restore.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let waits = told.into_iter().any(|line| line.contains("Waiting"));
+        assert!(waits, "{journal}: it does not wait for the one who writes");
+        writer.execute_batch("COMMIT").unwrap();
+        assert!(restore.wait().unwrap().success(), "{journal}");
+        // Then what was committed in the end is in the backup of what was replaced.
+        assert_eq!(sum_of(&project.path("app.db")), 1, "{journal}");
+        let kept = project.path(keeping::FOLDER).join(&names(&project)[0]);
+        assert_eq!(sum_of(&kept), 71, "{journal}: what was replaced was not kept");
+        assert_eq!(project.ask("PRAGMA journal_mode").to_uppercase(), journal);
+    }
+}
+
+#[test]
+fn whatever_is_committed_around_a_restore_is_in_the_database_or_in_a_backup() {
+    for journal in ["WAL", "DELETE"] {
+        let project = project();
+        project.execute(&format!("PRAGMA journal_mode = {journal}; CREATE TABLE written (id INTEGER PRIMARY KEY)"));
+        let original = project.run(&["backup"]).done().out;
+        let stop = AtomicBool::new(false);
+        let (mut restored, mut found) = (0, BTreeSet::new());
+        let mut see = |path: &Path| {
+            let database = Connection::open(path).unwrap();
+            let mut ids = database.prepare("SELECT id FROM written").unwrap();
+            found.extend(ids.query_map([], |row| row.get::<_, u32>(0)).unwrap().map(Result::unwrap));
+        };
+        let written = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let writer = project.database();
+                writer.busy_timeout(Duration::from_secs(60)).unwrap();
+                for id in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return id;
+                    }
+                    writer.execute("INSERT INTO written VALUES (?1)", [id]).unwrap();
+                    // Now and then there is time for a backup.
+                    std::thread::sleep(Duration::from_millis(if id % 8 == 0 { 120 } else { 1 }));
+                }
+                unreachable!()
+            });
+            for _ in 0..20 {
+                let ran = project.run(&["restore", "--yes", original.trim()]);
+                restored += u32::from(ran.status == 0);
+                assert!(ran.status == 0 || ran.err.contains("somebody keeps writing"), "{}", ran.err);
+                // Old ones make room for new ones.
+                for name in names(&project) {
+                    see(&project.path(keeping::FOLDER).join(name));
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            writer.join().unwrap()
+        });
+        see(&project.path("app.db"));
+        let lost: Vec<u32> = (0..written).filter(|id| !found.contains(id)).collect();
+        assert!(lost.is_empty(), "{lost:?} of {journal}: {written} written, {restored} times restored");
+        assert!(restored > 2 && written > 20, "{journal}: {written} written, {restored} times restored");
+    }
 }

@@ -3,8 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use build_support::problem::{Code, Problem, printable};
 use migrate_runtime::connection::{DatabaseError, ErrorKind};
@@ -12,7 +11,8 @@ use migrate_runtime::history::History;
 use migrate_runtime::runner::database_problem;
 use rusqlite::Connection;
 
-use super::{Content, DAMAGED, Entry, Made, Name, Why, called, check, dump, folder, load, mark};
+use super::target::Target;
+use super::{Content, DAMAGED, Entry, Made, Name, called, check, dump, folder, load, mark};
 use crate::app::{App, Opened};
 use crate::copying::{self, CopyError};
 use crate::failure::{Failure, Result};
@@ -31,10 +31,6 @@ pub const WITHOUT_HISTORY: Code = Code("backup-without-history");
 /// A backup is of another kind of database.
 pub const OTHER_KIND: Code = Code("backup-of-another-kind");
 
-/// How often what is replaced is kept anew because somebody has written to it since.
-const MOST_BACKUPS: u32 = 5;
-/// How long to sleep before asking again for a database that somebody holds.
-const BREATH: Duration = Duration::from_millis(50);
 /// How many candidates a message lists.
 const MOST_SHOWN: usize = 10;
 
@@ -274,28 +270,17 @@ fn file(
             }
         }
     }
-    let mut connection = live::file::open_for_writing(database, false)?;
-    let kept = match keep(app, opened, database, &connection) {
+    let mut target = Target::open(app, opened, database, content)?;
+    let mut kept = match target.keep() {
         Ok(kept) => kept,
         Err(failure) if failure.problems().iter().all(|problem| problem.code() == DAMAGED) => {
-            drop(connection);
+            drop(target);
             return replaced(database, app, backup);
         }
         Err(failure) => return Err(failure),
     };
-    let failed = |error: rusqlite::Error| of_target(database, error.into());
-    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
-    let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
-    let other_pages = u64::try_from(page_size).ok() != Some(content.page_size);
-    // A write-ahead log takes pages of its own size alone. To be without it for a moment, nobody else may have it open.
-    let without_log = mode == "wal" && other_pages;
-    if without_log {
-        set_journal(&connection, "DELETE", database, opened.wait)?;
-    }
-    let mut watch = super::watched(app, database);
-    copying::into(source, &mut connection, opened.wait, &mut watch).map_err(|error| of_target(database, error))?;
-    if without_log && set_journal(&connection, "WAL", database, Duration::ZERO).is_err() {
-        app.shell.warning(format!("{database} has no write-ahead log any more: somebody has opened it meanwhile"));
+    while !target.replace(source)? {
+        kept = target.keep()?;
     }
     Ok(Replaced { kept, aside: Vec::new() })
 }
@@ -320,29 +305,6 @@ fn readable(database: &Database, wait: Duration) -> Result<State> {
         Err(error) if matches!(error.kind, ErrorKind::NotADatabase | ErrorKind::Corrupt) => Ok(State::Unreadable),
         _ => Err(failure),
     }
-}
-
-/// Makes the backup of what is replaced, until nobody has written to it in the meantime. There is nothing to keep of an
-/// empty file.
-fn keep(app: App<'_>, opened: &Opened, database: &Database, connection: &Connection) -> Result<Option<Made>> {
-    let asked = |pragma: &str| -> Result<i64> {
-        let failed = |error: rusqlite::Error| of_target(database, error.into());
-        connection.pragma_query_value(None, pragma, |row| row.get(0)).map_err(failed)
-    };
-    if asked("page_count")? == 0 {
-        return Ok(None);
-    }
-    for _ in 0..MOST_BACKUPS {
-        let before = asked("data_version")?;
-        let made = super::make(app, opened, database, Why::Automatic, None)?;
-        if asked("data_version")? == before {
-            return Ok(Some(made));
-        }
-    }
-    Err(Problem::new(NOT_RESTORED, format!("somebody keeps writing to {database}"))
-        .note("whatever is replaced is kept first, and it was another one each time")
-        .help("stop the programs that write to it, and run the command again")
-        .into())
 }
 
 /// Makes the file that was missing, empty, with no wider permissions than its backup has.
@@ -414,21 +376,7 @@ fn create_beside(path: &Path) -> Result<File> {
     options.open(path).map_err(|error| moved(&error, path))
 }
 
-/// Switches a database's journal, which waits for whoever has it open.
-fn set_journal(connection: &Connection, mode: &str, database: &Database, wait: Duration) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        let now = connection.pragma_update_and_check(None, "journal_mode", mode, |row| row.get::<_, String>(0));
-        match now.map_err(CopyError::from) {
-            Ok(now) if now.eq_ignore_ascii_case(mode) => return Ok(()),
-            Ok(_) | Err(CopyError::Busy) if start.elapsed() < wait => thread::sleep(BREATH),
-            Ok(_) | Err(CopyError::Busy) => return Err(live::file::busy(database)),
-            Err(error) => return Err(of_target(database, error)),
-        }
-    }
-}
-
-fn of_target(database: &Database, error: CopyError) -> Failure {
+pub(super) fn of_target(database: &Database, error: CopyError) -> Failure {
     match error {
         CopyError::Busy => live::file::busy(database),
         CopyError::Database(error) => database.blamed(database_problem(&DatabaseError::from(error))).into(),
