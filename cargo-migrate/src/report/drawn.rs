@@ -96,3 +96,6 @@ fn floor_boundary(text: &str, offset: usize) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests;
