@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::harness::{Project, ended};
 use crate::pages::ground::Sqlite;
-use crate::pages::questions::{is_no_question, project};
+use crate::pages::questions::is_no_question;
+use crate::pages::with_a_row;
 use crate::preview::shell;
 
 #[test]
@@ -21,7 +22,7 @@ fn a_verify_section_sets_attaches_and_writes_nothing() {
 
 #[test]
 fn a_pragma_is_asked_as_a_table() {
-    let project = project(&Sqlite);
+    let project = with_a_row(&Sqlite);
     project.migration(
         "a2",
         "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x);\n-- migrate:verify\n\
@@ -77,7 +78,7 @@ fn an_old_dangling_row_may_stay_or_go() {
 
 /// A database of more pages than a copy takes at once, with a revision that a dry run tries on a copy.
 fn of_many_pages() -> Project {
-    let project = project(&Sqlite);
+    let project = with_a_row(&Sqlite);
     let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) \
         INSERT INTO t SELECT zeroblob(1000000) FROM n";
     project.database().execute_batch(fill).unwrap();
@@ -123,7 +124,7 @@ fn a_dry_run_on_a_copy_waits_no_longer_than_it_was_told_to() {
 
 #[test]
 fn the_tables_that_a_virtual_table_keeps_for_itself_are_no_part_of_the_schema() {
-    let project = project(&Sqlite);
+    let project = with_a_row(&Sqlite);
     project.migration("a2", "-- migrate:parent a1\n-- migrate:up\nCREATE VIRTUAL TABLE words USING fts5 (word);\nCREATE TABLE words_mine (x);\n");
     project.run(&["upgrade"]).done();
     let schema = project.run(&["--format", "json", "schema"]).done().json();

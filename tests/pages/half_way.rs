@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 
 use crate::harness::{Project, Ran};
 use crate::pages::ground::Ground;
+use crate::pages::with_a_row;
 use crate::pages::workspaces::{member, migration, workspace};
 
 pages! {
@@ -22,21 +23,9 @@ pages! {
     what_was_interrupted_is_counted,
 }
 
-/// A project whose first revision, with one row in its table, is applied.
-fn project(ground: &dyn Ground) -> Project {
-    let project = Project::on(ground);
-    project.migration(
-        "a1",
-        "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x INTEGER);\nINSERT INTO t VALUES (1);\n\
-         -- migrate:down\nDROP TABLE t;\n",
-    );
-    project.run(&["upgrade"]).done();
-    project
-}
-
 /// A project whose `a2` was interrupted on its way up: its table is there, its row says `running`.
 fn interrupted(ground: &dyn Ground) -> (Project, Ran) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     project.migration(
         "a2",
         "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x INTEGER);\nINSERT INTO missing VALUES (1);\n\
@@ -48,7 +37,7 @@ fn interrupted(ground: &dyn Ground) -> (Project, Ran) {
 
 /// A project whose `a2` was interrupted on its way back: `u` is gone, `v` is not yet.
 fn interrupted_on_its_way_back(ground: &dyn Ground) -> (Project, Ran) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     project.migration(
         "a2",
         "-- migrate:parent a1\n-- migrate:no-transaction\n-- migrate:up\nCREATE TABLE u (x INTEGER);\nCREATE TABLE v (x INTEGER);\n\
@@ -172,7 +161,7 @@ fn the_advice_names_the_package_of_several_and_the_library_that_was_interrupted(
 }
 
 fn to_delete_what_is_half_way_takes_nothing_with_it(ground: &dyn Ground) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     // Given a table that was made by hand, and a revision that fails because of it.
     project.execute("CREATE TABLE precious (x INTEGER); INSERT INTO precious VALUES (7);");
     project.migration(
@@ -248,7 +237,7 @@ fn whoever_stamps_settles_what_was_interrupted(ground: &dyn Ground) {
 
 fn a_failed_verify_tells_what_was_kept(ground: &dyn Ground) {
     let verify = "-- migrate:up\nCREATE TABLE u (x INTEGER);\n-- migrate:verify\nSELECT count(*) > 0 FROM u;\n";
-    let project = project(ground);
+    let project = with_a_row(ground);
     project.migration("a2", &format!("-- migrate:parent a1\n{verify}"));
     project.refuses(&["upgrade"], &["verify-failed", "everything was rolled back: nothing of this run was kept"]);
 
@@ -261,7 +250,7 @@ fn a_failed_verify_tells_what_was_kept(ground: &dyn Ground) {
 }
 
 fn a_statement_that_fails_says_what_was_kept_and_what_to_do(ground: &dyn Ground) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     project.migration(
         "a2",
         "-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x INTEGER);\n-- migrate:down\nDROP TABLE w;\n",
@@ -286,7 +275,7 @@ fn to_do_nothing_is_no_way_back(ground: &dyn Ground) {
     let file = |down: &str| {
         format!("-- migrate:parent a1\n-- migrate:up\nCREATE TABLE u (x INTEGER);\n-- migrate:down\n{down}\n")
     };
-    let project = project(ground);
+    let project = with_a_row(ground);
     for down in ["", "-- DROP TABLE u;", ";"] {
         project.migration("a2", &file(down));
         project.run(&["upgrade"]).done();
@@ -309,7 +298,7 @@ fn to_do_nothing_is_no_way_back(ground: &dyn Ground) {
 }
 
 fn what_did_nothing_is_taken_back_by_doing_nothing(ground: &dyn Ground) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     project.migration("b1", "-- migrate:parent base\n-- migrate:up\n-- Nothing yet.\n-- migrate:down\n");
     project.run(&["merge", "heads", "-m", "join"]).done();
     project.run(&["upgrade"]).done();

@@ -62,3 +62,15 @@ pub fn chain(ground: &dyn Ground) -> Project {
     }
     project
 }
+
+/// A project whose first revision, `a1`, is applied: a table `t` with one row.
+pub fn with_a_row(ground: &dyn Ground) -> Project {
+    let project = Project::on(ground);
+    project.migration(
+        "a1",
+        "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x INTEGER);\nINSERT INTO t VALUES (1);\n\
+         -- migrate:down\nDROP TABLE t;\n",
+    );
+    project.run(&["upgrade"]).done();
+    project
+}

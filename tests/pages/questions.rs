@@ -1,29 +1,17 @@
 //! A verify section asks, and what it asks is asked by every kind of run.
 
-use crate::harness::Project;
 use crate::pages::ground::Ground;
+use crate::pages::with_a_row;
 
 pages! {
     a_verify_section_asks_and_does_nothing_else,
     a_question_that_holds_is_asked_by_a_run_and_by_a_script,
 }
 
-/// A project whose first revision, with one row in its table, is applied.
-pub fn project(ground: &dyn Ground) -> Project {
-    let project = Project::on(ground);
-    project.migration(
-        "a1",
-        "-- migrate:parent base\n-- migrate:up\nCREATE TABLE t (x INTEGER);\nINSERT INTO t VALUES (1);\n\
-         -- migrate:down\nDROP TABLE t;\n",
-    );
-    project.run(&["upgrade"]).done();
-    project
-}
-
 /// No kind of run takes this verify section: it says these words, of which those that name the file name its line.
 #[track_caller]
 pub fn is_no_question(ground: &dyn Ground, verify: &str, words: &[&str]) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     for header in ["", "\n-- migrate:no-transaction"] {
         let text = format!(
             "-- migrate:parent a1{header}\n-- migrate:up\nCREATE TABLE u (x INTEGER);\n-- migrate:verify\n{verify}\n"
@@ -53,7 +41,7 @@ fn a_verify_section_asks_and_does_nothing_else(ground: &dyn Ground) {
 }
 
 fn a_question_that_holds_is_asked_by_a_run_and_by_a_script(ground: &dyn Ground) {
-    let project = project(ground);
+    let project = with_a_row(ground);
     let asks = "WITH a AS (SELECT replace('DELETE', 'x', 'y') AS x) SELECT x = 'DELETE' FROM a;";
     project.migration(
         "a2",

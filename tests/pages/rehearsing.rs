@@ -86,6 +86,11 @@ pub fn at(project: &Project, line: &str) -> String {
     format!("{before}`{}`{after}", project.databases().named(name))
 }
 
+/// A line that says how many values have changed, as far as that can be said.
+pub fn counted(project: &Project, line: &str) -> String {
+    project.databases().counted(&at(project, line))
+}
+
 fn a_column_is_tried_on_a_copy_used_and_taken_back(ground: &dyn Ground) {
     // Given a project whose database holds rows that matter.
     let project = applied(ground, NOTES);
@@ -233,10 +238,12 @@ fn rows_that_a_way_back_does_not_bring_back_are_counted(ground: &dyn Ground) {
 fn values_that_change_though_they_should_not_are_named_with_their_column_and_counted(ground: &dyn Ground) {
     let project = applied(ground, NOTES);
     second(&project, "", "UPDATE notes SET stars = 0 WHERE stars > 2;", "SELECT 1;");
-    let counted = |line: &str| project.databases().counted(&at(&project, line));
-    assert_eq!(faults(&project), [counted("`notes.stars`: 2 values are not what they were after up and down")]);
+    assert_eq!(
+        faults(&project),
+        [counted(&project, "`notes.stars`: 2 values are not what they were after up and down")]
+    );
     second(&project, "", "UPDATE people SET name = 'Grace' || substr('', 1) WHERE id = 1;", "SELECT 1;");
-    assert_eq!(faults(&project), [counted("`people.name`: 1 value is not what it was after up and down")]);
+    assert_eq!(faults(&project), [counted(&project, "`people.name`: 1 value is not what it was after up and down")]);
 }
 
 fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground) {
@@ -250,10 +257,12 @@ fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground
     let document = rehearsed(&project, &[]);
     let revision = &document["revisions"][0];
     assert_eq!((revision["data_restored"].as_str(), document["safe"].as_bool()), (Some("declared"), Some(true)));
-    let counted = |line: &str| project.databases().counted(&at(&project, line));
     assert_eq!(
         lines(revision, "remarks"),
-        [counted("`notes.stars`: 3 values are not what they were after up and down, as the revision declares")]
+        [counted(
+            &project,
+            "`notes.stars`: 3 values are not what they were after up and down, as the revision declares"
+        )]
     );
     // One column is declared, another one is not.
     second(
@@ -262,7 +271,10 @@ fn losses_that_a_revision_declares_are_told_and_are_no_fault(ground: &dyn Ground
         "ALTER TABLE notes DROP COLUMN stars;\nALTER TABLE notes DROP COLUMN text;",
         "ALTER TABLE notes ADD COLUMN text TEXT;\nALTER TABLE notes ADD COLUMN stars INTEGER;",
     );
-    assert_eq!(faults(&project), [counted("`notes.text`: 3 values are not what they were after up and down")]);
+    assert_eq!(
+        faults(&project),
+        [counted(&project, "`notes.text`: 3 values are not what they were after up and down")]
+    );
     project.migration("a2", "-- migrate:parent a1\n-- migrate:irreversible\n-- migrate:up\nDROP TABLE notes;\n");
     project.run(&["test"]).done().says("declared irreversible, so its way back was not tried");
 }

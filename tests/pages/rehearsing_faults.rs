@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use crate::harness::Project;
 use crate::pages::ground::Ground;
-use crate::pages::rehearsing::{NOTES, applied, at, contents, faults, ids, lines, rehearsed, second};
+use crate::pages::rehearsing::{NOTES, applied, at, contents, counted, faults, ids, lines, rehearsed, second};
 use crate::pages::table;
 
 pages! {
@@ -16,11 +15,6 @@ pages! {
     a_way_back_that_leaves_a_row_dangling_is_a_matter_of_foreign_keys,
     one_fault_does_not_hide_those_after_it,
     what_a_revision_loses_is_offered_to_be_declared_only_where_it_loses_rows,
-}
-
-/// A line that says how many values have changed, as far as that can be said.
-fn counted(project: &Project, line: &str) -> String {
-    project.databases().counted(&at(project, line))
 }
 
 fn values_that_have_changed_places_are_seen(ground: &dyn Ground) {
