@@ -29,6 +29,7 @@ use self::rows::Rows;
 use self::session::Session;
 pub use self::session::of as failed;
 use crate::connection::{DatabaseError, ErrorKind};
+use crate::driver::postgres_sql::PLACELESS;
 pub use crate::driver::postgres_sql::{quoted, text};
 use crate::driver::{Driver, Enforcement, VersionTable};
 use crate::history::{AppliedRevision, History, State};
@@ -154,7 +155,7 @@ impl<'c> PostgresDriver<'c> {
         }
         let make = if single { format!("`CREATE SCHEMA {path}`") } else { "make the schema".to_owned() };
         refused(
-            "the search path names no schema that is there, so the version table has no place",
+            PLACELESS,
             &format!("{make}, or name one that is there: `SET search_path TO …`, or `options` of the connection"),
         )
     }

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// What the key of a run's lock is a hash of, before the names of the database, the schema and the version table.
 pub(super) const LOCK: &str = "cargo-migrate lock 1";
 
+/// Why a version table without a schema of its own cannot be had.
+pub(super) const PLACELESS: &str = "the search path names no schema that is there, so the version table has no place";
+
 /// The constraints that a transaction defers unless it is told otherwise, as a list; NULL where there are none. What
 /// SET CONSTRAINTS would refuse is left out: a name that also belongs to one that cannot be deferred, and a schema that is
 /// none of this role's business.

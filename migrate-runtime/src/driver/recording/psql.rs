@@ -8,7 +8,7 @@ use std::time::Duration;
 use build_support::token::{Dialect, TokenKind, tokens_of};
 
 use super::shell::Shell;
-use crate::driver::postgres_sql::{DEFERRED, LOCK, is_held, lock_wait, patience, quoted, text};
+use crate::driver::postgres_sql::{DEFERRED, LOCK, PLACELESS, is_held, lock_wait, patience, quoted, text};
 use crate::driver::{Enforcement, VersionTable};
 use crate::sqlite::create_table_text;
 
@@ -149,11 +149,7 @@ impl Shell for Psql {
             "this script has transactions of its own, and one is open",
             "Run it without `-1` and outside of any transaction.",
         );
-        let placeless = refuse(
-            "placeless",
-            "the search path names no schema that is there, so the version table has no place",
-            "Make the schema, or name one that is there.",
-        );
+        let placeless = refuse("placeless", PLACELESS, "Make the schema, or name one that is there.");
         format!(
             "{SETTINGS}{}\n\n{}\n{inside}\n{placeless}\n{}\nSET standard_conforming_strings = on;\n\n{}\n",
             defer(),
