@@ -20,6 +20,7 @@ tests![
     writers_wait_while_a_backup_takes_the_place_of_what_they_write_to,
     extensions_stay_where_they_are_and_those_that_came_later_go,
     who_does_not_let_go_of_a_table_is_not_waited_for_without_end,
+    what_is_made_while_a_restore_keeps_what_was_there_is_not_dropped_with_it,
     what_belongs_to_others_is_not_dropped,
     who_may_not_read_all_or_comes_too_late_is_told_what_helps,
     the_wrong_kind_of_backup_is_refused,

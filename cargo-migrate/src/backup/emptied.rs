@@ -90,6 +90,19 @@ impl Scope {
         )
     }
 
+    /// A query for one value that is another one as soon as something is made or dropped.
+    pub(super) fn what_is_there(&self) -> String {
+        let whole = if self.schema.is_some() { "false" } else { "true" };
+        format!(
+            "WITH {} SELECT format('%s %s', count(*), sum(hashtextextended(it, 0))) FROM ( \
+             SELECT format('thing %s %s', classid, objid) AS it FROM thing UNION ALL SELECT format('schema %s', oid) FROM own \
+             UNION ALL SELECT format('extension %s', oid) FROM pg_extension \
+             UNION ALL SELECT format('large object %s', oid) FROM pg_largeobject_metadata WHERE {whole} \
+             ) AS things",
+            self.common()
+        )
+    }
+
     /// What is there and belongs to others, so that it cannot be dropped.
     pub(super) fn of_others(&self, client: &mut Client) -> Result<Vec<String>, DatabaseError> {
         column(

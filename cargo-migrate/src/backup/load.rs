@@ -29,6 +29,8 @@ use crate::project::Database;
 
 /// What `psql` says when it holds what nobody may write meanwhile.
 const READY: &str = "cargo-migrate: ready";
+/// What is in the error by which the transaction ends where something else is there than was kept.
+const MOVED: &str = "cargo-migrate: moved";
 /// How often it is tried to drop a database that was made in vain, and how long is waited in between.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -84,17 +86,17 @@ fn into(
     let scope = Scope { schema: server.schema().map(str::to_owned), extensions: extensions(content) };
     refuse_others(&scope, &mut looking, database)?;
     let list = list(app, &scope, &mut looking, content).map_err(blamed)?;
-    let has_any = scope.is_anything(&mut looking).map_err(blamed)?;
     let beginning = beginning(&scope, &mut looking, database, opened.wait).map_err(blamed)?;
-    drop(looking);
     let mut failed = |problem: Problem| not_restored(&problem, database, &mut driver, made);
     let mut session = Session::start(&tools, server).map_err(&mut failed)?;
     if !session.holds(&beginning) {
         return Err(failed(session.stopped()));
     }
     // Writers wait from here on, and readers, as the backup is, go on.
+    let has_any = scope.is_anything(&mut looking).map_err(blamed)?;
+    drop(looking);
     let kept = if has_any { Some(make(app, opened, database, Why::Automatic, None)?) } else { None };
-    session.say(&format!("{}\\gexec\n{}\\gexec\n", scope.statements(), scope.default_privileges()));
+    session.say(&format!("{}{}\\gexec\n{}\\gexec\n", unmoved(&scope), scope.statements(), scope.default_privileges()));
     if !session.feed(&tools, path, &list).map_err(&mut failed)? {
         return Err(failed(session.stopped()));
     }
@@ -132,6 +134,15 @@ fn not_restored(why: &Problem, database: &Database, driver: &mut PostgresDriver<
     if is_lock_timeout(why.message()) {
         let problem = driver.in_the_way().into_iter().fold(held(database, why.message()), Problem::note);
         return problem.note(was).into();
+    }
+    if why.notes().iter().any(|line| line.contains(MOVED)) {
+        let moved = format!("somebody has made or dropped something in {database} while it was kept");
+        return database
+            .blamed(Problem::new(NOT_RESTORED, moved))
+            .note(was)
+            .note("whatever is replaced is kept first, and this is not in what was kept")
+            .help("stop the programs that do so, and run the command again")
+            .into();
     }
     let message = format!("the backup cannot be put in the database's place: {}", why.message());
     let problem = database.blamed(Problem::new(NOT_RESTORED, message));
@@ -230,11 +241,19 @@ fn beginning(
         "SET client_min_messages = error;\nBEGIN;\n{role}SELECT set_config('search_path', {path}, true);\n\
          SET LOCAL standard_conforming_strings = on;\nSET LOCAL statement_timeout = 0;\n\
          SET LOCAL idle_in_transaction_session_timeout = 0;\nSET LOCAL lock_timeout = {wait};\n\
-         {locks}\\gexec\n\\echo {ready}\n",
+         {locks}\\gexec\n{there} AS there\\gset\n\\echo {ready}\n",
         locks = scope.locks(),
+        there = format_args!("SELECT ({})", scope.what_is_there()),
         ready = READY,
         wait = patience(wait),
     ))
+}
+
+/// What ends the transaction, unless the same things are there as at its beginning: writers wait for the locks on what was
+/// there, and nobody for those on what was not. Nothing but a value that is none ends one without a language for procedures.
+fn unmoved(scope: &Scope) -> String {
+    let moved = text(&format!("SELECT {}::pg_catalog.int4", text(MOVED)));
+    format!("SELECT CASE WHEN ({}) = :'there' THEN 'SELECT' ELSE {moved} END\\gexec\n", scope.what_is_there())
 }
 
 /// A `psql` that does what it is told until its input ends. It is killed where it is not finished, and the server takes

@@ -110,6 +110,39 @@ pub fn the_wrong_kind_of_backup_is_refused(server: &Server) {
     assert_eq!(world.dump(), before);
 }
 
+pub fn what_is_made_while_a_restore_keeps_what_was_there_is_not_dropped_with_it(server: &Server) {
+    let world = World::filled(server);
+    world.run(&["backup", "--to", "a.dump"]).done();
+    world.does("CREATE SCHEMA shop; CREATE TABLE shop.items (x int)");
+    for program in ["pg_restore", "psql"] {
+        world.script(program, &format!("exec '{}' \"$@\"", real(program).display()));
+    }
+    for (makes, is_there) in [
+        ("CREATE TABLE later AS SELECT 7 AS x", "SELECT x FROM later"),
+        ("CREATE TABLE shop.later AS SELECT 7 AS x", "SELECT x FROM shop.later"),
+        ("SELECT lo_from_bytea(47, 'x')", "SELECT 7 FROM pg_largeobject_metadata WHERE oid = 47"),
+    ] {
+        // Given somebody who makes it when the backup of what is replaced has just been made.
+        let (dump, psql, url) = (real("pg_dump"), real("psql"), world.url(&world.database.name));
+        world.script(
+            "pg_dump",
+            &format!(
+                "'{}' \"$@\"; ended=$?; [ \"$1\" = --version ] || '{}' -qXc \"{makes}\" '{url}' || exit 1; exit $ended",
+                dump.display(),
+                psql.display()
+            ),
+        );
+        let mut command = world.project.command(&["restore", "a.dump", "--yes"]);
+        let ran = Ran::of(&command.env("PATH", world.scripts_first()).output().unwrap());
+        ran.refused(&["error[not-restored]", "somebody has made or dropped something", "run the command again"]);
+        assert_eq!(world.database.ask(is_there), "7");
+        assert_eq!(world.database.ask("SELECT count(*) FROM todos"), "2");
+    }
+    // Whoever is left alone restores it.
+    world.run(&["restore", "a.dump", "--yes"]).done();
+    assert_eq!(world.database.ask("SELECT to_regclass('later') IS NULL AND to_regclass('shop.items') IS NULL"), "t");
+}
+
 pub fn programs_that_are_older_than_the_server_are_passed_over(server: &Server) {
     let world = World::filled(server);
     // Given programs of an old version before all others.
