@@ -248,10 +248,10 @@ pub(super) fn moved(
         before: Some(&before),
     };
     let Writing { guarded, live } = &mut writing;
-    let mut begun = None;
+    let mut under_way = None;
     let result = carry_out(app, opened, live, &how, planner, &mut |event| {
         if let Event::Started(step) = &event {
-            begun = Some((*step).clone());
+            under_way = Some((*step).clone());
         }
         if let Some(guarded) = guarded {
             guarded
@@ -281,7 +281,7 @@ pub(super) fn moved(
                 app.shell.note(format!("{} was made, and is empty", live::shown(&opened.project, database)));
             }
             let problems = ground::named(app, opened, stopped.problems).into_iter();
-            let settled = problems.map(|problem| match &begun {
+            let settled = problems.map(|problem| match &under_way {
                 Some(step) => opened.settled_alone(&step.package, problem),
                 None => problem,
             });
