@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -270,7 +270,7 @@ fn whatever_is_committed_around_a_restore_is_in_the_database_or_in_a_backup() {
         let project = project();
         project.execute(&format!("PRAGMA journal_mode = {journal}; CREATE TABLE written (id INTEGER PRIMARY KEY)"));
         let original = project.run(&["backup"]).done().out;
-        let stop = AtomicBool::new(false);
+        let (stop, rest) = (AtomicBool::new(false), AtomicU64::new(100));
         let (mut restored, mut found) = (0, BTreeSet::new());
         let mut see = |path: &Path| {
             let database = Connection::open(path).unwrap();
@@ -281,20 +281,30 @@ fn whatever_is_committed_around_a_restore_is_in_the_database_or_in_a_backup() {
             let writer = scope.spawn(|| {
                 let writer = project.database();
                 writer.busy_timeout(Duration::from_secs(60)).unwrap();
-                for id in 0.. {
+                // It ends by itself, too, where the test has failed.
+                const MOST: u32 = 20_000;
+                for id in 0..MOST {
                     if stop.load(Ordering::Relaxed) {
                         return id;
                     }
                     writer.execute("INSERT INTO written VALUES (?1)", [id]).unwrap();
-                    // Now and then there is time for a backup.
-                    std::thread::sleep(Duration::from_millis(if id % 8 == 0 { 120 } else { 1 }));
+                    // Now and then there is time for a backup, however slow this machine is.
+                    std::thread::sleep(Duration::from_millis(if id % 8 == 0 {
+                        rest.load(Ordering::Relaxed)
+                    } else {
+                        1
+                    }));
                 }
-                unreachable!()
+                MOST
             });
-            for _ in 0..20 {
+            while restored < 15 {
                 let ran = project.run(&["restore", "--yes", original.trim()]);
-                restored += u32::from(ran.status == 0);
-                assert!(ran.status == 0 || ran.err.contains("somebody keeps writing"), "{}", ran.err);
+                if ran.status == 0 {
+                    restored += 1;
+                } else {
+                    assert!(ran.err.contains("somebody keeps writing"), "{}", ran.err);
+                    assert!(rest.fetch_add(100, Ordering::Relaxed) < 10_000, "no rest was long enough");
+                }
                 // Old ones make room for new ones.
                 for name in names(&project) {
                     see(&project.path(keeping::FOLDER).join(name));
@@ -305,7 +315,7 @@ fn whatever_is_committed_around_a_restore_is_in_the_database_or_in_a_backup() {
         });
         see(&project.path("app.db"));
         let lost: Vec<u32> = (0..written).filter(|id| !found.contains(id)).collect();
-        assert!(lost.is_empty(), "{lost:?} of {journal}: {written} written, {restored} times restored");
-        assert!(restored > 2 && written > 20, "{journal}: {written} written, {restored} times restored");
+        assert!(lost.is_empty(), "{lost:?} of {journal}: {written} written");
+        assert!(written > 20, "{journal}: {written} written");
     }
 }
